@@ -1,0 +1,4 @@
+//! duogate: a chat gateway with two doors, the OpenAI API and gRPC, over one engine.
+
+pub mod config;
+pub mod sim;

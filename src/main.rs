@@ -1,0 +1,3 @@
+//! The duogate binary.
+
+fn main() {}
