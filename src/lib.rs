@@ -1,4 +1,5 @@
 //! duogate: a chat gateway with two doors, the OpenAI API and gRPC, over one engine.
 
+pub mod cli;
 pub mod config;
 pub mod sim;

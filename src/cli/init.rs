@@ -1,0 +1,1 @@
+//! Writes a first `.env`.

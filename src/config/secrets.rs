@@ -1,0 +1,146 @@
+//! Keys and tokens: where they come from, which characters they may hold, and that each counts once.
+//!
+//! Messages name an entry by its position and a character by its kind; the entry itself is never shown.
+
+use super::EXAMPLE_KEY;
+use super::given::{Complaints, Given};
+use super::layers::{read_text, why_unreadable};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use std::collections::HashSet;
+
+/// What a list of secrets holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// Keys that clients of the gateway send.
+    Key,
+    /// Tokens that the gateway sends upstream in a cookie.
+    Token,
+}
+
+impl Sort {
+    /// Why a secret of this sort cannot be used, or `None` when it can.
+    fn fault(self, secret: &str) -> Option<String> {
+        if secret.trim().is_empty() {
+            return Some("is empty".to_owned());
+        }
+        let kind = secret.chars().find_map(|character| self.forbids(character))?;
+        Some(match self {
+            Self::Key => format!("holds {kind}; a key is visible ASCII without blanks"),
+            Self::Token => format!("holds {kind}, which no cookie may hold"),
+        })
+    }
+
+    /// What kind of forbidden character this is, if it is one. For tokens these are all but RFC 6265's octets.
+    fn forbids(self, character: char) -> Option<&'static str> {
+        match character {
+            ' ' => Some("a space"),
+            _ if character.is_control() => Some("a control character"),
+            _ if !character.is_ascii() => Some("a character outside ASCII"),
+            _ if self == Self::Key => None,
+            '"' => Some("a double quote"),
+            ',' => Some("a comma"),
+            ';' => Some("a semicolon"),
+            '\\' => Some("a backslash"),
+            _ => None,
+        }
+    }
+}
+
+/// Takes the entries of a list variable.
+pub(super) fn from_list(
+    sort: Sort,
+    secrets: &mut Vec<SecretString>,
+    given: &mut Given<'_>,
+) -> Result<(), Complaints> {
+    let example = match sort {
+        Sort::Key => r#"["first key", "second key"]"#,
+        Sort::Token => r#"["first token", "second token"]"#,
+    };
+    let entries = given.list(example)?.into_iter().enumerate();
+    let named = entries
+        .map(|(index, entry)| (format!("entry {}", index + 1), entry))
+        .collect();
+    take(sort, secrets, named, given)
+}
+
+/// Takes the lines of the file that a variable names, beside what `secrets` holds already.
+pub(super) fn from_file(
+    sort: Sort,
+    secrets: &mut Vec<SecretString>,
+    given: &mut Given<'_>,
+) -> Result<(), Complaints> {
+    let text = read_text(&given.path()?).map_err(|error| why_unreadable(&error))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let lines = text.lines().map(str::trim).enumerate();
+    let filled = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let named = filled
+        .map(|(index, line)| (format!("line {}", index + 1), Some(line.to_owned())))
+        .collect();
+    take(sort, secrets, named, given)
+}
+
+fn take(
+    sort: Sort,
+    secrets: &mut Vec<SecretString>,
+    entries: Vec<(String, Option<String>)>,
+    given: &mut Given<'_>,
+) -> Result<(), Complaints> {
+    let mut seen: HashSet<String> = secrets
+        .iter()
+        .map(|secret| secret.expose_secret().to_owned())
+        .collect();
+    let mut complaints = Vec::new();
+    for (place, entry) in entries {
+        let Some(secret) = entry else {
+            complaints.push(format!("{place} is neither a string nor a whole number"));
+            continue;
+        };
+        if let Some(fault) = sort.fault(&secret) {
+            complaints.push(format!("{place} {fault}"));
+            continue;
+        }
+        if secret == EXAMPLE_KEY {
+            given.warnings.push(format!(
+                "{place} is the example's key, which everyone can read; replace it"
+            ));
+        }
+        if seen.insert(secret.clone()) {
+            secrets.push(SecretString::from(secret));
+        } else {
+            given
+                .warnings
+                .push(format!("{place} repeats an earlier one and counts once"));
+        }
+    }
+    Complaints::check(complaints)
+}
+
+/// How many keys there are.
+pub(super) fn show_keys(keys: &[SecretString]) -> String {
+    count(keys.len(), "key")
+}
+
+/// How many tokens there are, and the first of them as eight hexadecimal digits of their SHA-256.
+pub(super) fn show_tokens(tokens: &[SecretString]) -> String {
+    const SHOWN: usize = 8;
+    let counted = count(tokens.len(), "token");
+    if tokens.is_empty() {
+        return counted;
+    }
+    let mut names: Vec<String> = tokens.iter().take(SHOWN).map(fingerprint).collect();
+    if tokens.len() > SHOWN {
+        names.push("…".to_owned());
+    }
+    format!("{counted} ({})", names.join(", "))
+}
+
+/// "1 key", "2 keys".
+pub(super) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn fingerprint(secret: &SecretString) -> String {
+    let digest = Sha256::digest(secret.expose_secret().as_bytes());
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}

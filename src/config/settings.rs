@@ -1,0 +1,173 @@
+//! The settings as the rest of the program sees them.
+
+use super::urls::{BaseUrl, ProxyUrl};
+use super::{Report, Sources, layers, read, table};
+use http::HeaderMap;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// What an answer is that had content and then ended politely, with neither a finish reason nor `[DONE]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnmarkedEnd {
+    /// A cut: half an answer looks just like it.
+    #[default]
+    Error,
+    /// A finished answer, for services that never mark an end.
+    Stop,
+}
+
+/// Everything that can be set, checked and within its limits. `Debug` shows no key, token, header value or proxy
+/// password.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `APP_NAME`: what the service calls itself, at most 256 bytes.
+    pub app_name: String,
+    /// `DEBUG`: more logs, nothing else.
+    pub debug: bool,
+    /// `HOST`: the address of the HTTP listener, without brackets.
+    pub host: String,
+    /// `PORT`: the HTTP port; 0 takes any free one.
+    pub port: u16,
+    /// `GRPC_HOST`: the address of the gRPC listener, without brackets.
+    pub grpc_host: String,
+    /// `GRPC_PORT`: the gRPC port; 0 takes any free one.
+    pub grpc_port: u16,
+    /// `WORKERS`: runtime threads, 0 to 1024; 0 is one a core.
+    pub workers: usize,
+    /// `LOG_FORMAT`.
+    pub log_format: LogFormat,
+    /// `LOG_LEVEL`: an `EnvFilter` directive that is known to parse.
+    pub log_level: String,
+    /// `REQUIRE_API_KEY`: whether callers need one of the keys.
+    pub require_api_key: bool,
+    /// `API_KEYS` and the lines of `API_KEYS_FILE`: visible ASCII, no repeats.
+    pub api_keys: Vec<SecretString>,
+    /// `API_KEYS_FILE`, joined to the directory of the settings.
+    pub api_keys_file: Option<PathBuf>,
+    /// `TOKEN_POOL` and the lines of `TOKEN_POOL_FILE`: cookie characters only, no repeats.
+    pub tokens: Vec<SecretString>,
+    /// `TOKEN_POOL_FILE`, joined to the directory of the settings.
+    pub token_pool_file: Option<PathBuf>,
+    /// `AVAILABLE_MODELS`: at most 256 bytes each, no repeats; empty allows every model.
+    pub available_models: Vec<String>,
+    /// `MODEL_ALIASES`: the name a client uses, to the upstream's model.
+    pub model_aliases: BTreeMap<String, String>,
+    /// `PROJECT_API_URL`.
+    pub project_url: BaseUrl,
+    /// `CONVERSATION_API_URL`.
+    pub conversation_url: BaseUrl,
+    /// `MESSAGE_API_URL`.
+    pub message_url: BaseUrl,
+    /// `TARGET_API_URL`.
+    pub target_url: BaseUrl,
+    /// `SITE_URL`: where upstream calls claim to come from.
+    pub site_url: BaseUrl,
+    /// `UPSTREAM_HEADERS`: extra headers of upstream calls, values marked sensitive, no forbidden name.
+    pub upstream_headers: HeaderMap,
+    /// `UPSTREAM_PROXY`.
+    pub upstream_proxy: Option<ProxyUrl>,
+    /// `TIMEOUT`: the longest single wait on the upstream; more than 0, at most a year.
+    pub timeout: Duration,
+    /// `REQUEST_TIMEOUT`: the longest a whole request may take; more than 0, at most a year.
+    pub request_timeout: Duration,
+    /// `KEEPALIVE_INTERVAL`: how often a silent stream sends a comment; more than 0, at most a year.
+    pub keepalive_interval: Duration,
+    /// `MAX_RETRIES`: how often a chat is tried again after a fault of the service, 0 to 100.
+    pub max_retries: u32,
+    /// `RETRY_DELAY`: the first wait before trying again; at most a year.
+    pub retry_delay: Duration,
+    /// `SHUTDOWN_GRACE`: how long running requests may go on after a stop signal; at most a year.
+    pub shutdown_grace: Duration,
+    /// `MAX_BODY_BYTES`: the largest request body in bytes, 1 KiB to 1 GiB.
+    pub max_body_bytes: usize,
+    /// `MAX_CONCURRENT_REQUESTS`: requests served at once, 1 to 1 000 000.
+    pub max_concurrent_requests: usize,
+    /// `UNMARKED_END`.
+    pub unmarked_end: UnmarkedEnd,
+}
+
+impl Settings {
+    /// Every variable with its effective value, in the order of the documentation. Of secrets only how many there
+    /// are; of tokens also the first eight hexadecimal digits of their SHA-256.
+    #[must_use]
+    pub fn describe(&self) -> Vec<(&'static str, String)> {
+        table::variables()
+            .map(|variable| (variable.name, (variable.show)(self)))
+            .collect()
+    }
+
+    /// Settings that say nothing yet: what a variable leaves alone stays empty.
+    pub(super) fn blank() -> Self {
+        Self {
+            app_name: String::new(),
+            debug: false,
+            host: String::new(),
+            port: 0,
+            grpc_host: String::new(),
+            grpc_port: 0,
+            workers: 0,
+            log_format: LogFormat::default(),
+            log_level: String::new(),
+            require_api_key: true,
+            api_keys: Vec::new(),
+            api_keys_file: None,
+            tokens: Vec::new(),
+            token_pool_file: None,
+            available_models: Vec::new(),
+            model_aliases: BTreeMap::new(),
+            project_url: BaseUrl::default(),
+            conversation_url: BaseUrl::default(),
+            message_url: BaseUrl::default(),
+            target_url: BaseUrl::default(),
+            site_url: BaseUrl::default(),
+            upstream_headers: HeaderMap::new(),
+            upstream_proxy: None,
+            timeout: Duration::ZERO,
+            request_timeout: Duration::ZERO,
+            keepalive_interval: Duration::ZERO,
+            max_retries: 0,
+            retry_delay: Duration::ZERO,
+            shutdown_grace: Duration::ZERO,
+            max_body_bytes: 0,
+            max_concurrent_requests: 0,
+            unmarked_end: UnmarkedEnd::default(),
+        }
+    }
+
+    /// Fills what takes its default from another variable.
+    pub(super) fn settle(&mut self) {
+        if self.grpc_host.is_empty() {
+            self.grpc_host.clone_from(&self.host);
+        }
+        if self.log_level.is_empty() {
+            self.log_level = if self.debug { "debug" } else { "info" }.to_owned();
+        }
+    }
+}
+
+/// The documented defaults: no keys, which [`load`](super::load) alone would refuse, and no tokens.
+impl Default for Settings {
+    fn default() -> Self {
+        let mut settings = Self::blank();
+        read(
+            &layers::only_defaults(),
+            &Sources::default(),
+            &mut settings,
+            &mut Report::default(),
+        );
+        settings.settle();
+        settings
+    }
+}

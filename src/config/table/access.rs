@@ -1,0 +1,77 @@
+//! Who may ask, and for what: keys and models.
+
+use super::{ROW, Variable, json, path};
+use crate::config::models;
+use crate::config::secrets::{self, Sort};
+
+/// Keys. The list stands before the file, which adds to it.
+pub(super) const ACCESS: &[Variable] = &[
+    Variable {
+        name: "REQUIRE_API_KEY",
+        default: "true",
+        meaning: "Whether callers need one of the keys. Without any key the gateway then refuses to start.",
+        limits: "true or false",
+        set: |settings, given| {
+            settings.require_api_key = given.truth()?;
+            Ok(())
+        },
+        show: |settings| settings.require_api_key.to_string(),
+        ..ROW
+    },
+    Variable {
+        name: "API_KEYS",
+        default: "[]",
+        example: r#"["sk-duogate-replace-me"]"#,
+        meaning: "The keys that callers may use. Secret.",
+        limits: "JSON array; each key visible ASCII without blanks",
+        blank_is_a_value: true,
+        set: |settings, given| secrets::from_list(Sort::Key, &mut settings.api_keys, given),
+        show: |settings| secrets::show_keys(&settings.api_keys),
+        ..ROW
+    },
+    Variable {
+        name: "API_KEYS_FILE",
+        otherwise: "none",
+        example: "/run/secrets/api_keys",
+        meaning: "A file with more keys, one a line.",
+        limits: "a path; blank lines and lines that start with # are skipped",
+        set: |settings, given| {
+            settings.api_keys_file = Some(given.path()?);
+            secrets::from_file(Sort::Key, &mut settings.api_keys, given)
+        },
+        show: |settings| path(settings.api_keys_file.as_deref()),
+        ..ROW
+    },
+];
+
+/// Models and other names for them.
+pub(super) const MODELS: &[Variable] = &[
+    Variable {
+        name: "AVAILABLE_MODELS",
+        default: "[]",
+        example: r#"["gpt-4o", "gemini-2.5-pro", "Claude Sonnet 4"]"#,
+        meaning: "The models that clients may ask for. An empty list allows every name.",
+        limits: "JSON array; each name printable, at most 256 bytes",
+        blank_is_a_value: true,
+        set: |settings, given| {
+            settings.available_models = models::read_names(given)?;
+            Ok(())
+        },
+        show: |settings| json(&settings.available_models),
+        ..ROW
+    },
+    Variable {
+        name: "MODEL_ALIASES",
+        otherwise: "{}",
+        example: r#"{"fast": "gpt-4o"}"#,
+        meaning: "Other names that clients may use, each with the model it stands for.",
+        limits: "JSON object; each model one of AVAILABLE_MODELS, unless that is empty",
+        blank_is_a_value: true,
+        set: |settings, given| {
+            settings.model_aliases = models::read_aliases(given)?;
+            Ok(())
+        },
+        show: |settings| json(&settings.model_aliases),
+        ..ROW
+    },
+];

@@ -1,0 +1,107 @@
+//! How long, how often and how much.
+
+use super::{ROW, Variable, seconds};
+
+/// Waits and retries.
+pub(super) const TIME: &[Variable] = &[
+    Variable {
+        name: "TIMEOUT",
+        default: "30",
+        meaning: "Seconds of the longest single wait on the upstream: to connect, for its headers, between two events.",
+        limits: "more than 0, at most 31536000, decimals allowed",
+        set: |settings, given| {
+            settings.timeout = given.seconds(false)?;
+            Ok(())
+        },
+        show: |settings| seconds(settings.timeout),
+        ..ROW
+    },
+    Variable {
+        name: "REQUEST_TIMEOUT",
+        default: "600",
+        meaning: "Seconds that a whole request may take.",
+        limits: "more than 0, at most 31536000, decimals allowed",
+        set: |settings, given| {
+            settings.request_timeout = given.seconds(false)?;
+            Ok(())
+        },
+        show: |settings| seconds(settings.request_timeout),
+        ..ROW
+    },
+    Variable {
+        name: "KEEPALIVE_INTERVAL",
+        default: "15",
+        meaning: "Seconds of silence after which a stream sends a comment to stay alive.",
+        limits: "more than 0, at most 31536000, decimals allowed",
+        set: |settings, given| {
+            settings.keepalive_interval = given.seconds(false)?;
+            Ok(())
+        },
+        show: |settings| seconds(settings.keepalive_interval),
+        ..ROW
+    },
+    Variable {
+        name: "MAX_RETRIES",
+        default: "3",
+        meaning: "How often a chat is tried again after a fault of the upstream.",
+        limits: "0 to 100",
+        set: |settings, given| {
+            settings.max_retries = given.integer(0..=100)?;
+            Ok(())
+        },
+        show: |settings| settings.max_retries.to_string(),
+        ..ROW
+    },
+    Variable {
+        name: "RETRY_DELAY",
+        default: "1.0",
+        meaning: "Seconds before the first new try; each further wait doubles.",
+        limits: "0 to 31536000, decimals allowed",
+        set: |settings, given| {
+            settings.retry_delay = given.seconds(true)?;
+            Ok(())
+        },
+        show: |settings| seconds(settings.retry_delay),
+        ..ROW
+    },
+    Variable {
+        name: "SHUTDOWN_GRACE",
+        default: "20",
+        meaning: "Seconds that running requests may go on after a stop signal.",
+        limits: "0 to 31536000, decimals allowed",
+        set: |settings, given| {
+            settings.shutdown_grace = given.seconds(true)?;
+            Ok(())
+        },
+        show: |settings| seconds(settings.shutdown_grace),
+        ..ROW
+    },
+];
+
+/// Sizes and numbers.
+pub(super) const LIMITS: &[Variable] = &[
+    Variable {
+        name: "MAX_BODY_BYTES",
+        default: "10485760",
+        meaning: "The largest request body, in bytes.",
+        limits: "1024 to 1073741824",
+        set: |settings, given| {
+            settings.max_body_bytes = given.integer(1024..=1_073_741_824)?;
+            Ok(())
+        },
+        show: |settings| settings.max_body_bytes.to_string(),
+        ..ROW
+    },
+    Variable {
+        name: "MAX_CONCURRENT_REQUESTS",
+        default: "1024",
+        meaning: "How many requests are served at once; one more is told at once that the gateway is overloaded.",
+        limits: "1 to 1000000",
+        set: |settings, given| {
+            settings.max_concurrent_requests = given.integer(1..=1_000_000)?;
+            Ok(())
+        },
+        show: |settings| settings.max_concurrent_requests.to_string(),
+        ..ROW
+    },
+];

@@ -1,0 +1,115 @@
+//! The one table of variables: everything about each, in the order in which they are documented.
+//!
+//! Loading, `describe`, `.env.example` and `docs/configuration.md` all follow it, so a new variable is one row here
+//! and one field of the settings.
+
+mod access;
+mod answers;
+mod service;
+mod upstream;
+
+use super::given::{Complaints, Given};
+use super::settings::Settings;
+
+/// One variable.
+pub(super) struct Variable {
+    /// Its exact name.
+    pub(super) name: &'static str,
+    /// The default as one would write it; empty when there is none.
+    pub(super) default: &'static str,
+    /// What holds when there is no default, for the documentation.
+    pub(super) otherwise: &'static str,
+    /// A value that works, for `.env.example`.
+    pub(super) example: &'static str,
+    /// What it means, in one sentence.
+    pub(super) meaning: &'static str,
+    /// Which values it may have.
+    pub(super) limits: &'static str,
+    /// Whether a blank value says something (an empty list) and not just "unset".
+    pub(super) blank_is_a_value: bool,
+    /// Checks a value and takes it over; nothing half-checked stays behind.
+    pub(super) set: fn(&mut Settings, &mut Given<'_>) -> Result<(), Complaints>,
+    /// The effective value, secrets hidden.
+    pub(super) show: fn(&Settings) -> String,
+}
+
+/// Variables that belong together.
+pub(super) struct Group {
+    /// Its heading.
+    pub(super) title: &'static str,
+    /// Its variables.
+    pub(super) variables: &'static [Variable],
+}
+
+/// All groups, in the order of the documentation.
+pub(super) static GROUPS: [Group; 7] = [
+    Group {
+        title: "Service",
+        variables: service::SERVICE,
+    },
+    Group {
+        title: "Access",
+        variables: access::ACCESS,
+    },
+    Group {
+        title: "Upstream",
+        variables: upstream::UPSTREAM,
+    },
+    Group {
+        title: "Models",
+        variables: access::MODELS,
+    },
+    Group {
+        title: "Time and retries",
+        variables: answers::TIME,
+    },
+    Group {
+        title: "Limits",
+        variables: answers::LIMITS,
+    },
+    Group {
+        title: "Logs",
+        variables: service::LOGS,
+    },
+];
+
+/// All variables, in the order of the documentation.
+pub(super) fn variables() -> impl Iterator<Item = &'static Variable> {
+    GROUPS.iter().flat_map(|group| group.variables)
+}
+
+/// A row with everything left out, to be filled by struct update.
+const ROW: Variable = Variable {
+    name: "",
+    default: "",
+    otherwise: "",
+    example: "",
+    meaning: "",
+    limits: "",
+    blank_is_a_value: false,
+    set: |_, _| Ok(()),
+    show: |_| String::new(),
+};
+
+/// Text as JSON, which keeps names with commas apart.
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// A time in seconds, as one would write it.
+fn seconds(time: std::time::Duration) -> String {
+    time.as_secs_f64().to_string()
+}
+
+/// A path, or "none".
+fn path(path: Option<&std::path::Path>) -> String {
+    path.map_or_else(|| "none".to_owned(), |path| path.display().to_string())
+}
+
+/// The word that stands for a choice.
+fn word<T: PartialEq>(choices: &[(&'static str, T)], chosen: T) -> String {
+    choices
+        .iter()
+        .find(|(_, choice)| *choice == chosen)
+        .map_or_else(String::new, |(word, _)| (*word).to_owned())
+}
