@@ -1,5 +1,6 @@
 //! The layers beneath the settings: which files are read, and what each layer says, still unchecked.
 
+use super::files::{Wanted, position, printable};
 use super::problems::Report;
 use super::sources::Sources;
 use super::table::{self, Variable};
@@ -9,12 +10,6 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
-
-/// The largest file that is read, in bytes. A configuration is far smaller; a device such as `/dev/zero` is not.
-const LARGEST_FILE: u64 = 4 * 1024 * 1024;
 
 /// One layer: what it is called in messages, and its values under the variables' names.
 struct Layer {
@@ -181,85 +176,4 @@ fn flags_layer(flags: &Flags) -> Layer {
         }
     }
     layer
-}
-
-/// A configuration file, whether asked for or only looked for.
-struct Wanted {
-    path: std::path::PathBuf,
-    /// What the file is called in messages.
-    label: String,
-    /// Under which name its own problems are told.
-    blame: &'static str,
-    must_exist: bool,
-}
-
-impl Wanted {
-    fn new(sources: &Sources, asked: Option<&Path>, usual: &'static str, flag: &'static str) -> Self {
-        let label = asked.map_or_else(|| usual.to_owned(), |path| printable(&path.to_string_lossy()));
-        let path = sources.directory.join(asked.unwrap_or(Path::new(usual)));
-        Self {
-            path,
-            label,
-            blame: if asked.is_some() { flag } else { usual },
-            must_exist: asked.is_some(),
-        }
-    }
-
-    fn read(&self, report: &mut Report) -> Option<String> {
-        match read_text(&self.path) {
-            Ok(text) => Some(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.must_exist => None,
-            Err(error) => {
-                report.problem(self.blame, why_unreadable(&error), Some(&self.label));
-                None
-            }
-        }
-    }
-}
-
-/// Reads a text file of bounded size.
-pub(super) fn read_text(path: &Path) -> io::Result<String> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    let mut text = String::new();
-    let length = file.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
-    if length as u64 > LARGEST_FILE {
-        Err(io::ErrorKind::FileTooLarge.into())
-    } else {
-        Ok(text)
-    }
-}
-
-/// Why a file could not be read, in words of ours.
-pub(super) fn why_unreadable(error: &io::Error) -> String {
-    // Only the kinds that a reader can act on get a sentence of their own; the set of kinds is open.
-    #[allow(clippy::wildcard_enum_match_arm, reason = "io::ErrorKind is non-exhaustive")]
-    let why = match error.kind() {
-        io::ErrorKind::NotFound => "the file does not exist",
-        io::ErrorKind::PermissionDenied => "the file may not be read: permission denied",
-        io::ErrorKind::IsADirectory => "is a directory; expected a file",
-        io::ErrorKind::InvalidData => "the file is not valid UTF-8",
-        io::ErrorKind::FileTooLarge => "the file is larger than 4 MiB",
-        _ => "the file cannot be read",
-    };
-    why.to_owned()
-}
-
-fn position(text: &str, offset: usize) -> String {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("line {line}, column {column}")
-}
-
-/// A name from outside, safe to show on one line.
-pub(super) fn printable(text: &str) -> String {
-    const LONGEST: usize = 100;
-    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().count() > LONGEST {
-        shown.push('…');
-    }
-    shown
 }

@@ -8,6 +8,7 @@
 //! message ever repeats a value, so none can hold a secret. Nothing in here starts, connects or logs.
 
 mod dotenv;
+mod files;
 mod given;
 mod headers;
 mod json;
@@ -25,6 +26,7 @@ mod urls;
 pub use problems::{Problem, Problems};
 pub use settings::{LogFormat, Settings, UnmarkedEnd};
 pub use sources::{Flags, Sources};
+pub use table::{Group, Variable, groups};
 pub use urls::{BaseUrl, ProxyUrl};
 
 use figment::Figment;

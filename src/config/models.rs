@@ -1,7 +1,7 @@
 //! The models that clients may ask for, and the other names they may use for them.
 
+use super::files::printable;
 use super::given::{Complaints, Given};
-use super::layers::printable;
 use super::problems::Report;
 use super::settings::Settings;
 use std::collections::BTreeMap;

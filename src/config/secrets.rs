@@ -3,8 +3,8 @@
 //! Messages name an entry by its position and a character by its kind; the entry itself is never shown.
 
 use super::EXAMPLE_KEY;
+use super::files::{read_text, why_unreadable};
 use super::given::{Complaints, Given};
-use super::layers::{read_text, why_unreadable};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;

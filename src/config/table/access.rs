@@ -62,10 +62,9 @@ pub(super) const MODELS: &[Variable] = &[
     },
     Variable {
         name: "MODEL_ALIASES",
-        otherwise: "{}",
-        example: r#"{"fast": "gpt-4o"}"#,
+        default: "{}",
         meaning: "Other names that clients may use, each with the model it stands for.",
-        limits: "JSON object; each model one of AVAILABLE_MODELS, unless that is empty",
+        limits: r#"JSON object such as {"fast": "gpt-4o"}; each model one of AVAILABLE_MODELS, unless that is empty"#,
         blank_is_a_value: true,
         set: |settings, given| {
             settings.model_aliases = models::read_aliases(given)?;

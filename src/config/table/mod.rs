@@ -11,38 +11,37 @@ mod upstream;
 use super::given::{Complaints, Given};
 use super::settings::Settings;
 
-/// One variable.
-pub(super) struct Variable {
+/// One variable: what the documentation says of it, and how it is read and shown.
+pub struct Variable {
     /// Its exact name.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// The default as one would write it; empty when there is none.
-    pub(super) default: &'static str,
-    /// What holds when there is no default, for the documentation.
-    pub(super) otherwise: &'static str,
-    /// A value that works, for `.env.example`.
-    pub(super) example: &'static str,
+    pub default: &'static str,
+    /// What holds when there is no default, in words.
+    pub otherwise: &'static str,
+    /// A value that works, where the default shows nothing; empty otherwise.
+    pub example: &'static str,
     /// What it means, in one sentence.
-    pub(super) meaning: &'static str,
+    pub meaning: &'static str,
     /// Which values it may have.
-    pub(super) limits: &'static str,
+    pub limits: &'static str,
     /// Whether a blank value says something (an empty list) and not just "unset".
     pub(super) blank_is_a_value: bool,
-    /// Checks a value and takes it over; nothing half-checked stays behind.
+    /// Checks a value and takes it over. After an error the settings are of no use any more.
     pub(super) set: fn(&mut Settings, &mut Given<'_>) -> Result<(), Complaints>,
     /// The effective value, secrets hidden.
     pub(super) show: fn(&Settings) -> String,
 }
 
 /// Variables that belong together.
-pub(super) struct Group {
+pub struct Group {
     /// Its heading.
-    pub(super) title: &'static str,
+    pub title: &'static str,
     /// Its variables.
-    pub(super) variables: &'static [Variable],
+    pub variables: &'static [Variable],
 }
 
-/// All groups, in the order of the documentation.
-pub(super) static GROUPS: [Group; 7] = [
+static GROUPS: [Group; 7] = [
     Group {
         title: "Service",
         variables: service::SERVICE,
@@ -72,6 +71,12 @@ pub(super) static GROUPS: [Group; 7] = [
         variables: service::LOGS,
     },
 ];
+
+/// Every variable by group, in the order of the documentation.
+#[must_use]
+pub fn groups() -> &'static [Group] {
+    &GROUPS
+}
 
 /// All variables, in the order of the documentation.
 pub(super) fn variables() -> impl Iterator<Item = &'static Variable> {
@@ -107,9 +112,9 @@ fn path(path: Option<&std::path::Path>) -> String {
 }
 
 /// The word that stands for a choice.
-fn word<T: PartialEq>(choices: &[(&'static str, T)], chosen: T) -> String {
+fn word<T: PartialEq>(choices: &[(&'static str, T)], chosen: &T) -> String {
     choices
         .iter()
-        .find(|(_, choice)| *choice == chosen)
+        .find(|(_, choice)| choice == chosen)
         .map_or_else(String::new, |(word, _)| (*word).to_owned())
 }

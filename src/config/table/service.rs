@@ -106,7 +106,7 @@ pub(super) const LOGS: &[Variable] = &[
             settings.log_format = given.choice(LOG_FORMATS)?;
             Ok(())
         },
-        show: |settings| word(LOG_FORMATS, settings.log_format),
+        show: |settings| word(LOG_FORMATS, &settings.log_format),
         ..ROW
     },
     Variable {

@@ -72,9 +72,8 @@ pub(super) const UPSTREAM: &[Variable] = &[
     Variable {
         name: "TOKEN_POOL",
         default: "[]",
-        example: r#"["first-token", "second-token"]"#,
         meaning: "The tokens of the upstream's accounts. Secret. Without any the gateway starts and answers no chat.",
-        limits: "JSON array; each token cookie characters only (RFC 6265)",
+        limits: r#"JSON array such as ["first-token", "second-token"]; cookie characters only (RFC 6265)"#,
         blank_is_a_value: true,
         set: |settings, given| secrets::from_list(Sort::Token, &mut settings.tokens, given),
         show: |settings| secrets::show_tokens(&settings.tokens),
@@ -95,10 +94,9 @@ pub(super) const UPSTREAM: &[Variable] = &[
     },
     Variable {
         name: "UPSTREAM_HEADERS",
-        otherwise: "{}",
-        example: r#"{"user-agent": "Mozilla/5.0", "accept-language": "en"}"#,
+        default: "{}",
         meaning: "Extra headers of upstream calls. Their values count as secret.",
-        limits: "JSON object; not cookie, host, origin, referer, content-* nor hop-by-hop headers",
+        limits: r#"JSON object such as {"user-agent": "Mozilla/5.0"}; no cookie, host, origin, referer, content-* nor hop-by-hop headers"#,
         blank_is_a_value: true,
         set: |settings, given| {
             settings.upstream_headers = headers::read(given)?;
@@ -134,7 +132,7 @@ pub(super) const UPSTREAM: &[Variable] = &[
             settings.unmarked_end = given.choice(UNMARKED_ENDS)?;
             Ok(())
         },
-        show: |settings| word(UNMARKED_ENDS, settings.unmarked_end),
+        show: |settings| word(UNMARKED_ENDS, &settings.unmarked_end),
         ..ROW
     },
 ];
