@@ -3,7 +3,7 @@
 //! Every error says what is expected and never what was found, since what was found may be a secret.
 
 use super::json;
-use figment::value::Value;
+use figment::value::{Num, Value};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -190,8 +190,7 @@ impl<'a> Given<'a> {
         match self.value {
             Value::Bool(_, truth) => Some(truth.to_string()),
             Value::Num(_, number) => {
-                let whole = number.to_i128().map(|number| number.to_string());
-                whole.or_else(|| number.to_f64().map(|number| format!("{number:?}")))
+                whole(*number).or_else(|| number.to_f64().map(|number| format!("{number:?}")))
             }
             Value::String(..) | Value::Char(..) => self.value.as_str().map(|text| text.trim().to_owned()),
             Value::Empty(..) | Value::Dict(..) | Value::Array(..) => None,
@@ -199,11 +198,17 @@ impl<'a> Given<'a> {
     }
 }
 
+/// The digits of a whole number, signed or not.
+fn whole(number: Num) -> Option<String> {
+    let signed = number.to_i128().map(|number| number.to_string());
+    signed.or_else(|| number.to_u128().map(|number| number.to_string()))
+}
+
 /// A TOML value as a list's element: a string or a whole number.
 fn element(value: &Value) -> json::Element {
     match value {
         Value::String(_, text) => Some(text.clone()),
-        Value::Num(_, number) => number.to_i128().map(|number| number.to_string()),
+        Value::Num(_, number) => whole(*number),
         Value::Char(..) | Value::Bool(..) | Value::Empty(..) | Value::Dict(..) | Value::Array(..) => None,
     }
 }

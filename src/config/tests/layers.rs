@@ -135,7 +135,7 @@ fn an_object_of_a_stronger_layer_replaces_the_weaker_one_whole() {
 #[test]
 fn wrong_toml_types_are_problems_of_their_variables() {
     let toml = "require_api_key = 7\nport = 1.5\ntimeout = true\napi_keys = {}\napp_name = 5\nhost = [1]\n\
-                target_api_url = 1979-05-27\nmodel_aliases = [\"a\"]\nlog_format = 1\nworkers = -1\n";
+                target_api_url = 1979-05-27\nmodel_aliases = [\"a\"]\nlog_format = 1\nworkers = -1\nretry_delay = nan\n";
     let problems = Setup::strict().file("duogate.toml", toml).problems();
     let mut names: Vec<&str> = problems
         .iter()
@@ -150,6 +150,7 @@ fn wrong_toml_types_are_problems_of_their_variables() {
         "MODEL_ALIASES",
         "PORT",
         "REQUIRE_API_KEY",
+        "RETRY_DELAY",
         "TARGET_API_URL",
         "TIMEOUT",
         "WORKERS",

@@ -114,6 +114,27 @@ fn a_proxy_is_one_of_four_kinds() {
 }
 
 #[test]
+fn a_proxy_with_an_odd_password_shows_none_of_it() {
+    for password in [
+        "12/very-secret",
+        "12#very-secret",
+        "12?very-secret",
+        "a@very-secret",
+        "a:very-secret",
+        "a%40very-secret",
+    ] {
+        for scheme in ["http", "socks5h"] {
+            let value = format!("{scheme}://very-secret:{password}@proxy.test:1");
+            let shown = match Setup::new().environment("UPSTREAM_PROXY", value).load() {
+                Ok(loaded) => format!("{loaded:?} {:?}", loaded.settings.describe()),
+                Err(problems) => problems.to_string(),
+            };
+            assert!(!shown.contains("very-secret"), "{shown}");
+        }
+    }
+}
+
+#[test]
 fn a_forbidden_header_is_named() {
     let forbidden = [
         "Cookie",
