@@ -1,5 +1,11 @@
 //! duogate: a chat gateway with two doors, the OpenAI API and gRPC, over one engine.
 
+pub mod auth;
+pub mod backend;
 pub mod cli;
 pub mod config;
+pub mod engine;
+pub mod lifecycle;
+pub mod net;
 pub mod sim;
+pub mod telemetry;

@@ -1,0 +1,137 @@
+//! One key check for both doors.
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, header};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::engine::error::{ChatError, ErrorKind};
+
+/// Who calls, as logs may tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The first eight hexadecimal digits of the key's SHA-256.
+    pub label: String,
+}
+
+/// The keys that open the doors. Cheap to clone; `Debug` shows only how many there are.
+#[derive(Clone)]
+pub struct Auth {
+    digests: Arc<[[u8; 32]]>,
+    required: bool,
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Auth({} keys, required: {})", self.digests.len(), self.required)
+    }
+}
+
+impl Auth {
+    /// A check against `keys`; where none is `required`, everybody may enter.
+    #[must_use]
+    pub fn new(keys: &[SecretString], required: bool) -> Self {
+        let digests = keys.iter().map(|key| digest(key.expose_secret())).collect();
+        Self { digests, required }
+    }
+
+    /// Whether a key is asked for.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// Looks for a key as `Authorization: Bearer`, `?api_key=`, `X-API-Key`, `api-key`, in this order; the first that
+    /// is not empty decides. A known key names its caller, whether keys are required or not.
+    ///
+    /// # Errors
+    /// `unauthenticated` when a key is required, and none was sent or it is a wrong one.
+    pub fn check(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Option<Caller>, ChatError> {
+        let key = find_key(headers, query);
+        let caller = key.as_deref().and_then(|key| self.caller(key));
+        match (caller, key, self.required) {
+            (Some(caller), _, _) => Ok(Some(caller)),
+            (None, _, false) => Ok(None),
+            (None, Some(_), true) => {
+                Err(ChatError::new(ErrorKind::Unauthenticated, "Incorrect API key provided."))
+            }
+            (None, None, true) => Err(ChatError::new(
+                ErrorKind::Unauthenticated,
+                "You didn't provide an API key. Provide it in an Authorization header using Bearer auth \
+                 (Authorization: Bearer YOUR_KEY).",
+            )),
+        }
+    }
+
+    /// Every key is looked at, so that the time taken tells nothing about where a match is.
+    fn caller(&self, key: &str) -> Option<Caller> {
+        let offered = digest(key);
+        let known = self.digests.iter().fold(subtle::Choice::from(0), |known, digest| known | digest.ct_eq(&offered));
+        bool::from(known).then(|| Caller {
+            label: offered.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
+        })
+    }
+}
+
+fn digest(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+fn find_key(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let header = |name: &str| headers.get(name)?.to_str().ok().map(|value| value.trim().to_owned());
+    let bearer = || {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, key) = value.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().to_owned())
+    };
+    let in_query = || {
+        let pairs = url::form_urlencoded::parse(query?.as_bytes());
+        pairs.filter(|(name, _)| name == "api_key").map(|(_, key)| key.into_owned()).find(|key| !key.is_empty())
+    };
+    [bearer(), in_query(), header("x-api-key"), header("api-key")].into_iter().flatten().find(|key| !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auth() -> Auth {
+        Auth::new(&["one".into(), "two".into()], true)
+    }
+
+    fn check(headers: &[(&'static str, &str)], query: Option<&str>) -> Result<Option<Caller>, ChatError> {
+        let headers = headers.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
+        auth().check(&headers.collect(), query)
+    }
+
+    #[test]
+    fn a_key_is_found_in_all_four_places() {
+        for headers in [("authorization", "bearer  two "), ("x-api-key", "one"), ("api-key", "two")] {
+            assert!(matches!(check(&[headers], None), Ok(Some(_))), "{headers:?}");
+        }
+        assert!(matches!(check(&[], Some("a=b&api_key=o%6ee")), Ok(Some(_))));
+    }
+
+    #[test]
+    fn the_first_key_that_is_not_empty_decides() {
+        let wrong_first = [("authorization", "Bearer wrong"), ("x-api-key", "one")];
+        assert!(check(&wrong_first, None).is_err());
+        let empty_first = [("authorization", "Bearer "), ("x-api-key", "one")];
+        assert!(check(&empty_first, Some("api_key=")).is_ok());
+        assert!(check(&[("x-api-key", "one")], Some("api_key=wrong")).is_err());
+        assert!(check(&[("authorization", "Basic x"), ("api-key", "one")], None).is_ok());
+    }
+
+    #[test]
+    fn no_key_is_refused_unless_none_is_required() {
+        assert_eq!(check(&[], None).unwrap_err().kind(), ErrorKind::Unauthenticated);
+        assert_eq!(Auth::new(&[], false).check(&HeaderMap::new(), None).unwrap(), None);
+    }
+
+    #[test]
+    fn keys_never_show() {
+        assert!(!format!("{:?}", auth()).contains("one"));
+    }
+}

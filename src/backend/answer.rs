@@ -1,0 +1,194 @@
+//! The body of an answer, as events: a stream in either dialect, or one JSON body. Which it is shows in its first
+//! byte that is not white space, never in the content type.
+
+use std::{collections::VecDeque, pin::Pin};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+
+use super::{
+    sse::{Decoder, Payload},
+    wire::{self, Unusable},
+};
+use crate::engine::upstream::{Answer, AnswerEvent, Fault, Step, UpstreamError};
+
+/// The most a JSON body may hold, in bytes: far more than any model says at once.
+const MAX_JSON_BODY: usize = 16 * 1024 * 1024;
+/// UTF-8's byte order mark, which may stand before either form.
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+type Body = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
+
+enum Form {
+    /// Nothing but white space has come.
+    Unknown(Vec<u8>),
+    Stream(Decoder),
+    Json(Vec<u8>),
+}
+
+struct Reader {
+    body: Body,
+    form: Form,
+    events: VecDeque<AnswerEvent>,
+    failure: Option<UpstreamError>,
+    ended: bool,
+}
+
+/// Reads `response` as an answer. Dropping the stream closes the call.
+pub(super) fn read(response: reqwest::Response) -> Answer {
+    let reader = Reader {
+        body: Box::pin(response.bytes_stream()),
+        form: Form::Unknown(Vec::new()),
+        events: VecDeque::new(),
+        failure: None,
+        ended: false,
+    };
+    stream::unfold(reader, |mut reader| async move {
+        reader.next().await.map(|item| (item, reader))
+    })
+    .boxed()
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Result<AnswerEvent, UpstreamError>> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(Ok(event));
+            }
+            if let Some(failure) = self.failure.take() {
+                self.ended = true;
+                return Some(Err(failure));
+            }
+            if self.ended {
+                return None;
+            }
+            let taken = match self.body.next().await {
+                Some(Ok(bytes)) => self.take(&bytes),
+                Some(Err(error)) => Err(failed(Fault::Truncated, describe(&error))),
+                None => {
+                    self.ended = true;
+                    self.finish()
+                }
+            };
+            // What came whole before a failure still counts.
+            self.failure = taken.err();
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), UpstreamError> {
+        if let Form::Unknown(head) = &mut self.form {
+            head.extend_from_slice(bytes);
+            if head.len() > MAX_JSON_BODY {
+                return Err(too_large());
+            }
+            let begun = head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start();
+            let Some(first) = begun.first().filter(|_| !BOM.starts_with(head)) else {
+                return Ok(());
+            };
+            let json = matches!(first, b'{' | b'[');
+            if *first == b'<' {
+                return Err(failed(Fault::Malformed, "the answer is an HTML page"));
+            }
+            let head = std::mem::take(head);
+            self.form = if json {
+                Form::Json(Vec::new())
+            } else {
+                Form::Stream(Decoder::default())
+            };
+            return self.take_known(&head);
+        }
+        self.take_known(bytes)
+    }
+
+    fn take_known(&mut self, bytes: &[u8]) -> Result<(), UpstreamError> {
+        match &mut self.form {
+            Form::Unknown(_) => Ok(()),
+            Form::Json(body) if body.len() + bytes.len() > MAX_JSON_BODY => Err(too_large()),
+            Form::Json(body) => {
+                body.extend_from_slice(bytes);
+                Ok(())
+            }
+            Form::Stream(decoder) => {
+                let mut payloads = Vec::new();
+                let decoded = decoder.push(bytes, &mut payloads);
+                self.queue(payloads)?;
+                decoded.map_err(|_| too_large())
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), UpstreamError> {
+        match &mut self.form {
+            Form::Unknown(_) => Ok(()),
+            Form::Json(body) => {
+                let body = std::mem::take(body);
+                let body = body.strip_prefix(BOM).unwrap_or(&body);
+                let mut events = Vec::new();
+                wire::read_body(body, &mut events).map_err(unusable)?;
+                self.events.extend(events);
+                Ok(())
+            }
+            Form::Stream(decoder) => {
+                let mut payloads = Vec::new();
+                let decoded = decoder.finish(&mut payloads);
+                self.queue(payloads)?;
+                decoded.map_err(|_| too_large())
+            }
+        }
+    }
+
+    fn queue(&mut self, payloads: Vec<Payload>) -> Result<(), UpstreamError> {
+        let mut events = Vec::new();
+        for payload in payloads {
+            let read = match payload {
+                Payload::Done => {
+                    events.push(AnswerEvent::Done);
+                    Ok(())
+                }
+                Payload::Json(text) => wire::read_event(&text, &mut events),
+            };
+            self.events.extend(events.drain(..));
+            read.map_err(unusable)?;
+        }
+        Ok(())
+    }
+}
+
+fn unusable(unusable: Unusable) -> UpstreamError {
+    match unusable {
+        Unusable::Malformed(detail) => failed(Fault::Malformed, detail),
+        Unusable::Failure(status) => failed(
+            super::conversation::fault_of(Step::ReadAnswer, status, None),
+            format!("the answer holds a failure of status {status}"),
+        ),
+    }
+}
+
+fn too_large() -> UpstreamError {
+    failed(
+        Fault::Malformed,
+        "one event of the answer, or its whole body, is too large",
+    )
+}
+
+fn failed(fault: Fault, detail: impl Into<String>) -> UpstreamError {
+    UpstreamError::new(Step::ReadAnswer, fault, detail)
+}
+
+/// An error of the client and what caused it, without the URL, which holds ids.
+pub(super) fn describe(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    if text.is_empty() {
+        "the call failed".to_owned()
+    } else {
+        text
+    }
+}

@@ -1,0 +1,197 @@
+//! The upstream's JSON, read with the tolerance that its contract asks for: any key may be absent or null, unknown
+//! ones mean nothing.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::engine::{
+    chat::{FinishReason, Usage},
+    upstream::{AnswerEvent, RemoteId},
+};
+
+/// Longer ids are refused.
+const MAX_ID: usize = 128;
+
+/// One event of a streamed answer, or a whole one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Chunk {
+    choices: Option<Vec<Option<Choice>>>,
+    usage: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Choice {
+    delta: Option<Delta>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Delta {
+    content: Option<String>,
+    reasoning_content: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct UsageFigures {
+    prompt_tokens: Option<u32>,
+    completion_tokens: Option<u32>,
+    total_tokens: Option<u32>,
+}
+
+/// Why an event could not be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// It is not what the contract says.
+    Malformed(String),
+    /// It is a failure, of this status.
+    Failure(u16),
+}
+
+/// Reads one event of a stream, in the order in which its parts count.
+pub(super) fn read_event(payload: &str, events: &mut Vec<AnswerEvent>) -> Result<(), Unusable> {
+    let value: Value = parse(payload.as_bytes())?;
+    if let Some(status) = embedded_failure(&value) {
+        return Err(Unusable::Failure(status));
+    }
+    let chunk: Option<Chunk> =
+        serde_json::from_value(value).map_err(|error| Unusable::Malformed(error.to_string()))?;
+    let Chunk { choices, usage } = chunk.unwrap_or_default();
+    if let Some(Choice { delta, finish_reason }) = choices.into_iter().flatten().next().flatten() {
+        let Delta {
+            content,
+            reasoning_content,
+        } = delta.unwrap_or_default();
+        events.extend(reasoning_content.map(AnswerEvent::Reasoning));
+        events.extend(content.map(AnswerEvent::Content));
+        if let Some(reason) = finish_reason.filter(|reason| !reason.is_empty()) {
+            events.push(AnswerEvent::Finish(finish(&reason)?));
+        }
+    }
+    events.extend(usage.as_ref().and_then(figures).map(AnswerEvent::Usage));
+    Ok(())
+}
+
+/// Reads a whole answer that came as one JSON body.
+pub(super) fn read_body(body: &[u8], events: &mut Vec<AnswerEvent>) -> Result<(), Unusable> {
+    let value: Value = parse(body)?;
+    if let Some(status) = embedded_failure(&value) {
+        return Err(Unusable::Failure(status));
+    }
+    let choice = value.pointer("/choices/0");
+    let text = [
+        choice.and_then(|choice| choice.pointer("/message/content")),
+        choice.and_then(|choice| choice.get("text")),
+        value.get("response"),
+        value.get("content"),
+        value.get("message"),
+    ]
+    .into_iter()
+    .flatten()
+    .find_map(Value::as_str)
+    .ok_or_else(|| Unusable::Malformed("the body holds no text of an answer".to_owned()))?;
+    let reasoning = choice.and_then(|choice| choice.pointer("/message/reasoning_content"));
+    events.extend(
+        reasoning
+            .and_then(Value::as_str)
+            .map(|text| AnswerEvent::Reasoning(text.to_owned())),
+    );
+    events.push(AnswerEvent::Content(text.to_owned()));
+    if let Some(reason) = choice
+        .and_then(|choice| choice.get("finish_reason"))
+        .and_then(Value::as_str)
+    {
+        events.push(AnswerEvent::Finish(finish(reason)?));
+    }
+    events.extend(value.get("usage").and_then(figures).map(AnswerEvent::Usage));
+    events.push(AnswerEvent::Done);
+    Ok(())
+}
+
+/// Parses a JSON body.
+pub(super) fn parse(body: &[u8]) -> Result<Value, Unusable> {
+    serde_json::from_slice(body).map_err(|error| Unusable::Malformed(error.to_string()))
+}
+
+/// The status of a failure that came inside a good status: an `error`, or a number of 400 or more.
+pub(super) fn embedded_failure(value: &Value) -> Option<u16> {
+    let status = ["status", "statusCode"]
+        .into_iter()
+        .filter_map(|key| value.get(key)?.as_u64())
+        .find(|status| *status >= 400)
+        .map(|status| {
+            u16::try_from(status)
+                .ok()
+                .filter(|status| *status < 600)
+                .unwrap_or(500)
+        });
+    let error = value.get("error").is_some_and(|error| !error.is_null());
+    status.or(error.then_some(500))
+}
+
+/// The id under the first of `keys` that holds one that can be used.
+pub(super) fn read_id(value: &Value, keys: &[&str]) -> Result<RemoteId, Unusable> {
+    let id = keys
+        .iter()
+        .filter_map(|key| value.get(key))
+        .find(|id| !id.is_null());
+    let id = match id {
+        Some(Value::String(text)) => RemoteId::Text(text.clone()),
+        Some(Value::Number(number)) => match (number.as_u64(), number.as_i64()) {
+            (Some(number), _) => RemoteId::Unsigned(number),
+            (None, Some(number)) => RemoteId::Signed(number),
+            (None, None) => return Err(Unusable::Malformed("an id is not a whole number".to_owned())),
+        },
+        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => {
+            return Err(Unusable::Malformed("an id is missing".to_owned()));
+        }
+    };
+    if let RemoteId::Text(text) = &id {
+        let usable = !matches!(text.as_str(), "" | "." | "..")
+            && text.len() <= MAX_ID
+            && !text.chars().any(char::is_control);
+        if !usable {
+            return Err(Unusable::Malformed("an id cannot be used in a path".to_owned()));
+        }
+    }
+    Ok(id)
+}
+
+/// An id as JSON, in the type in which it came.
+pub(super) fn id_value(id: &RemoteId) -> Value {
+    match id {
+        RemoteId::Text(text) => Value::from(text.as_str()),
+        RemoteId::Unsigned(number) => Value::from(*number),
+        RemoteId::Signed(number) => Value::from(*number),
+    }
+}
+
+/// OpenAI's reasons are passed on; one that it does not know means no more than an end, and `error` is a failure.
+fn finish(reason: &str) -> Result<FinishReason, Unusable> {
+    match reason {
+        "length" => Ok(FinishReason::Length),
+        "tool_calls" | "function_call" => Ok(FinishReason::ToolCalls),
+        "content_filter" => Ok(FinishReason::ContentFilter),
+        "error" => Err(Unusable::Failure(500)),
+        _ => Ok(FinishReason::Stop),
+    }
+}
+
+/// Figures count only when both halves are there; ones that cannot be read are no reason to lose an answer.
+fn figures(usage: &Value) -> Option<Usage> {
+    let UsageFigures {
+        prompt_tokens,
+        completion_tokens,
+        total_tokens,
+    } = UsageFigures::deserialize(usage).ok()?;
+    let (prompt_tokens, completion_tokens) = (prompt_tokens?, completion_tokens?);
+    let total_tokens = total_tokens.unwrap_or_else(|| prompt_tokens.saturating_add(completion_tokens));
+    Some(Usage {
+        prompt_tokens,
+        completion_tokens,
+        total_tokens,
+    })
+}

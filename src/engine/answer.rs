@@ -1,0 +1,168 @@
+//! Reading one answer: which events count, when it is whole, and when it was cut.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    chat::{FinishReason, Usage},
+    conversation::Conversation,
+    upstream::{AnswerEvent, Fault, Step, UpstreamError},
+};
+
+/// After a finish reason, the upstream's figures and end mark are waited for this long.
+const AFTER_FINISH: Duration = Duration::from_secs(1);
+
+/// What an answer is that ends politely after content, with neither a finish reason nor an end mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnmarkedEnd {
+    /// A cut: half an answer looks just like that.
+    Error,
+    /// A whole answer, for services that never mark an end.
+    Stop,
+}
+
+/// More of an answer; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delta {
+    /// Of the answer itself.
+    Content(String),
+    /// Of the reasoning before it.
+    Reasoning(String),
+}
+
+/// How a whole answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// Why.
+    pub reason: FinishReason,
+    /// The upstream's figures, where it sent them.
+    pub usage: Option<Usage>,
+}
+
+/// Where reading stands.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Read {
+    /// More text.
+    Delta(Delta),
+    /// The answer is whole.
+    End(Ending),
+}
+
+/// Reads the answer that runs in a conversation.
+#[derive(Debug)]
+pub struct AnswerReader {
+    conversation: Conversation,
+    patience: Duration,
+    unmarked_end: UnmarkedEnd,
+    /// When the last event came, or the answer was opened.
+    last_event: Instant,
+    spoken: bool,
+    finish: Option<(FinishReason, Instant)>,
+    usage: Option<Usage>,
+}
+
+impl AnswerReader {
+    /// Reads from `conversation`, whose answer has just been attached, waiting at most `patience` for each event.
+    #[must_use]
+    pub fn new(conversation: Conversation, patience: Duration, unmarked_end: UnmarkedEnd) -> Self {
+        let last_event = Instant::now();
+        Self {
+            conversation,
+            patience,
+            unmarked_end,
+            last_event,
+            spoken: false,
+            finish: None,
+            usage: None,
+        }
+    }
+
+    /// The next piece of text, or the end. Dropping the future loses no event.
+    ///
+    /// # Errors
+    /// Once: when the answer failed, stalled or was cut. [`Fault::Truncated`] says that text had come before.
+    pub async fn read(&mut self) -> Result<Read, UpstreamError> {
+        loop {
+            let until = match self.finish {
+                Some((_, at)) => at + AFTER_FINISH,
+                None => self.last_event + self.patience,
+            };
+            let Some(answer) = self.conversation.answer() else {
+                return Err(self.broken(Fault::Empty, "no answer is open"));
+            };
+            let event = timeout_at(until, answer.next()).await;
+            self.last_event = Instant::now();
+            let event = match event {
+                Ok(Some(Ok(event))) => event,
+                // After a finish reason nothing can take the answer's wholeness away.
+                Ok(Some(Err(_)) | None) | Err(_) if self.finish.is_some() => return Ok(self.end()),
+                Ok(Some(Err(error))) => return Err(self.broken(error.fault, error.detail)),
+                Ok(None) => return self.polite_end(),
+                Err(_) => return Err(self.broken(Fault::Timeout, "the answer stalled")),
+            };
+            if let Some(read) = self.take(event)? {
+                return Ok(read);
+            }
+        }
+    }
+
+    fn take(&mut self, event: AnswerEvent) -> Result<Option<Read>, UpstreamError> {
+        Ok(match event {
+            AnswerEvent::Content(text) if !text.is_empty() => {
+                self.spoken = true;
+                Some(Read::Delta(Delta::Content(text)))
+            }
+            AnswerEvent::Reasoning(text) if !text.is_empty() => {
+                self.spoken = true;
+                Some(Read::Delta(Delta::Reasoning(text)))
+            }
+            AnswerEvent::Content(_) | AnswerEvent::Reasoning(_) => None,
+            AnswerEvent::Usage(usage) => {
+                self.usage = Some(usage);
+                None
+            }
+            AnswerEvent::Finish(reason) => {
+                self.finish.get_or_insert((reason, Instant::now()));
+                None
+            }
+            AnswerEvent::Done if self.finish.is_some() || self.spoken => Some(self.end()),
+            AnswerEvent::Done => {
+                return Err(self.broken(Fault::Empty, "the end mark came before any text"));
+            }
+        })
+    }
+
+    fn polite_end(&mut self) -> Result<Read, UpstreamError> {
+        match (self.spoken, self.unmarked_end) {
+            (false, _) => Err(self.broken(Fault::Empty, "the body ended before any text")),
+            (true, UnmarkedEnd::Stop) => Ok(self.end()),
+            (true, UnmarkedEnd::Error) => Err(UpstreamError::new(
+                Step::ReadAnswer,
+                Fault::Unmarked,
+                "the body ended with neither a finish reason nor an end mark",
+            )),
+        }
+    }
+
+    fn end(&mut self) -> Read {
+        self.conversation.finished();
+        let reason = self.finish.map_or(FinishReason::Stop, |(reason, _)| reason);
+        Read::End(Ending {
+            reason,
+            usage: self.usage,
+        })
+    }
+
+    /// Once text has come, every failure of the service is a cut. A bad token or a wrong request is told as such at
+    /// any time, since the pool must learn of it.
+    fn broken(&self, fault: Fault, detail: impl Into<String>) -> UpstreamError {
+        let fault = if self.spoken && fault.is_services() {
+            Fault::Truncated
+        } else {
+            fault
+        };
+        UpstreamError::new(Step::ReadAnswer, fault, detail)
+    }
+}

@@ -1,0 +1,212 @@
+//! An answer that has started, as its client pulls it: owner of all that the chat holds until the last event.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Permit,
+    answer::{AnswerReader, Delta, Ending, Read},
+    chat::{CallContext, ChatEvent, Completion, FinishReason, Usage},
+    error::{ChatError, ErrorKind},
+    outcome,
+    pool::Lease,
+    text,
+    upstream::{Fault, UpstreamError},
+};
+use crate::telemetry::Outcome;
+
+/// What a chat holds while it runs. Dropping it gives everything back and closes the upstream's answer.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) reader: AnswerReader,
+    pub(super) lease: Lease,
+}
+
+/// A chat whose answer has started, or is whole already.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) held: Held,
+    pub(super) deltas: VecDeque<Delta>,
+    pub(super) ending: Option<Ending>,
+}
+
+/// A streamed answer. Pulled by its client: nothing runs while nobody asks. Dropping it before the end closes the
+/// upstream's answer at once, frees token and permit, and counts the chat as cancelled.
+#[derive(Debug)]
+pub struct ChatStream {
+    held: Option<(Held, Permit)>,
+    deltas: VecDeque<Delta>,
+    ending: Option<Ending>,
+    prompt: Arc<str>,
+    answer: String,
+    context: CallContext,
+    stop: CancellationToken,
+}
+
+impl ChatStream {
+    pub(super) fn new(
+        opened: Opened,
+        permit: Permit,
+        prompt: Arc<str>,
+        context: CallContext,
+        stop: CancellationToken,
+    ) -> Self {
+        let Opened { held, deltas, ending } = opened;
+        Self {
+            held: Some((held, permit)),
+            deltas,
+            ending,
+            prompt,
+            answer: String::new(),
+            context,
+            stop,
+        }
+    }
+
+    /// The next event; `None` after [`ChatEvent::Finished`] or an error. Dropping the future loses no event.
+    ///
+    /// # Errors
+    /// Once, as the last item: the answer was cut, the deadline passed, or the process is stopping. What came before
+    /// is not a whole answer then.
+    pub async fn next(&mut self) -> Option<Result<ChatEvent, ChatError>> {
+        if let Some(delta) = self.deltas.pop_front() {
+            return Some(Ok(self.event(delta)));
+        }
+        let (held, _) = self.held.as_mut()?;
+        let read = match self.ending {
+            Some(ending) => Ok(Read::End(ending)),
+            None => {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => Err(shutting_down()),
+                    () = sleep_until(self.context.deadline) => Err(deadline_exceeded()),
+                    read = held.reader.read() => read.map_err(|error| cut(&error)),
+                }
+            }
+        };
+        match read {
+            Ok(Read::Delta(delta)) => Some(Ok(self.event(delta))),
+            Ok(Read::End(ending)) => {
+                self.ending = Some(ending);
+                let usage = tally(ending.usage, &self.prompt, &self.answer).await;
+                self.conclude(Outcome::OK);
+                Some(Ok(ChatEvent::Finished {
+                    reason: ending.reason,
+                    usage,
+                }))
+            }
+            Err(error) => {
+                self.conclude(outcome(error.kind()));
+                Some(Err(error))
+            }
+        }
+    }
+
+    fn event(&mut self, delta: Delta) -> ChatEvent {
+        match delta {
+            Delta::Content(text) => {
+                self.answer.push_str(&text);
+                ChatEvent::Content(text)
+            }
+            Delta::Reasoning(text) => {
+                self.answer.push_str(&text);
+                ChatEvent::Reasoning(text)
+            }
+        }
+    }
+
+    fn conclude(&mut self, outcome: Outcome) {
+        self.context.record.conclude(outcome);
+        self.held = None;
+    }
+}
+
+impl Drop for ChatStream {
+    fn drop(&mut self) {
+        if self.held.is_some() {
+            self.context.record.conclude(Outcome::CANCELLED);
+        }
+    }
+}
+
+/// Folds an answer that was opened whole.
+pub(super) async fn fold(opened: Opened, prompt: &str) -> Completion {
+    let Opened { held, deltas, ending } = opened;
+    // Frees the token and closes the upstream's answer before anything else is done for the client.
+    drop(held);
+    let (mut text, mut reasoning) = (String::new(), String::new());
+    for delta in deltas {
+        match delta {
+            Delta::Content(piece) => text.push_str(&piece),
+            Delta::Reasoning(piece) => reasoning.push_str(&piece),
+        }
+    }
+    let ending = ending.unwrap_or(Ending {
+        reason: FinishReason::Stop,
+        usage: None,
+    });
+    let usage = match ending.usage {
+        Some(usage) => usage,
+        None => tally(None, prompt, &format!("{reasoning}{text}")).await,
+    };
+    Completion {
+        text,
+        reasoning,
+        reason: ending.reason,
+        usage,
+    }
+}
+
+/// The upstream's figures where it sent them, otherwise a count of what was sent and what came.
+async fn tally(told: Option<Usage>, prompt: &str, answer: &str) -> Usage {
+    if let Some(usage) = told {
+        return usage;
+    }
+    let prompt_tokens = text::count_tokens(prompt.to_owned()).await;
+    let completion_tokens = text::count_tokens(answer.to_owned()).await;
+    Usage {
+        prompt_tokens,
+        completion_tokens,
+        total_tokens: prompt_tokens.saturating_add(completion_tokens),
+    }
+}
+
+fn cut(error: &UpstreamError) -> ChatError {
+    let message = match error.fault {
+        Fault::Unmarked => UNMARKED,
+        Fault::Credentials
+        | Fault::RateLimited { .. }
+        | Fault::Gone
+        | Fault::Refused { .. }
+        | Fault::Status { .. }
+        | Fault::Connection
+        | Fault::Timeout
+        | Fault::Malformed
+        | Fault::Empty
+        | Fault::Truncated => "The upstream broke off in the middle of the answer. What came is not whole.",
+    };
+    ChatError::new(ErrorKind::UpstreamTruncated, message).with_detail(error.to_string())
+}
+
+/// What to say of an answer that ended politely without any mark of its end.
+pub(super) const UNMARKED: &str = "The upstream ended the answer without marking its end, so it may be cut short. \
+     If this service never marks an end, set UNMARKED_END=stop.";
+
+pub(super) fn shutting_down() -> ChatError {
+    /// Long enough for a restart or for another instance to take over.
+    const BACK_IN: std::time::Duration = std::time::Duration::from_secs(1);
+    ChatError::new(
+        ErrorKind::ShuttingDown,
+        "The gateway is shutting down. Send the request again.",
+    )
+    .with_retry_after(Some(BACK_IN))
+}
+
+pub(super) fn deadline_exceeded() -> ChatError {
+    ChatError::new(
+        ErrorKind::DeadlineExceeded,
+        "The request took longer than it may.",
+    )
+}

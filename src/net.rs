@@ -1,0 +1,137 @@
+//! Sockets: binding, accepting, and serving a connection until it or the process ends. The same for both doors.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use crate::lifecycle::Lifecycle;
+
+/// A request's head must be there by then; a connection that idles between requests is closed after it too.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a failed accept, most likely for want of file descriptors, some may come free within this.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A silent HTTP/2 peer is asked for a sign of life this often, and given up after as long again as the second.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_PATIENCE: Duration = Duration::from_secs(20);
+/// Streams on one HTTP/2 connection. More than the usual 100, since a microservice's client has one connection.
+const MAX_STREAMS: u32 = 1024;
+/// All headers of one request together, in bytes.
+const MAX_HEADERS: u32 = 64 * 1024;
+
+/// Which protocols a door speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, and HTTP/2 by prior knowledge.
+    Http,
+    /// HTTP/2 alone, as gRPC needs it.
+    Http2,
+}
+
+/// A bound socket that does not accept yet.
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds `host:port`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the host does not resolve, or the port cannot be had.
+    pub async fn bind(host: &str, port: u16) -> io::Result<Self> {
+        let listener = match host.parse::<IpAddr>() {
+            Ok(ip) => TcpListener::bind((ip, port)).await?,
+            Err(_) => TcpListener::bind((host, port)).await?,
+        };
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// The real address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts and serves until the soft stop, then waits for the connections that are open; the hard stop closes
+    /// those that are left.
+    pub async fn serve(self, router: Router, protocol: Protocol, lifecycle: Lifecycle) {
+        let connections = TaskTracker::new();
+        let Self { listener, .. } = self;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = lifecycle.soft_stop().cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve_connection(stream, router.clone(), protocol, lifecycle.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+async fn serve_connection(stream: TcpStream, router: Router, protocol: Protocol, lifecycle: Lifecycle) {
+    // Without it a small answer can wait 40 ms for the peer's delayed acknowledgement.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(error = %error, "a connection was lost before it began");
+        return;
+    }
+    let builder = builder(protocol);
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = lifecycle.hard_stop().cancelled() => return,
+            () = lifecycle.soft_stop().cancelled(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(error = %error, "a connection broke");
+                }
+                return;
+            }
+        }
+    }
+}
+
+fn builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    if protocol == Protocol::Http2 {
+        builder = builder.http2_only();
+    }
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_PATIENCE)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS);
+    builder
+}

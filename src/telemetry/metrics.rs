@@ -1,0 +1,219 @@
+//! Every metric by name, each gateway with a registry of its own. The text is Prometheus' exposition format 0.0.4.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use super::record::{CallRecord, Outcome, OutcomeClass};
+
+/// More model names than this share the label `other`: clients may invent names where any is let through.
+const MAX_MODEL_LABELS: usize = 100;
+
+/// From a millisecond, which is the gateway's own share, to `REQUEST_TIMEOUT`'s default of ten minutes.
+const BUCKETS: [f64; 16] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0,
+];
+
+/// Counts of the chats that have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// All of them.
+    pub total: u64,
+    /// Got a whole answer.
+    pub successful: u64,
+    /// Failed by the gateway or its upstream.
+    pub failed: u64,
+    /// Failed by the caller's own mistake.
+    pub callers_fault: u64,
+    /// Left by the client.
+    pub cancelled: u64,
+}
+
+impl Totals {
+    /// The share of whole answers among the chats that could have one, in percent; 100 while there are none. Callers'
+    /// mistakes and clients who left are no failures of the service.
+    #[must_use]
+    pub fn success_rate(&self) -> f64 {
+        let judged = self.successful + self.failed;
+        if judged == 0 {
+            return 100.0;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+        let share = self.successful as f64 / judged as f64;
+        (share * 10_000.0).round() / 100.0
+    }
+}
+
+/// The metrics of one gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    first_token: HistogramVec,
+    upstream_calls: IntCounterVec,
+    upstream_duration: HistogramVec,
+    tokens: IntGaugeVec,
+    in_flight: IntGaugeVec,
+    models: Mutex<HashSet<String>>,
+    chats: [AtomicU64; 4],
+}
+
+impl Metrics {
+    /// Every metric, at zero.
+    ///
+    /// # Errors
+    /// When two metrics have one name, which a test rules out.
+    pub fn build() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone())).map(|()| metric)
+        };
+        let seconds = |name: &str, help: &str, labels: &[&str]| {
+            let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+            let metric = HistogramVec::new(options, labels)?;
+            registry.register(Box::new(metric.clone())).map(|()| metric)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone())).map(|()| metric)
+        };
+        Ok(Self {
+            requests: counter(
+                "duogate_requests_total",
+                "Chats that ended, by door, model and outcome.",
+                &["door", "model", "outcome"],
+            )?,
+            request_duration: seconds(
+                "duogate_request_duration_seconds",
+                "Time from a chat's arrival to its end, in seconds.",
+                &["door", "outcome"],
+            )?,
+            first_token: seconds(
+                "duogate_time_to_first_token_seconds",
+                "Time from a chat's arrival to the first piece of its answer, in seconds.",
+                &["door"],
+            )?,
+            upstream_calls: counter(
+                "duogate_upstream_calls_total",
+                "Calls to the upstream that ended, by step and outcome.",
+                &["step", "outcome"],
+            )?,
+            upstream_duration: seconds(
+                "duogate_upstream_call_duration_seconds",
+                "Time from a call to the upstream to the head of its answer, in seconds.",
+                &["step"],
+            )?,
+            tokens: gauge("duogate_tokens", "Tokens of the pool, by state.", &["state"])?,
+            in_flight: gauge("duogate_requests_in_flight", "Chats under way.", &[])?,
+            models: Mutex::default(),
+            chats: Default::default(),
+            registry,
+        })
+    }
+
+    /// Counts a chat that ended.
+    pub(super) fn count_chat(&self, record: &CallRecord, outcome: Outcome) {
+        let door = record.door().name();
+        let model = self.model_label(record.model(), outcome);
+        self.requests
+            .with_label_values(&[door, model.as_str(), outcome.name])
+            .inc();
+        self.request_duration
+            .with_label_values(&[door, outcome.name])
+            .observe(record.began().elapsed().as_secs_f64());
+        if let Some(first_token) = record.first_token() {
+            self.first_token
+                .with_label_values(&[door])
+                .observe(first_token.as_secs_f64());
+        }
+        self.class(outcome.class).fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn class(&self, class: OutcomeClass) -> &AtomicU64 {
+        let [success, callers_fault, failure, cancelled] = &self.chats;
+        match class {
+            OutcomeClass::Success => success,
+            OutcomeClass::CallersFault => callers_fault,
+            OutcomeClass::Failure => failure,
+            OutcomeClass::Cancelled => cancelled,
+        }
+    }
+
+    /// A label of its own only for models that were of use to somebody, and only for so many.
+    fn model_label(&self, model: Option<&str>, outcome: Outcome) -> String {
+        let Some(model) = model else {
+            return "none".to_owned();
+        };
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        if models.contains(model) {
+            return model.to_owned();
+        }
+        if models.len() >= MAX_MODEL_LABELS || outcome.class == OutcomeClass::CallersFault {
+            return "other".to_owned();
+        }
+        models.insert(model.to_owned());
+        model.to_owned()
+    }
+
+    /// Counts a call to the upstream that ended: `ok`, `closed` for one that was given up, or the fault's name.
+    pub fn count_upstream_call(&self, step: &'static str, outcome: &'static str) {
+        self.upstream_calls.with_label_values(&[step, outcome]).inc();
+    }
+
+    /// Notes how long the head of an answer took.
+    pub fn observe_upstream_head(&self, step: &'static str, took: Duration) {
+        self.upstream_duration
+            .with_label_values(&[step])
+            .observe(took.as_secs_f64());
+    }
+
+    /// The chats that have ended so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let count = |class| self.class(class).load(Ordering::Relaxed);
+        let successful = count(OutcomeClass::Success);
+        let failed = count(OutcomeClass::Failure);
+        let callers_fault = count(OutcomeClass::CallersFault);
+        let cancelled = count(OutcomeClass::Cancelled);
+        let total = successful + failed + callers_fault + cancelled;
+        Totals {
+            total,
+            successful,
+            failed,
+            callers_fault,
+            cancelled,
+        }
+    }
+
+    /// The exposition, with the gauges set to what is true now: tokens by state, and chats under way.
+    ///
+    /// # Errors
+    /// When the text cannot be made.
+    pub fn expose(
+        &self,
+        tokens: &[(&'static str, usize)],
+        in_flight: usize,
+    ) -> Result<Vec<u8>, prometheus::Error> {
+        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for (state, count) in tokens {
+            self.tokens.with_label_values(&[state]).set(whole(*count));
+        }
+        self.in_flight
+            .with_label_values(&[] as &[&str])
+            .set(whole(in_flight));
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}

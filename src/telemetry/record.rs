@@ -1,0 +1,164 @@
+//! The record of one request: filled on its way through the house, told once at its end.
+
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The door that a request came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// The OpenAI-compatible HTTP facade, and everything else on its port.
+    Http,
+    /// The protobuf services.
+    Grpc,
+}
+
+impl Door {
+    /// The door's name in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Door::Http => "http",
+            Door::Grpc => "grpc",
+        }
+    }
+}
+
+/// How a request counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutcomeClass {
+    /// It got what it asked for.
+    Success,
+    /// It was the caller's mistake.
+    CallersFault,
+    /// The gateway or its upstream failed it.
+    Failure,
+    /// The client left.
+    Cancelled,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// `ok`, or the error's snake-case name.
+    pub name: &'static str,
+    /// How it counts.
+    pub class: OutcomeClass,
+}
+
+impl Outcome {
+    /// The request got what it asked for.
+    pub const OK: Outcome = Outcome {
+        name: "ok",
+        class: OutcomeClass::Success,
+    };
+    /// The client left before the end.
+    pub const CANCELLED: Outcome = Outcome {
+        name: "cancelled",
+        class: OutcomeClass::Cancelled,
+    };
+}
+
+/// What is known of one request. Cheap to clone; all clones are one record.
+#[derive(Debug, Clone)]
+pub struct CallRecord(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    request_id: String,
+    door: Door,
+    began: Instant,
+    caller: OnceLock<String>,
+    model: OnceLock<String>,
+    token: Mutex<Option<Arc<str>>>,
+    first_token: Mutex<Option<Duration>>,
+    outcome: OnceLock<Outcome>,
+}
+
+impl CallRecord {
+    /// A record that begins now.
+    #[must_use]
+    pub fn new(door: Door, request_id: String) -> Self {
+        Self(Arc::new(Inner {
+            request_id,
+            door,
+            began: Instant::now(),
+            caller: OnceLock::new(),
+            model: OnceLock::new(),
+            token: Mutex::default(),
+            first_token: Mutex::default(),
+            outcome: OnceLock::new(),
+        }))
+    }
+
+    /// The request's id.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    /// The door.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        self.0.door
+    }
+
+    /// Since when it has been under way.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.0.began
+    }
+
+    /// Notes the hash of the caller's key.
+    pub fn set_caller(&self, caller: &str) {
+        self.0.caller.get_or_init(|| caller.to_owned());
+    }
+
+    /// Notes the model, as the client named it.
+    pub fn set_model(&self, model: &str) {
+        self.0.model.get_or_init(|| model.to_owned());
+    }
+
+    /// Notes the token that serves it now; the last one is told.
+    pub fn set_token(&self, label: &Arc<str>) {
+        *self.0.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(label));
+    }
+
+    /// Notes that the first piece of the answer is here; of several attempts the last one counts.
+    pub fn note_first_token(&self) {
+        let elapsed = self.0.began.elapsed();
+        *self.0.first_token.lock().unwrap_or_else(PoisonError::into_inner) = Some(elapsed);
+    }
+
+    /// Says how the request ended. The first to say so is right.
+    pub fn conclude(&self, outcome: Outcome) {
+        self.0.outcome.get_or_init(|| outcome);
+    }
+
+    /// How it ended, if that was said.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.0.outcome.get().copied()
+    }
+
+    pub(super) fn caller(&self) -> Option<&str> {
+        self.0.caller.get().map(String::as_str)
+    }
+
+    pub(super) fn model(&self) -> Option<&str> {
+        self.0.model.get().map(String::as_str)
+    }
+
+    pub(super) fn token(&self) -> Option<Arc<str>> {
+        self.0
+            .token
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn first_token(&self) -> Option<Duration> {
+        *self.0.first_token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
