@@ -25,7 +25,12 @@ pub struct Auth {
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Auth({} keys, required: {})", self.digests.len(), self.required)
+        write!(
+            f,
+            "Auth({} keys, required: {})",
+            self.digests.len(),
+            self.required
+        )
     }
 }
 
@@ -54,9 +59,10 @@ impl Auth {
         match (caller, key, self.required) {
             (Some(caller), _, _) => Ok(Some(caller)),
             (None, _, false) => Ok(None),
-            (None, Some(_), true) => {
-                Err(ChatError::new(ErrorKind::Unauthenticated, "Incorrect API key provided."))
-            }
+            (None, Some(_), true) => Err(ChatError::new(
+                ErrorKind::Unauthenticated,
+                "Incorrect API key provided.",
+            )),
             (None, None, true) => Err(ChatError::new(
                 ErrorKind::Unauthenticated,
                 "You didn't provide an API key. Provide it in an Authorization header using Bearer auth \
@@ -68,7 +74,12 @@ impl Auth {
     /// Every key is looked at, so that the time taken tells nothing about where a match is.
     fn caller(&self, key: &str) -> Option<Caller> {
         let offered = digest(key);
-        let known = self.digests.iter().fold(subtle::Choice::from(0), |known, digest| known | digest.ct_eq(&offered));
+        let known = self
+            .digests
+            .iter()
+            .fold(subtle::Choice::from(0), |known, digest| {
+                known | digest.ct_eq(&offered)
+            });
         bool::from(known).then(|| Caller {
             label: offered.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
         })
@@ -80,17 +91,31 @@ fn digest(key: &str) -> [u8; 32] {
 }
 
 fn find_key(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
-    let header = |name: &str| headers.get(name)?.to_str().ok().map(|value| value.trim().to_owned());
+    let header = |name: &str| {
+        headers
+            .get(name)?
+            .to_str()
+            .ok()
+            .map(|value| value.trim().to_owned())
+    };
     let bearer = || {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, key) = value.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().to_owned())
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| key.trim().to_owned())
     };
     let in_query = || {
         let pairs = url::form_urlencoded::parse(query?.as_bytes());
-        pairs.filter(|(name, _)| name == "api_key").map(|(_, key)| key.into_owned()).find(|key| !key.is_empty())
+        pairs
+            .filter(|(name, _)| name == "api_key")
+            .map(|(_, key)| key.into_owned())
+            .find(|key| !key.is_empty())
     };
-    [bearer(), in_query(), header("x-api-key"), header("api-key")].into_iter().flatten().find(|key| !key.is_empty())
+    [bearer(), in_query(), header("x-api-key"), header("api-key")]
+        .into_iter()
+        .flatten()
+        .find(|key| !key.is_empty())
 }
 
 #[cfg(test)]
@@ -102,13 +127,19 @@ mod tests {
     }
 
     fn check(headers: &[(&'static str, &str)], query: Option<&str>) -> Result<Option<Caller>, ChatError> {
-        let headers = headers.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
         auth().check(&headers.collect(), query)
     }
 
     #[test]
     fn a_key_is_found_in_all_four_places() {
-        for headers in [("authorization", "bearer  two "), ("x-api-key", "one"), ("api-key", "two")] {
+        for headers in [
+            ("authorization", "bearer  two "),
+            ("x-api-key", "one"),
+            ("api-key", "two"),
+        ] {
             assert!(matches!(check(&[headers], None), Ok(Some(_))), "{headers:?}");
         }
         assert!(matches!(check(&[], Some("a=b&api_key=o%6ee")), Ok(Some(_))));
@@ -127,7 +158,10 @@ mod tests {
     #[test]
     fn no_key_is_refused_unless_none_is_required() {
         assert_eq!(check(&[], None).unwrap_err().kind(), ErrorKind::Unauthenticated);
-        assert_eq!(Auth::new(&[], false).check(&HeaderMap::new(), None).unwrap(), None);
+        assert_eq!(
+            Auth::new(&[], false).check(&HeaderMap::new(), None).unwrap(),
+            None
+        );
     }
 
     #[test]

@@ -78,7 +78,12 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve_connection(stream, router.clone(), protocol, lifecycle.clone()));
+                    connections.spawn(serve_connection(
+                        stream,
+                        router.clone(),
+                        protocol,
+                        lifecycle.clone(),
+                    ));
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "a connection could not be accepted");
@@ -125,7 +130,10 @@ fn builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
     if protocol == Protocol::Http2 {
         builder = builder.http2_only();
     }
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -1,7 +1,11 @@
 //! What a chat is, in the engine's own words: no wire format may show through here.
 
-use tokio::time::Instant;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{error::ChatError, models::MAX_MODEL_NAME};
 use crate::telemetry::CallRecord;
 
 /// Who speaks in a message.
@@ -29,12 +33,50 @@ pub struct Message {
 }
 
 /// What a client asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatRequest {
-    /// The model, as the client named it.
+    /// The model, as the client named it: 1 to [`MAX_MODEL_NAME`] bytes.
     pub model: String,
-    /// The conversation so far, oldest first; the edges refuse an empty one.
+    /// The conversation so far, oldest first; at least one message.
     pub messages: Vec<Message>,
+    /// Sampling temperature, 0 to 2. A conversation service has no such setting: it is checked, and no more.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling, 0 to 1. Checked, and no more.
+    pub top_p: Option<f64>,
+}
+
+impl ChatRequest {
+    /// Checks what both doors promise alike. Fields are named as both wires name them.
+    ///
+    /// # Errors
+    /// `invalid_request`, naming the first field that is at fault.
+    pub fn check(&self) -> Result<(), ChatError> {
+        if self.model.is_empty() {
+            return Err(ChatError::invalid("model", "you must provide a model parameter"));
+        }
+        if self.model.len() > MAX_MODEL_NAME {
+            let message = format!("Invalid 'model': the name is longer than {MAX_MODEL_NAME} bytes.");
+            return Err(ChatError::invalid("model", message));
+        }
+        if self.messages.is_empty() {
+            let message = "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an \
+                           empty array instead.";
+            return Err(ChatError::invalid("messages", message));
+        }
+        in_range("temperature", self.temperature, 2.0)?;
+        in_range("top_p", self.top_p, 1.0)
+    }
+}
+
+fn in_range(field: &str, value: Option<f64>, most: f64) -> Result<(), ChatError> {
+    match value {
+        Some(value) if !(0.0..=most).contains(&value) => {
+            let message =
+                format!("Invalid '{field}': expected a number from 0 to {most}, but got {value} instead.");
+            Err(ChatError::invalid(field, message))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What surrounds a chat: who asked, and until when an answer is of use.
@@ -44,6 +86,30 @@ pub struct CallContext {
     pub deadline: Instant,
     /// Where the engine notes what the access line tells about this request.
     pub record: CallRecord,
+}
+
+/// A completion's name and time, told alike in every message about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// `chatcmpl-` and 32 hexadecimal digits.
+    pub id: String,
+    /// In seconds since 1970-01-01 UTC.
+    pub created: u64,
+    /// The model, as the client named it.
+    pub model: String,
+}
+
+impl Head {
+    /// A completion that begins now.
+    #[must_use]
+    pub fn new(model: String) -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
+            created: since_1970.as_secs(),
+            model,
+        }
+    }
 }
 
 /// Why an answer ended.

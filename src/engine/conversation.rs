@@ -14,7 +14,6 @@ use std::{
 use futures::StreamExt;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use super::upstream::{Answer, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError};
 

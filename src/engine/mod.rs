@@ -29,7 +29,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use answer::UnmarkedEnd;
-pub use models::{MAX_MODEL_NAME, MODEL_CREATED, Models, not_found};
+pub use models::{MAX_MODEL_NAME, MODEL_CREATED, MODEL_OWNER, Models, not_found};
 pub use pool::{BenchPolicy, TokenSnapshot};
 pub use stream::ChatStream;
 
@@ -44,7 +44,7 @@ use self::{
     upstream::{Fault, Token, Upstream, UpstreamError},
     verdict::{ChatVerdict, verdict},
 };
-use crate::telemetry::{Metrics, Outcome, OutcomeClass};
+use crate::telemetry::{CallRecord, Metrics, Outcome, OutcomeClass};
 
 /// What the engine works by.
 #[derive(Debug, Clone)]
@@ -383,9 +383,31 @@ impl Engine {
     }
 }
 
+/// Tells a failure to the log, once, and to the record of its request. For the edge that answers it.
+pub fn conclude(error: &ChatError, record: Option<&CallRecord>) {
+    let kind = error.kind();
+    if let Some(record) = record {
+        record.conclude(outcome(kind));
+    }
+    if kind.is_callers() {
+        tracing::debug!(
+            error.kind = kind.name(),
+            error.detail = error.detail(),
+            "{}",
+            error.message()
+        );
+    } else {
+        tracing::warn!(
+            error.kind = kind.name(),
+            error.detail = error.detail(),
+            "{}",
+            error.message()
+        );
+    }
+}
+
 /// How a failure of this kind counts.
-#[must_use]
-pub fn outcome(kind: ErrorKind) -> Outcome {
+fn outcome(kind: ErrorKind) -> Outcome {
     let class = match kind {
         ErrorKind::Cancelled => OutcomeClass::Cancelled,
         kind if kind.is_callers() => OutcomeClass::CallersFault,

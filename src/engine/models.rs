@@ -7,6 +7,9 @@ use super::error::{ChatError, ErrorKind};
 /// When the models were made known, in seconds since 1970: a fixed date, since clients may remember it.
 pub const MODEL_CREATED: i64 = 1_735_689_600; // 2025-01-01T00:00:00Z
 
+/// Who offers the models: one name, since the upstream tells none.
+pub const MODEL_OWNER: &str = "duogate";
+
 /// The longest model name, in bytes.
 pub const MAX_MODEL_NAME: usize = 256;
 

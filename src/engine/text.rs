@@ -28,7 +28,11 @@ pub fn flatten(messages: &[Message]) -> String {
         transcript.push_str(label(message.role));
         if let Some(name) = &message.name {
             transcript.push_str(" (");
-            transcript.push_str(name);
+            // A line break in a name would begin a line of somebody else's.
+            transcript.extend(
+                name.chars()
+                    .map(|char| if char.is_control() { ' ' } else { char }),
+            );
             transcript.push(')');
         }
         transcript.push_str(": ");

@@ -146,7 +146,9 @@ impl CallRecord {
         self.0.caller.get().map(String::as_str)
     }
 
-    pub(super) fn model(&self) -> Option<&str> {
+    /// The model, once it is known.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
         self.0.model.get().map(String::as_str)
     }
 

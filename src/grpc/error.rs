@@ -1,0 +1,96 @@
+//! The catalogue of errors as gRPC renders them: status code, `google.rpc` details and metadata.
+
+use std::collections::HashMap;
+
+use http::HeaderValue;
+use tonic::{Code, Status, metadata::MetadataMap};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{
+    engine::{
+        self,
+        error::{ChatError, ErrorKind},
+    },
+    telemetry::CallRecord,
+};
+
+/// Who gives the reasons in `ErrorInfo`.
+const DOMAIN: &str = "duogate";
+/// What clients with a retry policy in their service config obey (gRFC A6): milliseconds, or -1 for never.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+fn code(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::InvalidRequest | ErrorKind::UnsupportedParameter | ErrorKind::ContextLengthExceeded => {
+            Code::InvalidArgument
+        }
+        ErrorKind::Unauthenticated => Code::Unauthenticated,
+        ErrorKind::PermissionDenied => Code::PermissionDenied,
+        ErrorKind::ModelNotFound => Code::NotFound,
+        ErrorKind::UnknownUrl | ErrorKind::MethodNotSupported => Code::Unimplemented,
+        ErrorKind::UnsupportedMediaType => Code::InvalidArgument,
+        ErrorKind::RequestTimeout | ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorKind::RequestTooLarge | ErrorKind::RateLimited => Code::ResourceExhausted,
+        ErrorKind::PoolExhausted
+        | ErrorKind::Overloaded
+        | ErrorKind::ShuttingDown
+        | ErrorKind::UpstreamUnavailable => Code::Unavailable,
+        ErrorKind::CredentialsRejected | ErrorKind::UpstreamRefused => Code::FailedPrecondition,
+        ErrorKind::UpstreamTruncated => Code::Aborted,
+        ErrorKind::Cancelled => Code::Cancelled,
+        ErrorKind::Internal => Code::Internal,
+    }
+}
+
+/// The details that a kind carries beside `ErrorInfo` and `RequestInfo`.
+fn add_details(error: &ChatError, record: &CallRecord, details: &mut ErrorDetails) {
+    match error.kind() {
+        ErrorKind::InvalidRequest | ErrorKind::UnsupportedParameter | ErrorKind::ContextLengthExceeded => {
+            details.add_bad_request_violation(error.field().unwrap_or_default(), error.message());
+        }
+        ErrorKind::ModelNotFound => {
+            details.set_resource_info("model", record.model().unwrap_or_default(), "", error.message());
+        }
+        ErrorKind::RateLimited => {
+            details.add_quota_failure_violation("api_key", error.message());
+        }
+        ErrorKind::Unauthenticated
+        | ErrorKind::PermissionDenied
+        | ErrorKind::UnknownUrl
+        | ErrorKind::MethodNotSupported
+        | ErrorKind::UnsupportedMediaType
+        | ErrorKind::RequestTimeout
+        | ErrorKind::RequestTooLarge
+        | ErrorKind::PoolExhausted
+        | ErrorKind::CredentialsRejected
+        | ErrorKind::Overloaded
+        | ErrorKind::ShuttingDown
+        | ErrorKind::UpstreamRefused
+        | ErrorKind::UpstreamUnavailable
+        | ErrorKind::UpstreamTruncated
+        | ErrorKind::DeadlineExceeded
+        | ErrorKind::Cancelled
+        | ErrorKind::Internal => {}
+    }
+}
+
+/// The status of a failed call. Logs the failure, once, and notes it in the call's record.
+pub(super) fn status(error: &ChatError, record: &CallRecord) -> Status {
+    engine::conclude(error, Some(record));
+    let mut details = ErrorDetails::new();
+    details.set_error_info(error.kind().name().to_uppercase(), DOMAIN, HashMap::new());
+    details.set_request_info(record.request_id(), "");
+    add_details(error, record, &mut details);
+    if let Some(wait) = error.retry_after() {
+        details.set_retry_info(Some(wait));
+    }
+    let mut metadata = MetadataMap::new();
+    let pushback = match error.retry_after() {
+        Some(wait) if error.should_retry() => {
+            HeaderValue::from(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+        }
+        Some(_) | None => HeaderValue::from_static("-1"),
+    };
+    metadata.as_mut().insert(PUSHBACK, pushback);
+    Status::with_error_details_and_metadata(code(error.kind()), error.message(), details, metadata)
+}

@@ -1,0 +1,147 @@
+//! What comes before a call's message is read: its key, its permit, its deadline. And after it: statuses that the
+//! gRPC library gave by itself get the catalogue's details.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::HeaderMap;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::{CHAT_PATHS, error};
+use crate::{
+    auth::Auth,
+    engine::{
+        Engine, Permit,
+        error::{ChatError, ErrorKind},
+    },
+    telemetry::CallRecord,
+};
+
+/// Services that answer without a key: whoever explores or checks health may not have one.
+const OPEN: [&str; 3] = [
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
+
+pub(super) struct Guard {
+    pub(super) engine: Engine,
+    pub(super) auth: Auth,
+    pub(super) request_timeout: Duration,
+}
+
+/// What a chat is given on its way in.
+#[derive(Clone)]
+pub(super) struct Admitted {
+    permit: Arc<Mutex<Option<Permit>>>,
+    pub(super) deadline: Instant,
+}
+
+impl Admitted {
+    /// Takes the permit over; there is one to take, once.
+    pub(super) fn take_permit(&self) -> Option<Permit> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let Some(record) = request.extensions().get::<CallRecord>().cloned() else {
+        return Status::internal("the call has no record").into_http::<Body>();
+    };
+    if let Err(failure) = guard.admit(&mut request, &record) {
+        return error::status(&failure, &record).into_http::<Body>();
+    }
+    let response = next.run(request).await;
+    match Status::from_header_map(response.headers()) {
+        Some(status) if status.code() != Code::Ok => detailed(status, response, &record),
+        Some(_) | None => response,
+    }
+}
+
+impl Guard {
+    fn admit(&self, request: &mut Request, record: &CallRecord) -> Result<(), ChatError> {
+        let path = request.uri().path();
+        if OPEN.iter().any(|open| path.starts_with(open)) {
+            return Ok(());
+        }
+        if let Some(caller) = self.auth.check(request.headers(), None)? {
+            record.set_caller(&caller.label);
+        }
+        if CHAT_PATHS.contains(&path) {
+            let allowed = grpc_timeout(request.headers())?
+                .map_or(self.request_timeout, |timeout| timeout.min(self.request_timeout));
+            let deadline = Instant::now() + allowed;
+            let permit = Arc::new(Mutex::new(Some(self.engine.admit()?)));
+            request.extensions_mut().insert(Admitted { permit, deadline });
+        }
+        Ok(())
+    }
+}
+
+/// The call's own deadline: at most eight digits and a unit.
+fn grpc_timeout(headers: &HeaderMap) -> Result<Option<Duration>, ChatError> {
+    let Some(value) = headers.get("grpc-timeout") else {
+        return Ok(None);
+    };
+    let malformed = || {
+        ChatError::invalid(
+            "grpc-timeout",
+            "Malformed grpc-timeout: expected 1 to 8 digits and a unit.",
+        )
+    };
+    let text = value.to_str().map_err(|_| malformed())?;
+    let (digits, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(malformed)?;
+    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(malformed());
+    }
+    let amount: u64 = digits.parse().map_err(|_| malformed())?;
+    let timeout = match unit {
+        "H" => Duration::from_secs(amount * 3600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return Err(malformed()),
+    };
+    Ok(Some(timeout))
+}
+
+/// A status without details is the library's own: it refused the call before a service saw it.
+fn detailed(status: Status, response: Response, record: &CallRecord) -> Response {
+    if status
+        .check_error_details()
+        .is_ok_and(|details| details.error_info().is_some())
+    {
+        return response;
+    }
+    let failure = match status.code() {
+        // The library's word for a message beyond the limit; grpc-go and grpc-java say RESOURCE_EXHAUSTED.
+        Code::OutOfRange => {
+            let message = format!(
+                "The message is larger than the limit of {} bytes.",
+                super::MAX_MESSAGE
+            );
+            ChatError::new(ErrorKind::RequestTooLarge, message)
+        }
+        Code::Unimplemented if status.message().is_empty() => {
+            ChatError::new(ErrorKind::UnknownUrl, "There is no such method.")
+        }
+        Code::Internal => ChatError::new(ErrorKind::Internal, "The message could not be read.")
+            .with_detail(status.message()),
+        _ => return response,
+    };
+    error::status(&failure, record).into_http::<Body>()
+}

@@ -1,0 +1,116 @@
+//! The gRPC door: the protobuf services, with health and reflection, over the engine.
+
+mod convert;
+pub mod error;
+mod layer;
+mod service;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, middleware::from_fn_with_state};
+use tonic::service::Routes;
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::{auth::Auth, engine::Engine};
+
+/// The generated code of `proto/duogate/v1`.
+#[allow(
+    missing_docs,
+    unused_qualifications,
+    unreachable_pub,
+    clippy::all,
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    clippy::disallowed_methods,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; the documentation stands in the proto files"
+)]
+pub mod proto {
+    tonic::include_proto!("duogate.v1");
+}
+
+/// The compiled descriptors of `proto/`, comments included.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/duogate_descriptor.bin"));
+
+/// The name that health checks ask for.
+const CHAT_SERVICE: &str = "duogate.v1.ChatService";
+
+/// Paths whose requests are chats.
+pub const CHAT_PATHS: &[&str] = &[
+    "/duogate.v1.ChatService/CreateChatCompletion",
+    "/duogate.v1.ChatService/StreamChatCompletion",
+];
+
+/// Messages up to this size pass, both ways, in bytes: what clients of other typed chat services are used to.
+const MAX_MESSAGE: usize = 20 * 1024 * 1024;
+
+/// What the services work with.
+#[derive(Clone)]
+pub struct Grpc {
+    /// The engine.
+    pub engine: Engine,
+    /// The keys.
+    pub auth: Auth,
+    /// How long a chat may take, retries included; a call's own deadline wins when it is shorter.
+    pub request_timeout: Duration,
+}
+
+/// The services could not be put together.
+#[derive(Debug)]
+pub struct BuildError(tonic_reflection::server::Error);
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "reflection: {}", self.0)
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Tells health checks how the chat service is, by itself and overall.
+#[derive(Debug, Clone)]
+pub struct Health(HealthReporter);
+
+impl Health {
+    /// Sets what `grpc.health.v1` answers from now on.
+    pub async fn set_serving(&self, serving: bool) {
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        self.0.set_service_status("", status).await;
+        self.0.set_service_status(CHAT_SERVICE, status).await;
+    }
+}
+
+/// The routes of every service, behind the key check.
+///
+/// # Errors
+/// When the descriptors cannot be read, which a test rules out.
+pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let health = Health(reporter);
+    health.set_serving(false).await;
+    let chat = proto::chat_service_server::ChatServiceServer::new(service::Chat::new(grpc.engine.clone()))
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
+    let describe = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let mut services = Routes::builder();
+    services
+        .add_service(chat)
+        .add_service(health_service)
+        .add_service(describe().build_v1().map_err(BuildError)?)
+        .add_service(describe().build_v1alpha().map_err(BuildError)?);
+    let guard = Arc::new(layer::Guard {
+        engine: grpc.engine,
+        auth: grpc.auth,
+        request_timeout: grpc.request_timeout,
+    });
+    let router = services.routes().prepare().into_axum_router();
+    Ok((router.layer(from_fn_with_state(guard, layer::guard)), health))
+}

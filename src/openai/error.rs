@@ -1,0 +1,119 @@
+//! The catalogue of errors as OpenAI renders them: status, body and headers. Every HTTP error of the process has this
+//! shape.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::{
+    engine::{
+        self,
+        error::{ChatError, ErrorKind},
+    },
+    telemetry::CallRecord,
+};
+
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// How a kind looks: its status, OpenAI's `type`, and its `code` where that is not the kind's own name.
+struct Look {
+    status: StatusCode,
+    family: &'static str,
+    code: Option<&'static str>,
+}
+
+const fn look(status: StatusCode, family: &'static str) -> Look {
+    Look {
+        status,
+        family,
+        code: None,
+    }
+}
+
+impl Look {
+    const fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+}
+
+const INVALID: &str = "invalid_request_error";
+const SERVER: &str = "server_error";
+
+fn look_of(error: &ChatError) -> Look {
+    match error.kind() {
+        ErrorKind::InvalidRequest
+        | ErrorKind::UnsupportedParameter
+        | ErrorKind::ContextLengthExceeded
+        | ErrorKind::UpstreamRefused => look(StatusCode::BAD_REQUEST, INVALID),
+        ErrorKind::Unauthenticated => look(StatusCode::UNAUTHORIZED, INVALID).code("invalid_api_key"),
+        ErrorKind::PermissionDenied => look(StatusCode::FORBIDDEN, "permission_error"),
+        ErrorKind::ModelNotFound | ErrorKind::UnknownUrl => look(StatusCode::NOT_FOUND, INVALID),
+        ErrorKind::MethodNotSupported => look(StatusCode::METHOD_NOT_ALLOWED, INVALID),
+        ErrorKind::UnsupportedMediaType => look(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID),
+        ErrorKind::RequestTimeout => look(StatusCode::REQUEST_TIMEOUT, INVALID),
+        ErrorKind::RequestTooLarge => look(StatusCode::PAYLOAD_TOO_LARGE, INVALID),
+        ErrorKind::RateLimited => {
+            look(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error").code("rate_limit_exceeded")
+        }
+        ErrorKind::PoolExhausted => look(StatusCode::SERVICE_UNAVAILABLE, SERVER).code("no_available_tokens"),
+        ErrorKind::CredentialsRejected => look(StatusCode::BAD_GATEWAY, SERVER).code("upstream_credentials"),
+        ErrorKind::Overloaded | ErrorKind::ShuttingDown => look(StatusCode::SERVICE_UNAVAILABLE, SERVER),
+        ErrorKind::UpstreamUnavailable | ErrorKind::UpstreamTruncated => {
+            look(StatusCode::BAD_GATEWAY, SERVER)
+        }
+        ErrorKind::DeadlineExceeded => look(StatusCode::GATEWAY_TIMEOUT, SERVER).code("timeout"),
+        // Nobody is there to read it; nginx's number for a client that left.
+        ErrorKind::Cancelled => look(
+            StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            INVALID,
+        ),
+        ErrorKind::Internal => look(StatusCode::INTERNAL_SERVER_ERROR, SERVER),
+    }
+}
+
+/// The body: `{"error": {message, type, param, code}}`, all four always there.
+#[must_use]
+pub fn body(error: &ChatError) -> Value {
+    let Look { family, code, .. } = look_of(error);
+    json!({ "error": {
+        "message": error.message(),
+        "type": family,
+        "param": error.field(),
+        "code": code.unwrap_or(error.kind().name()),
+    } })
+}
+
+/// The whole answer to a request that failed before anything was sent.
+#[must_use]
+pub fn respond(error: ChatError, record: Option<&CallRecord>) -> Response {
+    engine::conclude(&error, record);
+    let look = look_of(&error);
+    let mut response = (look.status, Json(body(&error))).into_response();
+    let headers = response.headers_mut();
+    // Both SDKs obey it: what has been retried here must not be multiplied there.
+    let should_retry = if error.should_retry() { "true" } else { "false" };
+    headers.insert(SHOULD_RETRY, HeaderValue::from_static(should_retry));
+    if let Some(wait) = error.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        headers.insert(
+            RETRY_AFTER_MS,
+            HeaderValue::from(wait.as_millis().try_into().unwrap_or(u64::MAX)),
+        );
+    }
+    if look.status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Never early: a part of a second counts as a whole one.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}

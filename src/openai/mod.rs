@@ -1,0 +1,110 @@
+//! The HTTP door: OpenAI's API, as its SDKs expect it, over the engine.
+
+mod body;
+mod chat;
+mod convert;
+pub mod error;
+mod models;
+mod sse;
+mod wire;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::Method;
+
+use crate::{
+    auth::Auth,
+    engine::{
+        Engine,
+        error::{ChatError, ErrorKind},
+    },
+    telemetry::CallRecord,
+};
+
+/// Paths whose requests are chats.
+pub const CHAT_PATHS: &[&str] = &["/v1/chat/completions"];
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct OpenAi {
+    /// The engine.
+    pub engine: Engine,
+    /// The largest request body, in bytes.
+    pub max_body: usize,
+    /// How long a chat may take, retries included.
+    pub request_timeout: Duration,
+    /// How long a stream may be silent before a comment keeps its connection alive.
+    pub keepalive_interval: Duration,
+}
+
+/// The routes of the API, without any layer.
+pub fn routes(openai: OpenAi) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::retrieve))
+        .with_state(Arc::new(openai))
+}
+
+/// Answers a request for a path that is not there, as OpenAI does.
+pub async fn unknown_url(request: Request) -> Response {
+    let path: String = request.uri().path().chars().take(200).collect();
+    let message = format!("Invalid URL ({} {path})", request.method());
+    refuse(&request, ChatError::new(ErrorKind::UnknownUrl, message))
+}
+
+/// Answers a method that a path does not have, as OpenAI does.
+pub async fn method_not_supported(request: Request) -> Response {
+    let message = if CHAT_PATHS.contains(&request.uri().path()) {
+        "Only POST requests are accepted.".to_owned()
+    } else {
+        format!("Not allowed to {} on this path.", request.method())
+    };
+    refuse(&request, ChatError::new(ErrorKind::MethodNotSupported, message))
+}
+
+fn refuse(request: &Request, error: ChatError) -> Response {
+    let record = request.extensions().get::<CallRecord>();
+    error::respond(error, record)
+}
+
+/// The key check, for every path but those in `open`.
+#[derive(Debug, Clone)]
+pub struct KeyCheck {
+    /// The keys.
+    pub auth: Auth,
+    /// Whether a path needs no key.
+    pub open: fn(&str) -> bool,
+}
+
+/// The layer that checks keys, for `axum::middleware::from_fn_with_state`. It comes before any body is read.
+pub async fn check_key(State(check): State<Arc<KeyCheck>>, mut request: Request, next: Next) -> Response {
+    let checked = check.auth.check(request.headers(), request.uri().query());
+    match checked {
+        Ok(caller) => {
+            if let (Some(caller), Some(record)) = (&caller, request.extensions().get::<CallRecord>()) {
+                record.set_caller(&caller.label);
+            }
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(_) if (check.open)(request.uri().path()) || request.method() == Method::OPTIONS => {
+            request.extensions_mut().insert(None::<crate::auth::Caller>);
+            next.run(request).await
+        }
+        Err(error) => refuse(&request, error),
+    }
+}
+
+/// The answer to a panic in a handler: the catalogue's `internal`, and nothing of what happened.
+pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    let message = "The gateway failed at this request through a mistake of its own.";
+    error::respond(ChatError::new(ErrorKind::Internal, message), None).into_response()
+}
