@@ -156,10 +156,13 @@ impl Run {
                     "cut by a rule",
                 )))
             }
-            Some(Piece::Beat(distance)) => {
+            Some(Piece::Beat { distance, comment }) => {
                 tokio::time::sleep(distance).await;
-                self.pieces.push_front(Piece::Beat(distance));
-                Some(Ok(Bytes::from_static(b": heartbeat\n\n")))
+                self.pieces.push_front(Piece::Beat {
+                    distance,
+                    comment: comment.clone(),
+                });
+                Some(Ok(comment))
             }
         }
     }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use uuid::{Uuid, Version};
 
 use super::counts::Step;
+use super::lookup::{Place, SentId};
 use super::refusal::Refusal;
-use super::state::{Place, SentId};
 
 /// One of the seven calls with what it carries.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
 }
 
 /// Reads a call: its method is right by its route, the rest is judged here.
-pub(super) fn read(step: Step, id: Option<SentId>, parts: &Parts, body: &[u8]) -> Result<Call, Refusal> {
+pub(super) fn read(step: Step, id: Option<&SentId>, parts: &Parts, body: &[u8]) -> Result<Call, Refusal> {
     if parts.method == Method::HEAD {
         return Err(Refusal::breach(405, "the method was HEAD"));
     }
@@ -81,7 +81,7 @@ pub(super) fn read(step: Step, id: Option<SentId>, parts: &Parts, body: &[u8]) -
         return Err(Refusal::breach(400, "the address had a query"));
     }
     let id = || {
-        id.clone()
+        id.cloned()
             .ok_or_else(|| Refusal::breach(404, "the id in the path is not UTF-8"))
     };
     match step {

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
@@ -15,6 +14,8 @@ use super::models;
 use super::shared::Hold;
 
 type Control = State<SimControl>;
+/// Why a control was refused.
+type Refused = (StatusCode, String);
 
 /// The routes below `/sim`.
 pub(super) fn router(control: SimControl) -> Router {
@@ -27,14 +28,8 @@ pub(super) fn router(control: SimControl) -> Router {
         .route("/models", get(model_table))
         .route("/rules", get(list_rules).post(add_rule).delete(clear_rules))
         .route("/hold", post(hold))
-        .route(
-            "/release",
-            post(|control: Control| async move { done(control.release()) }),
-        )
-        .route(
-            "/forget",
-            post(|control: Control| async move { done(control.forget()) }),
-        )
+        .route("/release", post(release))
+        .route("/forget", post(forget))
         .route("/tokens/add", post(add_token))
         .route("/tokens/revoke", post(revoke))
         .route("/tokens/restore", post(restore))
@@ -42,10 +37,6 @@ pub(super) fn router(control: SimControl) -> Router {
         .route("/tokens/expire-projects", post(expire_projects))
         .fallback(|| async { (StatusCode::NOT_FOUND, "no such control\n") })
         .with_state(control)
-}
-
-fn done((): ()) -> StatusCode {
-    StatusCode::NO_CONTENT
 }
 
 async fn state(State(control): Control) -> Json<Value> {
@@ -73,10 +64,10 @@ async fn clear_rules(State(control): Control) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn add_rule(State(control): Control, body: Bytes) -> Result<StatusCode, Response> {
+async fn add_rule(State(control): Control, body: Bytes) -> Result<StatusCode, Refused> {
     let rule: Rule = parsed(&body)?;
     if let Fault::Named(name) = &rule.fault {
-        models::named_fault(name).map_err(refused)?;
+        models::named_fault(name).map_err(|why| (StatusCode::BAD_REQUEST, why))?;
     }
     control.script(rule);
     Ok(StatusCode::NO_CONTENT)
@@ -90,10 +81,20 @@ struct HoldRequest {
     at: Hold,
 }
 
-async fn hold(State(control): Control, body: Bytes) -> Result<StatusCode, Response> {
+async fn hold(State(control): Control, body: Bytes) -> Result<StatusCode, Refused> {
     let request: HoldRequest = parsed(if body.is_empty() { b"{}" } else { &body })?;
     control.hold_at(request.at);
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn release(State(control): Control) -> StatusCode {
+    control.release();
+    StatusCode::NO_CONTENT
+}
+
+async fn forget(State(control): Control) -> StatusCode {
+    control.forget();
+    StatusCode::NO_CONTENT
 }
 
 /// Which token is meant.
@@ -103,46 +104,42 @@ struct TokenRequest {
     token: String,
 }
 
-async fn add_token(State(control): Control, body: Bytes) -> Result<StatusCode, Response> {
+async fn add_token(State(control): Control, body: Bytes) -> Result<StatusCode, Refused> {
     let request: TokenRequest = parsed(&body)?;
     control.add_token(&request.token);
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn revoke(State(control): Control, body: Bytes) -> Result<StatusCode, Response> {
+async fn revoke(State(control): Control, body: Bytes) -> Result<StatusCode, Refused> {
     let request: TokenRequest = parsed(&body)?;
     known(control.revoke(&request.token))
 }
 
-async fn restore(State(control): Control, body: Bytes) -> Result<StatusCode, Response> {
+async fn restore(State(control): Control, body: Bytes) -> Result<StatusCode, Refused> {
     let request: TokenRequest = parsed(&body)?;
     known(control.restore(&request.token))
 }
 
-async fn expire_conversations(State(control): Control, body: Bytes) -> Result<StatusCode, Response> {
+async fn expire_conversations(State(control): Control, body: Bytes) -> Result<StatusCode, Refused> {
     let request: TokenRequest = parsed(&body)?;
     control.expire_conversations(&request.token);
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn expire_projects(State(control): Control, body: Bytes) -> Result<StatusCode, Response> {
+async fn expire_projects(State(control): Control, body: Bytes) -> Result<StatusCode, Refused> {
     let request: TokenRequest = parsed(&body)?;
     control.expire_projects(&request.token);
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn known(known: bool) -> Result<StatusCode, Response> {
+fn known(known: bool) -> Result<StatusCode, Refused> {
     if known {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err((StatusCode::NOT_FOUND, "no such token\n").into_response())
+        Err((StatusCode::NOT_FOUND, "no such token\n".to_owned()))
     }
 }
 
-fn parsed<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Response> {
-    serde_json::from_slice(body).map_err(|error| refused(error.to_string()))
-}
-
-fn refused(why: String) -> Response {
-    (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response()
+fn parsed<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")))
 }

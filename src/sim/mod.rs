@@ -15,7 +15,9 @@ mod events;
 mod fault;
 mod ids;
 mod line;
+mod lookup;
 mod models;
+mod performance;
 mod plan;
 mod records;
 mod refusal;
@@ -26,6 +28,7 @@ mod shared;
 mod state;
 mod text;
 mod turns;
+mod writer;
 
 #[cfg(test)]
 mod tests;

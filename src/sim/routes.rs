@@ -13,9 +13,9 @@ use super::calls;
 use super::control::SimControl;
 use super::control_routes;
 use super::counts::Step;
+use super::lookup::SentId;
 use super::refusal::Refusal;
 use super::shared::Shared;
-use super::state::SentId;
 
 /// Every route of one upstream.
 pub(super) fn router(shared: Arc<Shared>) -> Router {

@@ -14,39 +14,23 @@ use super::turns::Turn;
 
 /// A project of an account.
 #[derive(Debug)]
-struct Project {
-    id: Value,
+pub(super) struct Project {
+    pub(super) id: Value,
     name: String,
-    token: String,
+    pub(super) token: String,
 }
 
 /// A conversation of a project.
 #[derive(Debug)]
 pub(super) struct Conversation {
-    id: Value,
-    project: String,
-    token: String,
+    pub(super) id: Value,
+    pub(super) project: String,
+    pub(super) token: String,
     /// Whether the account began with it.
-    foreign: bool,
+    pub(super) foreign: bool,
     pub(super) turn: Turn,
     pub(super) text: Option<String>,
     pub(super) last_text: u64,
-}
-
-/// An id as a call sends it.
-#[derive(Clone, Debug)]
-pub(super) enum SentId {
-    /// In the path, decoded.
-    Path(String),
-    /// In the JSON body.
-    Body(Value),
-}
-
-/// Where a call takes place, as ids in text.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Place {
-    pub(super) project: String,
-    pub(super) conversation: String,
 }
 
 /// Everything that changes.
@@ -57,9 +41,9 @@ pub(super) struct State {
     pub(super) records: Records,
     /// Each known token and whether it is revoked.
     tokens: BTreeMap<String, bool>,
-    projects: BTreeMap<String, Project>,
+    pub(super) projects: BTreeMap<String, Project>,
     pub(super) conversations: HashMap<String, Conversation>,
-    departed: Departed,
+    pub(super) departed: Departed,
     mint: Mint,
     limit: Option<u64>,
     with_project: bool,
@@ -115,15 +99,12 @@ impl State {
         self.tokens.get(token).copied()
     }
 
-    /// Records a breach, with no known token in its sentence.
+    /// Records a breach, with no known token in its sentence; what is too short for a secret stays.
     pub(super) fn breach(&mut self, sentence: &str) {
-        let clean = self
-            .tokens
-            .keys()
-            .filter(|token| !token.is_empty())
-            .fold(sentence.to_owned(), |text, token| {
-                text.replace(token.as_str(), "<token>")
-            });
+        let secrets = self.tokens.keys().filter(|token| token.len() >= 4);
+        let clean = secrets.fold(sentence.to_owned(), |text, token| {
+            text.replace(token.as_str(), "<token>")
+        });
         self.counts.breaches += 1;
         self.records.breach(&clean);
     }
@@ -135,68 +116,6 @@ impl State {
     pub(super) fn begin_call_with(&mut self, token: &str, step: Step) {
         let steps = self.counts.calls_by_token.entry(token.to_owned()).or_default();
         *steps.entry(step).or_default() += 1;
-    }
-
-    /// The project that an id names.
-    pub(super) fn find_project(&self, token: &str, sent: &SentId) -> Result<Place, Refusal> {
-        let text = self.known_text(sent, "project")?;
-        let found = self.projects.get(&text).filter(|project| project.token == token);
-        let project = found.ok_or_else(|| self.missing(&text, "project"))?;
-        same_type(sent, &project.id, "project")?;
-        Ok(Place {
-            project: text,
-            conversation: String::new(),
-        })
-    }
-
-    /// The conversation that an id names.
-    pub(super) fn find_conversation(&self, token: &str, sent: &SentId) -> Result<Place, Refusal> {
-        let text = self.known_text(sent, "conversation")?;
-        let found = self
-            .conversations
-            .get(&text)
-            .filter(|conversation| conversation.token == token);
-        let conversation = found.ok_or_else(|| self.missing(&text, "conversation"))?;
-        same_type(sent, &conversation.id, "conversation")?;
-        Ok(Place {
-            project: conversation.project.clone(),
-            conversation: text,
-        })
-    }
-
-    /// Whether the account began with the conversation.
-    pub(super) fn is_foreign(&self, conversation: &str) -> bool {
-        self.conversations
-            .get(conversation)
-            .is_some_and(|conversation| conversation.foreign)
-    }
-
-    /// Whether this token has deleted the conversation before, or the service dropped it: deleting it then is
-    /// no breach.
-    pub(super) fn is_gone_for(&self, token: &str, id: &str) -> bool {
-        match self.departed.how(id) {
-            Some(Departure::Deleted(by)) => by == token,
-            Some(Departure::Expired) => true,
-            None => false,
-        }
-    }
-
-    fn known_text(&self, sent: &SentId, what: &str) -> Result<String, Refusal> {
-        match sent {
-            SentId::Path(text) => Ok(text.clone()),
-            SentId::Body(id) => ids::text(id)
-                .ok_or_else(|| Refusal::breach(400, format!("the {what} id is neither string nor number"))),
-        }
-    }
-
-    fn missing(&self, text: &str, what: &str) -> Refusal {
-        match self.departed.how(text) {
-            Some(Departure::Expired) => Refusal::plain(404, format!("{what} not found")),
-            Some(Departure::Deleted(_)) => {
-                Refusal::breach(404, format!("the {what} {text:?} was deleted before"))
-            }
-            None => Refusal::breach(404, format!("the account has no {what} {text:?}")),
-        }
     }
 
     pub(super) fn list_projects(&self, token: &str) -> Value {
@@ -310,15 +229,5 @@ impl State {
             }
             self.counts.projects.insert(token.to_owned(), 0);
         }
-    }
-}
-
-fn same_type(sent: &SentId, id: &Value, what: &str) -> Result<(), Refusal> {
-    match sent {
-        SentId::Body(sent) if sent != id => Err(Refusal::breach(
-            400,
-            format!("the {what} id went back as {sent} and had come as {id}"),
-        )),
-        SentId::Body(_) | SentId::Path(_) => Ok(()),
     }
 }

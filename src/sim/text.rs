@@ -53,3 +53,26 @@ pub(super) fn pieces(text: &str) -> Vec<&str> {
     }
     pieces
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_words_with_their_white_space_and_make_up_the_text() {
+        assert_eq!(pieces("You said: hi  there"), ["You ", "said: ", "hi  ", "there"]);
+        assert_eq!(pieces(""), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn long_texts_and_long_words_come_in_bounded_pieces() {
+        let word = "é".repeat(10_000);
+        assert!(pieces(&word).iter().all(|piece| piece.len() <= LONGEST_PIECE + 4));
+        let text = "word ".repeat(1_000_000);
+        for whole in [word, text] {
+            let pieces = pieces(&whole);
+            assert!(pieces.len() <= 2 * MOST_PIECES);
+            assert_eq!(pieces.concat(), whole);
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod breaches;
 mod control;
 mod faults;
 mod leaving;
+mod order;
 mod shapes;
 mod whole;
 
@@ -79,7 +80,7 @@ impl World {
     }
 
     /// A call from a page of the site.
-    pub(super) fn from_page(&self, method: Method, path: &str, page: &str) -> RequestBuilder {
+    pub(super) fn paged(&self, method: Method, path: &str, page: &str) -> RequestBuilder {
         let referer = format!("{}/{page}", self.site);
         self.bare(method, path)
             .header("origin", &self.site)
@@ -100,7 +101,7 @@ impl World {
 
     pub(super) fn create(&self, project: &Value) -> RequestBuilder {
         let page = format!("project/{}", segment(project));
-        self.from_page(Method::POST, "/conversation", &page)
+        self.paged(Method::POST, "/conversation", &page)
             .json(&json!({"projectId": project}))
     }
 
@@ -129,17 +130,17 @@ impl World {
 
     pub(super) fn message(&self, talk: &Talk, text: &str) -> RequestBuilder {
         let path = format!("/conversation/{}/message", segment(&talk.conversation));
-        self.from_page(Method::POST, &path, &Self::talk_page(talk))
+        self.paged(Method::POST, &path, &Self::talk_page(talk))
             .json(&json!({"content": text, "role": "user"}))
     }
 
     pub(super) fn answer(&self, talk: &Talk, model: &str) -> RequestBuilder {
-        self.from_page(Method::POST, "/chat", &Self::talk_page(talk))
+        self.paged(Method::POST, "/chat", &Self::talk_page(talk))
             .json(&json!({"conversationId": talk.conversation, "mode": model}))
     }
 
     pub(super) fn delete(&self, talk: &Talk) -> RequestBuilder {
-        self.from_page(
+        self.paged(
             Method::DELETE,
             &format!("/conversation/{}", segment(&talk.conversation)),
             "",
