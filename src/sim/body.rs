@@ -32,7 +32,8 @@ pub(super) struct OpenAnswer {
 
 impl OpenAnswer {
     /// The answer of a conversation whose turn is its answer; the state counts it as open already.
-    pub(super) fn new(shared: Arc<Shared>, token: String, conversation: String) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, token: &str, conversation: &str) -> Self {
+        let (token, conversation) = (token.to_owned(), conversation.to_owned());
         Self {
             shared,
             token,

@@ -81,7 +81,12 @@ async fn answer(
     match shared.read(|state| state.is_revoked(token)) {
         Some(false) => {}
         Some(true) => {
-            shared.change(|state| state.begin_call_with(token, step));
+            shared.change(|state| {
+                state.begin_call_with(token, step);
+                if let (Step::Message, Some(SentId::Path(conversation))) = (step, &id) {
+                    state.message_refused(token, conversation);
+                }
+            });
             return Err(Refusal::plain(401, "Unauthorized"));
         }
         None => return Err(Refusal::breach(401, "the token was never known")),

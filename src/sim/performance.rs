@@ -43,7 +43,7 @@ impl Performance<'_> {
             tokio::time::sleep(self.plan.delay).await;
             return Ok(refusal::redirect(*code, location));
         }
-        self.forewarn()?;
+        self.forewarn();
         let takes_effect = matches!(
             self.plan.head,
             Head::Good | Head::HangUpAfterEffect | Head::EmptyBody
@@ -57,11 +57,8 @@ impl Performance<'_> {
     }
 
     /// Records what is a breach and yet done.
-    fn forewarn(&self) -> Result<(), Refusal> {
+    fn forewarn(&self) {
         let conversation = &self.place.conversation;
-        if conversation.is_empty() {
-            return Ok(());
-        }
         if self.shared.read(|state| state.is_foreign(conversation)) {
             self.shared.breach(
                 self.step,
@@ -73,7 +70,6 @@ impl Performance<'_> {
             self.shared
                 .breach(self.step, "the conversation's answer is still open");
         }
-        Ok(())
     }
 
     /// Puts a call into effect. A message or an answer counts as tried even when it is to fail.
@@ -91,8 +87,7 @@ impl Performance<'_> {
                 }
                 Call::Answer { model, .. } => {
                     let text = state.answer_asked(self.token, conversation, model)?;
-                    let open = (self.shared.clone(), self.token.to_owned(), conversation.clone());
-                    let open = OpenAnswer::new(open.0, open.1, open.2);
+                    let open = OpenAnswer::new(self.shared.clone(), self.token, conversation);
                     Outcome::Answer {
                         open,
                         model: model.clone(),

@@ -14,7 +14,7 @@ use super::state::State;
 
 /// How long a call that meets an open answer of its conversation waits for that answer's close to be seen:
 /// the two travel on different connections, so they may arrive in either order.
-const SETTLING: Duration = Duration::from_millis(250);
+const SETTLING: Duration = Duration::from_millis(500);
 
 /// Where answers are held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -60,6 +60,16 @@ impl State {
         Ok(())
     }
 
+    /// A message was refused for its token before it was read; it counts as tried all the same.
+    pub(super) fn message_refused(&mut self, token: &str, conversation: &str) {
+        if let Some(found) = self.conversations.get_mut(conversation)
+            && found.token == token
+            && found.turn != Turn::Answering
+        {
+            found.turn = Turn::Tried;
+        }
+    }
+
     /// The message's success is about to be told.
     pub(super) fn message_told(&mut self, conversation: &str) {
         if let Some(found) = self.conversations.get_mut(conversation)

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::{Fault, Rule, Sim, SimConfig, Step};
 use super::breaches::is_a_breach;
-use super::{Talk, World, drained, segment};
+use super::{TOKEN, Talk, World, drained, segment};
 
 #[tokio::test]
 async fn a_second_project_is_a_breach_and_made() {
@@ -167,4 +167,20 @@ async fn the_memory_of_breaches_is_bounded() {
         (1_000, 1_200)
     );
     assert!(control.breaches()[0].len() < 1_000);
+}
+
+#[tokio::test]
+async fn a_conversation_whose_message_was_refused_for_its_token_may_not_be_used_again() {
+    let world = World::new().await;
+    let talk = world.talk().await;
+    world.control.revoke(TOKEN);
+    assert_eq!(world.message(&talk, "hello").send().await.unwrap().status(), 401);
+    world.control.restore(TOKEN);
+    is_a_breach(
+        &world.control,
+        world.message(&talk, "hello"),
+        409,
+        "a second message",
+    )
+    .await;
 }
