@@ -1,3 +1,12 @@
-//! The duogate binary.
+//! The duogate binary: arguments in, exit code out. Everything else lives in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    duogate::cli::Cli::parse().run()
+}

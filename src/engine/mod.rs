@@ -358,6 +358,14 @@ impl Engine {
         self.shared.pool.snapshot()
     }
 
+    /// Whether any token can be used now, or will be without somebody's help.
+    #[must_use]
+    pub fn has_hope(&self) -> bool {
+        self.tokens()
+            .iter()
+            .any(|token| token.state != "disabled" && token.reason != Some("refused"))
+    }
+
     /// Chats under way.
     #[must_use]
     pub fn in_flight(&self) -> usize {

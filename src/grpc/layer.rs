@@ -12,8 +12,12 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use futures::stream;
 use http::HeaderMap;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -38,6 +42,7 @@ pub(super) struct Guard {
     pub(super) engine: Engine,
     pub(super) auth: Auth,
     pub(super) request_timeout: Duration,
+    pub(super) soft_stop: CancellationToken,
 }
 
 /// What a chat is given on its way in.
@@ -61,7 +66,12 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     if let Err(failure) = guard.admit(&mut request, &record) {
         return error::status(&failure, &record).into_http::<Body>();
     }
+    let endless = is_open(request.uri().path());
     let response = next.run(request).await;
+    if endless {
+        let stop = guard.soft_stop.clone();
+        return response.map(|body| until(body, stop));
+    }
     match Status::from_header_map(response.headers()) {
         Some(status) if status.code() != Code::Ok => detailed(status, response, &record),
         Some(_) | None => response,
@@ -71,7 +81,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
 impl Guard {
     fn admit(&self, request: &mut Request, record: &CallRecord) -> Result<(), ChatError> {
         let path = request.uri().path();
-        if OPEN.iter().any(|open| path.starts_with(open)) {
+        if is_open(path) {
             return Ok(());
         }
         if let Some(caller) = self.auth.check(request.headers(), None)? {
@@ -86,6 +96,34 @@ impl Guard {
         }
         Ok(())
     }
+}
+
+fn is_open(path: &str) -> bool {
+    OPEN.iter().any(|open| path.starts_with(open))
+}
+
+/// A body that goes on until `stop`, and then ends with UNAVAILABLE: a watch would otherwise hold the process up.
+fn until(body: Body, stop: CancellationToken) -> Body {
+    let frames = stream::unfold((body, stop, false), |(mut body, stop, over)| async move {
+        if over {
+            return None;
+        }
+        // What the body has ready goes first, so that a watch still tells that the service stops.
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame?,
+            () = stop.cancelled() => {
+                let mut trailers = HeaderMap::new();
+                let unavailable = Status::unavailable("The gateway is shutting down.");
+                return match unavailable.add_header(&mut trailers) {
+                    Ok(()) => Some((Ok(Frame::trailers(trailers)), (body, stop, true))),
+                    Err(_) => None,
+                };
+            }
+        };
+        Some((frame, (body, stop, false)))
+    });
+    Body::new(StreamBody::new(frames))
 }
 
 /// The call's own deadline: at most eight digits and a unit.

@@ -7,7 +7,8 @@ mod service;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, middleware::from_fn_with_state};
+use axum::{Router, body::Body, middleware::from_fn_with_state};
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -41,6 +42,9 @@ pub const CHAT_PATHS: &[&str] = &[
     "/duogate.v1.ChatService/StreamChatCompletion",
 ];
 
+/// Paths that machines ask every few seconds.
+pub const QUIET_PATHS: &[&str] = &["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
+
 /// Messages up to this size pass, both ways, in bytes: what clients of other typed chat services are used to.
 const MAX_MESSAGE: usize = 20 * 1024 * 1024;
 
@@ -53,6 +57,8 @@ pub struct Grpc {
     pub auth: Auth,
     /// How long a chat may take, retries included; a call's own deadline wins when it is shorter.
     pub request_timeout: Duration,
+    /// Ends the streams that would never end by themselves: health watches and reflection.
+    pub soft_stop: CancellationToken,
 }
 
 /// The services could not be put together.
@@ -106,11 +112,25 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         .add_service(health_service)
         .add_service(describe().build_v1().map_err(BuildError)?)
         .add_service(describe().build_v1alpha().map_err(BuildError)?);
+    let Grpc {
+        engine,
+        auth,
+        request_timeout,
+        soft_stop,
+    } = grpc;
     let guard = Arc::new(layer::Guard {
-        engine: grpc.engine,
-        auth: grpc.auth,
-        request_timeout: grpc.request_timeout,
+        engine,
+        auth,
+        request_timeout,
+        soft_stop,
     });
     let router = services.routes().prepare().into_axum_router();
     Ok((router.layer(from_fn_with_state(guard, layer::guard)), health))
+}
+
+/// The answer to a panic in a service: the catalogue's `internal`, and nothing of what happened.
+pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
+    tracing::error!("a call panicked");
+    tonic::Status::internal("The gateway failed at this call through a mistake of its own.")
+        .into_http::<Body>()
 }

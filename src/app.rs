@@ -1,0 +1,383 @@
+//! The composition root, the only room that knows every part: it puts them together, runs them, and takes them down
+//! in order.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration, time::Instant};
+
+use axum::{Router, middleware::from_fn_with_state};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    auth::Auth,
+    backend::{self, ConversationService, Endpoints},
+    config::{self, Settings},
+    engine::{BenchPolicy, Engine, EnginePolicy, Models, UnmarkedEnd, upstream::Token, upstream::Upstream},
+    grpc::{self, Grpc, Health},
+    lifecycle::Lifecycle,
+    net::{Listener, Protocol},
+    openai::{self, KeyCheck, OpenAi},
+    ops::{self, Ops},
+    telemetry::{self, AccessPolicy, Door, Metrics},
+};
+
+/// The generated messages and clients of the gRPC door, for Rust programs that call it.
+pub use crate::grpc::proto as client;
+
+/// What streams that were ended by the grace's end may take to reach their clients.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// What clean-up may take at the end.
+const CLEAN_UP: Duration = Duration::from_secs(5);
+
+/// Why the gateway could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be had: the variable that names it, the address, and why.
+    Bind(&'static str, String, io::Error),
+    /// A part could not be built.
+    Build(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Bind(variable, address, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(
+                    f,
+                    "{variable}: {address} is in use by another program; choose another port, or stop it"
+                )
+            }
+            StartError::Bind(variable, address, error) => {
+                write!(f, "{variable}: cannot listen on {address}: {error}")
+            }
+            StartError::Build(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// The two stops that a process may be asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Drain, and end in order.
+    pub soft: CancellationToken,
+    /// End at once.
+    pub hard: CancellationToken,
+}
+
+/// A gateway whose sockets are bound. It serves once it is [run](App::run).
+pub struct App {
+    http: Listener,
+    grpc: Listener,
+    http_router: Router,
+    grpc_router: Router,
+    engine: Engine,
+    lifecycle: Lifecycle,
+    health: Health,
+    grace: Duration,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "App(http: {}, grpc: {})",
+            self.http_address(),
+            self.grpc_address()
+        )
+    }
+}
+
+impl App {
+    /// Binds both sockets and puts everything together. Makes no call to the upstream.
+    ///
+    /// # Errors
+    /// When an address cannot be had, or the upstream's client cannot be built.
+    pub async fn bind(settings: &Settings, surroundings: Surroundings) -> Result<Self, StartError> {
+        let began = Instant::now();
+        let metrics = Metrics::build().map_err(|error| StartError::Build(error.to_string()))?;
+        let metrics = Arc::new(metrics);
+        let service = upstream(settings, surroundings)?;
+        let engine = engine(settings, Arc::new(service), Arc::clone(&metrics));
+        let lifecycle = Lifecycle::default();
+        let auth = Auth::new(&settings.api_keys, settings.require_api_key);
+        let listen = async |variable, host: &str, port| {
+            let bound = Listener::bind(host, port).await;
+            bound.map_err(|error| StartError::Bind(variable, format!("{host}:{port}"), error))
+        };
+        let http = listen("PORT", &settings.host, settings.port).await?;
+        let grpc = listen("GRPC_PORT", &settings.grpc_host, settings.grpc_port).await?;
+        let ops = Ops {
+            engine: engine.clone(),
+            lifecycle: lifecycle.clone(),
+            metrics: Arc::clone(&metrics),
+            app_name: settings.app_name.clone(),
+            requires_key: auth.is_required(),
+            began,
+        };
+        let http_router = http_router(settings, engine.clone(), auth.clone(), ops);
+        let http_router = recorded(
+            http_router,
+            Door::Http,
+            openai::CHAT_PATHS,
+            ops::QUIET_PATHS,
+            &metrics,
+        );
+        let door = Grpc {
+            engine: engine.clone(),
+            auth,
+            request_timeout: settings.request_timeout,
+            soft_stop: lifecycle.soft_stop().clone(),
+        };
+        let (grpc_router, health) = grpc::routes(door)
+            .await
+            .map_err(|error| StartError::Build(error.to_string()))?;
+        let grpc_router = recorded(
+            grpc_router,
+            Door::Grpc,
+            grpc::CHAT_PATHS,
+            grpc::QUIET_PATHS,
+            &metrics,
+        );
+        let grace = settings.shutdown_grace;
+        Ok(Self {
+            http,
+            grpc,
+            http_router,
+            grpc_router,
+            engine,
+            lifecycle,
+            health,
+            grace,
+        })
+    }
+
+    /// Where the HTTP door is.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.http.address()
+    }
+
+    /// Where the gRPC door is.
+    #[must_use]
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc.address()
+    }
+
+    /// The engine, for whoever watches it from inside the process.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine.clone()
+    }
+
+    /// Serves until `stop` asks for an end or a door fails, then drains: not ready any more, nothing new is accepted,
+    /// chats go on for the grace and are then ended with an error in band, and what they leave behind is cleaned up.
+    /// The hard stop cuts all of that short.
+    ///
+    /// # Errors
+    /// When a door ended by itself.
+    pub async fn run(self, stop: Stop) -> Result<(), StartError> {
+        let Stop { soft, hard } = stop;
+        tokio::select! {
+            biased;
+            () = hard.cancelled() => Ok(()),
+            ended = self.serve(soft) => ended,
+        }
+    }
+
+    async fn serve(self, soft: CancellationToken) -> Result<(), StartError> {
+        let Self {
+            http,
+            grpc,
+            http_router,
+            grpc_router,
+            engine,
+            lifecycle,
+            health,
+            grace,
+        } = self;
+        let mut doors = JoinSet::new();
+        doors.spawn(http.serve(http_router, Protocol::Http, lifecycle.clone()));
+        doors.spawn(grpc.serve(grpc_router, Protocol::Http2, lifecycle.clone()));
+        lifecycle.ready();
+        health.set_serving(engine.has_hope()).await;
+        let ended_by_itself = tokio::select! {
+            biased;
+            () = soft.cancelled() => false,
+            _ = doors.join_next() => true,
+        };
+        tracing::info!(
+            in_flight = engine.in_flight(),
+            grace_seconds = grace.as_secs_f64(),
+            "draining"
+        );
+        health.set_serving(false).await;
+        engine.drain();
+        lifecycle.drain();
+        drain(&mut doors, &engine, &lifecycle, grace).await;
+        if timeout(CLEAN_UP, engine.finish_background_work()).await.is_err() {
+            tracing::warn!(
+                left = engine.background_work(),
+                "conversations may be left behind on the upstream"
+            );
+        }
+        tracing::info!("stopped");
+        if ended_by_itself {
+            return Err(StartError::Build("a listener ended by itself".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the doors to close: first for the grace, then for the last words of those that were cut off.
+async fn drain(doors: &mut JoinSet<()>, engine: &Engine, lifecycle: &Lifecycle, grace: Duration) {
+    if timeout(grace, all(doors)).await.is_ok() {
+        return;
+    }
+    tracing::warn!(
+        in_flight = engine.in_flight(),
+        "the grace is over: ending what is under way"
+    );
+    engine.stop();
+    if timeout(LAST_WORDS, all(doors)).await.is_err() {
+        lifecycle.close();
+        all(doors).await;
+    }
+}
+
+async fn all(doors: &mut JoinSet<()>) {
+    while doors.join_next().await.is_some() {}
+}
+
+/// What of the world around the process counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surroundings {
+    /// The environment's proxy variables.
+    Environment,
+    /// Nothing.
+    Ignored,
+}
+
+fn upstream(settings: &Settings, surroundings: Surroundings) -> Result<ConversationService, StartError> {
+    let endpoints = Endpoints {
+        project: settings.project_url.to_string(),
+        conversation: settings.conversation_url.to_string(),
+        message: settings.message_url.to_string(),
+        target: settings.target_url.to_string(),
+        site: settings.site_url.to_string(),
+        headers: settings.upstream_headers.clone(),
+        proxy: settings
+            .upstream_proxy
+            .as_ref()
+            .map(|proxy| proxy.expose().into()),
+        proxy_from_environment: surroundings == Surroundings::Environment,
+        timeout: settings.timeout,
+    };
+    let built = ConversationService::build(endpoints);
+    built.map_err(|error: backend::BuildError| StartError::Build(error.to_string()))
+}
+
+fn tokens(settings: &Settings) -> Vec<Token> {
+    settings.tokens.iter().cloned().map(Token::new).collect()
+}
+
+fn engine(settings: &Settings, service: Arc<dyn Upstream>, metrics: Arc<Metrics>) -> Engine {
+    let policy = EnginePolicy {
+        max_retries: settings.max_retries,
+        retry_delay: settings.retry_delay,
+        patience: settings.timeout,
+        unmarked_end: match settings.unmarked_end {
+            config::UnmarkedEnd::Error => UnmarkedEnd::Error,
+            config::UnmarkedEnd::Stop => UnmarkedEnd::Stop,
+        },
+        max_concurrent: settings.max_concurrent_requests,
+        bench: BenchPolicy::default(),
+    };
+    let models = Models::new(settings.available_models.clone(), settings.model_aliases.clone());
+    Engine::new(service, tokens(settings), models, policy, metrics)
+}
+
+fn http_router(settings: &Settings, engine: Engine, auth: Auth, ops: Ops) -> Router {
+    let openai = OpenAi {
+        engine,
+        max_body: settings.max_body_bytes,
+        request_timeout: settings.request_timeout,
+        keepalive_interval: settings.keepalive_interval,
+    };
+    let check = Arc::new(KeyCheck {
+        auth,
+        open: ops::is_open,
+    });
+    openai::routes(openai)
+        .merge(ops::routes(ops))
+        .fallback(openai::unknown_url)
+        .method_not_allowed_fallback(openai::method_not_supported)
+        .layer(from_fn_with_state(check, openai::check_key))
+}
+
+/// The layers that both doors have outermost.
+fn recorded(
+    router: Router,
+    door: Door,
+    chats: &'static [&'static str],
+    quiet: &'static [&'static str],
+    metrics: &Arc<Metrics>,
+) -> Router {
+    let policy = AccessPolicy {
+        door,
+        chats,
+        quiet,
+        metrics: Arc::clone(metrics),
+    };
+    let router = match door {
+        Door::Http => router.layer(CatchPanicLayer::custom(openai::panicked)),
+        Door::Grpc => router.layer(CatchPanicLayer::custom(grpc::panicked)),
+    };
+    router.layer(from_fn_with_state(Arc::new(policy), telemetry::layer))
+}
+
+/// Tries each token with the one call that changes nothing, and tells how that went, by the token's short hash.
+///
+/// # Errors
+/// When the upstream's client cannot be built.
+pub async fn try_tokens(settings: &Settings) -> Result<Vec<(String, Result<(), String>)>, StartError> {
+    let service = upstream(settings, Surroundings::Environment)?;
+    let mut results = Vec::new();
+    for token in tokens(settings) {
+        let tried = service.list_projects(&token).await;
+        results.push((
+            token.label().to_string(),
+            tried.map(drop).map_err(|error| error.to_string()),
+        ));
+    }
+    Ok(results)
+}
+
+/// Asks the gateway on `host:port` whether it lives.
+///
+/// # Errors
+/// When it does not answer in time, or answers otherwise.
+pub async fn ask_liveness(host: &str, port: u16, patience: Duration) -> Result<(), StartError> {
+    let failed = |reason: String| StartError::Build(reason);
+    // The client insists on a TLS provider, even where none is used.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(patience)
+        .tls_certs_only([])
+        .build();
+    let client = client.map_err(|error| failed(error.to_string()))?;
+    let answer = client.get(format!("http://{host}:{port}/livez")).send().await;
+    let answer = answer.and_then(reqwest::Response::error_for_status);
+    answer.map(drop).map_err(|error| failed(error.to_string()))
+}
+
+/// Starts logging to standard error. A second call in one process changes nothing.
+///
+/// # Errors
+/// When `level` is no filter such as `info` or `duogate=debug,hyper=warn`.
+pub fn start_logging(level: &str, format: config::LogFormat) -> Result<(), StartError> {
+    let started = telemetry::start_logging(level, format == config::LogFormat::Json);
+    started.map_err(|error| StartError::Build(format!("LOG_LEVEL: {error}")))
+}

@@ -1,0 +1,67 @@
+//! `duogate sim`.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+
+use super::{Done, runtime, serve::stop_on_signals, tell};
+use crate::sim::{Endpoints, Sim, SimConfig};
+
+#[derive(Debug, Args)]
+pub(super) struct SimArgs {
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// The port; 0 takes a free one
+    #[arg(long, default_value_t = 4444)]
+    port: u16,
+    /// A token that is known; may be given many times [default: sim-token]
+    #[arg(long = "token", value_name = "TOKEN")]
+    tokens: Vec<String>,
+    /// Milliseconds before the head of every answer
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    latency: u64,
+    /// Milliseconds between the pieces of a streamed answer
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    chunk_delay: u64,
+}
+
+pub(super) fn run(args: &SimArgs) -> Done {
+    runtime(0)?.block_on(async {
+        let mut config = SimConfig {
+            latency: Duration::from_millis(args.latency),
+            chunk_delay: Duration::from_millis(args.chunk_delay),
+            ..SimConfig::default()
+        };
+        if !args.tokens.is_empty() {
+            config.tokens.clone_from(&args.tokens);
+        }
+        let tokens = serde_json::to_string(&config.tokens)?;
+        let sim = Sim::bind(SocketAddr::new(args.host, args.port), config).await?;
+        let Endpoints {
+            project,
+            conversation,
+            message,
+            target,
+            site,
+        } = sim.endpoints();
+        tell(&format!(
+            "The simulated upstream is on {origin}. Settings for a gateway in front of it:\n\n\
+             PROJECT_API_URL={project}\nCONVERSATION_API_URL={conversation}\nMESSAGE_API_URL={message}\n\
+             TARGET_API_URL={target}\nSITE_URL={site}\nTOKEN_POOL={tokens}\n\n\
+             These model names make it misbehave or speak in other ways:\n  {models}\n\n\
+             What it has seen: GET {origin}/sim/state. Ctrl-C ends it.",
+            origin = sim.origin(),
+            models = Sim::model_names().join(" "),
+        ))?;
+        let (stop, watcher) = stop_on_signals();
+        stop.soft.cancelled().await;
+        watcher.cancel();
+        sim.shutdown().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
