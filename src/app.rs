@@ -15,7 +15,7 @@ use crate::{
     engine::{BenchPolicy, Engine, EnginePolicy, Models, UnmarkedEnd, upstream::Token, upstream::Upstream},
     grpc::{self, Grpc, Health},
     lifecycle::Lifecycle,
-    net::{Listener, Protocol},
+    net::{Listener, Protocol, Stops},
     openai::{self, KeyCheck, OpenAi},
     ops::{self, Ops},
     telemetry::{self, AccessPolicy, Door, Metrics},
@@ -197,9 +197,13 @@ impl App {
             health,
             grace,
         } = self;
+        let stops = Stops {
+            soft: lifecycle.soft_stop().clone(),
+            hard: lifecycle.hard_stop().clone(),
+        };
         let mut doors = JoinSet::new();
-        doors.spawn(http.serve(http_router, Protocol::Http, lifecycle.clone()));
-        doors.spawn(grpc.serve(grpc_router, Protocol::Http2, lifecycle.clone()));
+        doors.spawn(http.serve(http_router, Protocol::Http, stops.clone()));
+        doors.spawn(grpc.serve(grpc_router, Protocol::Http2, stops));
         lifecycle.ready();
         health.set_serving(engine.has_hope()).await;
         let ended_by_itself = tokio::select! {

@@ -13,9 +13,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::task::TaskTracker;
-
-use crate::lifecycle::Lifecycle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A request's head must be there by then; a connection that idles between requests is closed after it too.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,6 +34,15 @@ pub enum Protocol {
     Http,
     /// HTTP/2 alone, as gRPC needs it.
     Http2,
+}
+
+/// When serving ends.
+#[derive(Debug, Clone)]
+pub struct Stops {
+    /// Nothing new is accepted from then on, and connections close once they have nothing under way.
+    pub soft: CancellationToken,
+    /// Connections that are open close there and then.
+    pub hard: CancellationToken,
 }
 
 /// A bound socket that does not accept yet.
@@ -67,23 +74,18 @@ impl Listener {
 
     /// Accepts and serves until the soft stop, then waits for the connections that are open; the hard stop closes
     /// those that are left.
-    pub async fn serve(self, router: Router, protocol: Protocol, lifecycle: Lifecycle) {
+    pub async fn serve(self, router: Router, protocol: Protocol, stops: Stops) {
         let connections = TaskTracker::new();
         let Self { listener, .. } = self;
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = lifecycle.soft_stop().cancelled() => break,
+                () = stops.soft.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve_connection(
-                        stream,
-                        router.clone(),
-                        protocol,
-                        lifecycle.clone(),
-                    ));
+                    connections.spawn(serve_connection(stream, router.clone(), protocol, stops.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "a connection could not be accepted");
@@ -97,7 +99,7 @@ impl Listener {
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, protocol: Protocol, lifecycle: Lifecycle) {
+async fn serve_connection(stream: TcpStream, router: Router, protocol: Protocol, stops: Stops) {
     // Without it a small answer can wait 40 ms for the peer's delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "a connection was lost before it began");
@@ -110,8 +112,8 @@ async fn serve_connection(stream: TcpStream, router: Router, protocol: Protocol,
     loop {
         tokio::select! {
             biased;
-            () = lifecycle.hard_stop().cancelled() => return,
-            () = lifecycle.soft_stop().cancelled(), if !draining => {
+            () = stops.hard.cancelled() => return,
+            () = stops.soft.cancelled(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }

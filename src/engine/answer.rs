@@ -25,7 +25,7 @@ pub enum UnmarkedEnd {
 
 /// More of an answer; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delta {
+pub(super) enum Delta {
     /// Of the answer itself.
     Content(String),
     /// Of the reasoning before it.
@@ -34,7 +34,7 @@ pub enum Delta {
 
 /// How a whole answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ending {
+pub(super) struct Ending {
     /// Why.
     pub reason: FinishReason,
     /// The upstream's figures, where it sent them.
@@ -43,7 +43,7 @@ pub struct Ending {
 
 /// Where reading stands.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Read {
+pub(super) enum Read {
     /// More text.
     Delta(Delta),
     /// The answer is whole.
@@ -52,7 +52,7 @@ pub enum Read {
 
 /// Reads the answer that runs in a conversation.
 #[derive(Debug)]
-pub struct AnswerReader {
+pub(super) struct AnswerReader {
     conversation: Conversation,
     patience: Duration,
     unmarked_end: UnmarkedEnd,
@@ -66,7 +66,7 @@ pub struct AnswerReader {
 impl AnswerReader {
     /// Reads from `conversation`, whose answer has just been attached, waiting at most `patience` for each event.
     #[must_use]
-    pub fn new(conversation: Conversation, patience: Duration, unmarked_end: UnmarkedEnd) -> Self {
+    pub(super) fn new(conversation: Conversation, patience: Duration, unmarked_end: UnmarkedEnd) -> Self {
         let last_event = Instant::now();
         Self {
             conversation,
@@ -83,7 +83,7 @@ impl AnswerReader {
     ///
     /// # Errors
     /// Once: when the answer failed, stalled or was cut. [`Fault::Truncated`] says that text had come before.
-    pub async fn read(&mut self) -> Result<Read, UpstreamError> {
+    pub(super) async fn read(&mut self) -> Result<Read, UpstreamError> {
         loop {
             let until = match self.finish {
                 Some((_, at)) => at + AFTER_FINISH,

@@ -29,7 +29,7 @@ type ProjectCell = Arc<tokio::sync::Mutex<Option<RemoteId>>>;
 
 /// Makes conversations and removes them. Cheap to clone.
 #[derive(Clone)]
-pub struct Conversations {
+pub(super) struct Conversations {
     shared: Arc<Shared>,
 }
 
@@ -43,7 +43,7 @@ struct Shared {
 impl Conversations {
     /// Conversations on `upstream`; whatever must outlive a chat runs on `tasks`.
     #[must_use]
-    pub fn new(upstream: Arc<dyn Upstream>, tasks: TaskTracker) -> Self {
+    pub(super) fn new(upstream: Arc<dyn Upstream>, tasks: TaskTracker) -> Self {
         let removals = Semaphore::new(CONCURRENT_REMOVALS);
         Self {
             shared: Arc::new(Shared {
@@ -60,7 +60,7 @@ impl Conversations {
     ///
     /// # Errors
     /// As the calls fail; a project that vanished is forgotten, so that the next try finds or makes another.
-    pub async fn fresh(&self, token: &Token) -> Result<Conversation, UpstreamError> {
+    pub(super) async fn fresh(&self, token: &Token) -> Result<Conversation, UpstreamError> {
         let (conversations, token) = (self.clone(), token.clone());
         let made = self
             .shared
@@ -149,7 +149,7 @@ impl Conversations {
 
 /// A conversation that the gateway made, for one chat. Dropping it removes it from the upstream in the background,
 /// after its answer, if it still holds one, has been closed.
-pub struct Conversation {
+pub(super) struct Conversation {
     conversations: Conversations,
     token: Token,
     reference: ConversationRef,
@@ -160,22 +160,22 @@ pub struct Conversation {
 impl Conversation {
     /// Where it is.
     #[must_use]
-    pub fn reference(&self) -> &ConversationRef {
+    pub(super) fn reference(&self) -> &ConversationRef {
         &self.reference
     }
 
     /// Takes over the answer that runs in it.
-    pub fn attach(&mut self, answer: Answer) {
+    pub(super) fn attach(&mut self, answer: Answer) {
         self.answer = Some(answer);
     }
 
     /// The answer that runs in it.
-    pub fn answer(&mut self) -> Option<&mut Answer> {
+    pub(super) fn answer(&mut self) -> Option<&mut Answer> {
         self.answer.as_mut()
     }
 
     /// The answer is whole: what is left of its body is read to the end when the conversation is dropped.
-    pub fn finished(&mut self) {
+    pub(super) fn finished(&mut self) {
         self.finished = true;
     }
 }

@@ -2,19 +2,21 @@
 //! It knows no wire format and does no I/O of its own; an [`upstream::Upstream`] does that for it.
 
 mod answer;
+mod attempts;
 pub mod chat;
 mod conversation;
 pub mod error;
+mod failure;
 mod models;
 mod observed;
 mod pool;
+mod slot;
 mod stream;
 mod text;
 pub mod upstream;
 mod verdict;
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,25 +26,25 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use answer::UnmarkedEnd;
 pub use models::{MAX_MODEL_NAME, MODEL_CREATED, MODEL_OWNER, Models, not_found};
-pub use pool::{BenchPolicy, TokenSnapshot};
+pub use slot::{BenchPolicy, TokenSnapshot};
 pub use stream::ChatStream;
 
 use self::{
-    answer::{AnswerReader, Read},
+    attempts::{Chat, Want},
     chat::{CallContext, ChatRequest, Completion},
     conversation::Conversations,
     error::{ChatError, ErrorKind},
+    failure::{deadline_exceeded, shutting_down},
     observed::Observed,
-    pool::{Lease, NoToken, TokenPool, Trail},
-    stream::{Held, Opened, deadline_exceeded, fold, shutting_down},
-    upstream::{Fault, Token, Upstream, UpstreamError},
-    verdict::{ChatVerdict, verdict},
+    pool::TokenPool,
+    stream::{Opened, fold},
+    upstream::{Token, Upstream},
 };
 use crate::telemetry::{CallRecord, Metrics, Outcome, OutcomeClass};
 
@@ -84,23 +86,6 @@ struct Shared {
     stop: CancellationToken,
     tasks: TaskTracker,
     reachable: tokio::sync::Mutex<Option<(Instant, bool)>>,
-}
-
-/// How much of an answer a caller waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Want {
-    /// Its first text: from there on no other attempt can take over.
-    Start,
-    /// All of it: a cut attempt is thrown away, and another may follow.
-    Whole,
-}
-
-/// One chat on its way through the attempts.
-struct Chat<'a> {
-    prompt: Arc<str>,
-    model: &'a str,
-    context: &'a CallContext,
-    want: Want,
 }
 
 impl Engine {
@@ -214,7 +199,7 @@ impl Engine {
             tokio::select! {
                 biased;
                 () = self.shared.stop.cancelled() => Err(shutting_down()),
-                opened = timeout_at(context.deadline, self.attempts(&chat)) => match opened {
+                opened = timeout_at(context.deadline, self.shared.attempts(&chat)) => match opened {
                     Ok(opened) => opened.map(|opened| (opened, prompt)),
                     Err(_) => Err(deadline_exceeded()),
                 },
@@ -223,110 +208,6 @@ impl Engine {
         opened
             .await
             .inspect_err(|error| context.record.conclude(outcome(error.kind())))
-    }
-
-    /// Attempts until one succeeds, or none can help any more.
-    async fn attempts(&self, chat: &Chat<'_>) -> Result<Opened, ChatError> {
-        let mut trail = Trail::default();
-        let mut retries = 0;
-        let mut renewed = false;
-        loop {
-            let mut lease = self.shared.pool.lease(&trail).map_err(no_token)?;
-            chat.context.record.set_token(lease.token().label());
-            let error = match self.attempt(chat, &mut lease).await {
-                Ok((reader, deltas, ending)) => {
-                    return Ok(Opened {
-                        held: Held { reader, lease },
-                        deltas,
-                        ending,
-                    });
-                }
-                Err(error) => error,
-            };
-            let (token_verdict, chat_verdict) = verdict(&error);
-            lease.failed(token_verdict);
-            let slot = lease.slot();
-            tracing::warn!(token = %lease.token().label(), retries, error = %error, "an attempt failed");
-            drop(lease); // nobody waits with a token in hand
-            match chat_verdict {
-                ChatVerdict::OtherToken => trail.bar(slot),
-                ChatVerdict::GiveUp => return Err(refused(&error)),
-                ChatVerdict::Anew if !renewed => renewed = true,
-                ChatVerdict::Anew | ChatVerdict::Again(_) if retries >= self.shared.policy.max_retries => {
-                    return Err(unavailable(&error));
-                }
-                ChatVerdict::Anew => {
-                    self.back_off(retries, None, chat.context.deadline, &error)
-                        .await?;
-                    retries += 1;
-                }
-                ChatVerdict::Again(retry_after) => {
-                    trail.tried(slot);
-                    self.back_off(retries, retry_after, chat.context.deadline, &error)
-                        .await?;
-                    retries += 1;
-                }
-            }
-        }
-    }
-
-    /// One attempt: a fresh conversation, the message, the answer, and as much of it as is wanted.
-    async fn attempt(
-        &self,
-        chat: &Chat<'_>,
-        lease: &mut Lease,
-    ) -> Result<(AnswerReader, VecDeque<answer::Delta>, Option<answer::Ending>), UpstreamError> {
-        let shared = &self.shared;
-        let mut conversation = shared.conversations.fresh(lease.token()).await?;
-        let reference = conversation.reference().clone();
-        shared
-            .upstream
-            .post_message(lease.token(), &reference, &chat.prompt)
-            .await?;
-        let answer = shared
-            .upstream
-            .open_answer(lease.token(), &reference, chat.model)
-            .await?;
-        conversation.attach(answer);
-        let mut reader = AnswerReader::new(conversation, shared.policy.patience, shared.policy.unmarked_end);
-        let mut deltas = VecDeque::new();
-        loop {
-            let read = reader.read().await?;
-            if deltas.is_empty() {
-                lease.succeeded();
-                chat.context.record.note_first_token();
-            }
-            match read {
-                Read::End(ending) => return Ok((reader, deltas, Some(ending))),
-                Read::Delta(delta) => deltas.push_back(delta),
-            }
-            if chat.want == Want::Start {
-                return Ok((reader, deltas, None));
-            }
-        }
-    }
-
-    /// Waits before the next try: `RETRY_DELAY` doubling, jittered between half and all of it, and at least as long
-    /// as the upstream asked for. A wait that the deadline does not leave room for is answered at once.
-    async fn back_off(
-        &self,
-        retries: u32,
-        retry_after: Option<Duration>,
-        deadline: Instant,
-        error: &UpstreamError,
-    ) -> Result<(), ChatError> {
-        let longest = self
-            .shared
-            .policy
-            .retry_delay
-            .saturating_mul(2_u32.saturating_pow(retries));
-        let jittered = longest.mul_f64(0.5 + fastrand::f64() / 2.0);
-        let wait = jittered.max(retry_after.unwrap_or_default());
-        if wait >= deadline.saturating_duration_since(Instant::now()) {
-            return Err(unavailable(error).with_retry_after(retry_after));
-        }
-        sleep(wait).await;
-        Ok(())
     }
 
     /// Refuses new chats from now on; those under way go on.
@@ -425,53 +306,4 @@ fn outcome(kind: ErrorKind) -> Outcome {
         name: kind.name(),
         class,
     }
-}
-
-fn no_token(reason: NoToken) -> ChatError {
-    match reason {
-        NoToken::Empty => ChatError::new(
-            ErrorKind::PoolExhausted,
-            "No upstream token is configured: TOKEN_POOL is empty.",
-        ),
-        NoToken::AllRefused => {
-            let message = "The upstream refuses every configured token. They need to be renewed.";
-            ChatError::new(ErrorKind::CredentialsRejected, message)
-        }
-        NoToken::Exhausted { retry_after } => {
-            let message =
-                "No upstream token can be used right now: all of them are resting after rate limits.";
-            ChatError::new(ErrorKind::PoolExhausted, message).with_retry_after(Some(retry_after))
-        }
-    }
-}
-
-fn refused(error: &UpstreamError) -> ChatError {
-    let message = match error.fault {
-        Fault::Refused { status } => format!("The upstream refused this request with status {status}."),
-        _ => "The upstream refused this request.".to_owned(),
-    };
-    ChatError::new(ErrorKind::UpstreamRefused, message).with_detail(error.to_string())
-}
-
-fn unavailable(error: &UpstreamError) -> ChatError {
-    let (kind, message) = match &error.fault {
-        Fault::Unmarked => (ErrorKind::UpstreamTruncated, stream::UNMARKED.to_owned()),
-        Fault::Truncated => (
-            ErrorKind::UpstreamTruncated,
-            "The upstream broke off in the middle of every answer that it began.".to_owned(),
-        ),
-        Fault::Timeout => (
-            ErrorKind::UpstreamUnavailable,
-            "The upstream did not answer in time.".to_owned(),
-        ),
-        Fault::Status { status, .. } => (
-            ErrorKind::UpstreamUnavailable,
-            format!("The upstream failed with status {status}."),
-        ),
-        _ => (
-            ErrorKind::UpstreamUnavailable,
-            "The upstream did not answer.".to_owned(),
-        ),
-    };
-    ChatError::new(kind, message).with_detail(error.to_string())
 }

@@ -9,11 +9,11 @@ use super::{
     Permit,
     answer::{AnswerReader, Delta, Ending, Read},
     chat::{CallContext, ChatEvent, Completion, FinishReason, Usage},
-    error::{ChatError, ErrorKind},
+    error::ChatError,
+    failure::{cut, deadline_exceeded, shutting_down},
     outcome,
     pool::Lease,
     text,
-    upstream::{Fault, UpstreamError},
 };
 use crate::telemetry::Outcome;
 
@@ -21,6 +21,7 @@ use crate::telemetry::Outcome;
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) reader: AnswerReader,
+    #[expect(dead_code, reason = "it is held for its Drop")]
     pub(super) lease: Lease,
 }
 
@@ -171,42 +172,4 @@ async fn tally(told: Option<Usage>, prompt: &str, answer: &str) -> Usage {
         completion_tokens,
         total_tokens: prompt_tokens.saturating_add(completion_tokens),
     }
-}
-
-fn cut(error: &UpstreamError) -> ChatError {
-    let message = match error.fault {
-        Fault::Unmarked => UNMARKED,
-        Fault::Credentials
-        | Fault::RateLimited { .. }
-        | Fault::Gone
-        | Fault::Refused { .. }
-        | Fault::Status { .. }
-        | Fault::Connection
-        | Fault::Timeout
-        | Fault::Malformed
-        | Fault::Empty
-        | Fault::Truncated => "The upstream broke off in the middle of the answer. What came is not whole.",
-    };
-    ChatError::new(ErrorKind::UpstreamTruncated, message).with_detail(error.to_string())
-}
-
-/// What to say of an answer that ended politely without any mark of its end.
-pub(super) const UNMARKED: &str = "The upstream ended the answer without marking its end, so it may be cut short. \
-     If this service never marks an end, set UNMARKED_END=stop.";
-
-pub(super) fn shutting_down() -> ChatError {
-    /// Long enough for a restart or for another instance to take over.
-    const BACK_IN: std::time::Duration = std::time::Duration::from_secs(1);
-    ChatError::new(
-        ErrorKind::ShuttingDown,
-        "The gateway is shutting down. Send the request again.",
-    )
-    .with_retry_after(Some(BACK_IN))
-}
-
-pub(super) fn deadline_exceeded() -> ChatError {
-    ChatError::new(
-        ErrorKind::DeadlineExceeded,
-        "The request took longer than it may.",
-    )
 }

@@ -9,7 +9,7 @@ const COUNTED_IN_PLACE: usize = 64 * 1024;
 /// labelled paragraph a message. A line inside a message that begins like a label is indented, so that nobody can
 /// speak in another's name.
 #[must_use]
-pub fn flatten(messages: &[Message]) -> String {
+pub(super) fn flatten(messages: &[Message]) -> String {
     if let [
         Message {
             role: Role::User,
@@ -75,7 +75,7 @@ fn begins_like_a_label(line: &str) -> bool {
 }
 
 /// Counts tokens with OpenAI's o200k_base vocabulary. Long texts are counted on a thread that nobody waits for.
-pub async fn count_tokens(text: String) -> u32 {
+pub(super) async fn count_tokens(text: String) -> u32 {
     if text.len() <= COUNTED_IN_PLACE && VOCABULARY_READY.is_completed() {
         return count(&text);
     }

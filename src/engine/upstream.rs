@@ -188,6 +188,23 @@ impl Fault {
         }
     }
 
+    /// How long the upstream asks to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Fault::RateLimited { retry_after } | Fault::Status { retry_after, .. } => *retry_after,
+            Fault::Credentials
+            | Fault::Gone
+            | Fault::Refused { .. }
+            | Fault::Connection
+            | Fault::Timeout
+            | Fault::Malformed
+            | Fault::Empty
+            | Fault::Truncated
+            | Fault::Unmarked => None,
+        }
+    }
+
     /// Whether the service is at fault, and neither the token nor the request.
     #[must_use]
     pub fn is_services(&self) -> bool {

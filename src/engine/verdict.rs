@@ -16,7 +16,7 @@ use super::upstream::{Fault, UpstreamError};
 
 /// What a failure means for the token that met it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenVerdict {
+pub(super) enum TokenVerdict {
     /// Nothing: the token is not at fault.
     Keep,
     /// Benched as refused, for longer each time.
@@ -27,20 +27,20 @@ pub enum TokenVerdict {
 
 /// What a failure means for the chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChatVerdict {
+pub(super) enum ChatVerdict {
     /// Try another token at once; this one is not picked again in this chat.
     OtherToken,
     /// Try again with everything made anew; a second time it is a service fault.
     Anew,
-    /// Try again after a wait, at least as long as the upstream asked for.
-    Again(Option<Duration>),
+    /// Try again after a wait.
+    Again,
     /// Give up: no other try would fare better.
     GiveUp,
 }
 
 /// Judges a failed call of a chat.
 #[must_use]
-pub fn verdict(error: &UpstreamError) -> (TokenVerdict, ChatVerdict) {
+pub(super) fn verdict(error: &UpstreamError) -> (TokenVerdict, ChatVerdict) {
     match error.fault {
         Fault::Credentials => (TokenVerdict::Refused, ChatVerdict::OtherToken),
         Fault::RateLimited { retry_after } => {
@@ -48,12 +48,12 @@ pub fn verdict(error: &UpstreamError) -> (TokenVerdict, ChatVerdict) {
         }
         Fault::Gone => (TokenVerdict::Keep, ChatVerdict::Anew),
         Fault::Refused { .. } => (TokenVerdict::Keep, ChatVerdict::GiveUp),
-        Fault::Status { retry_after, .. } => (TokenVerdict::Keep, ChatVerdict::Again(retry_after)),
-        Fault::Connection
+        Fault::Status { .. }
+        | Fault::Connection
         | Fault::Timeout
         | Fault::Malformed
         | Fault::Empty
         | Fault::Truncated
-        | Fault::Unmarked => (TokenVerdict::Keep, ChatVerdict::Again(None)),
+        | Fault::Unmarked => (TokenVerdict::Keep, ChatVerdict::Again),
     }
 }

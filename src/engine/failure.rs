@@ -1,0 +1,96 @@
+//! Failures in the words that clients read. Nothing of the upstream's own text is among them.
+
+use std::time::Duration;
+
+use super::{
+    error::{ChatError, ErrorKind},
+    pool::NoToken,
+    upstream::{Fault, UpstreamError},
+};
+
+pub(super) fn cut(error: &UpstreamError) -> ChatError {
+    let message = match error.fault {
+        Fault::Unmarked => UNMARKED,
+        Fault::Credentials
+        | Fault::RateLimited { .. }
+        | Fault::Gone
+        | Fault::Refused { .. }
+        | Fault::Status { .. }
+        | Fault::Connection
+        | Fault::Timeout
+        | Fault::Malformed
+        | Fault::Empty
+        | Fault::Truncated => "The upstream broke off in the middle of the answer. What came is not whole.",
+    };
+    ChatError::new(ErrorKind::UpstreamTruncated, message).with_detail(error.to_string())
+}
+
+/// What to say of an answer that ended politely without any mark of its end.
+const UNMARKED: &str = "The upstream ended the answer without marking its end, so it may be cut short. \
+     If this service never marks an end, set UNMARKED_END=stop.";
+
+pub(super) fn shutting_down() -> ChatError {
+    /// Long enough for a restart or for another instance to take over.
+    const BACK_IN: Duration = Duration::from_secs(1);
+    ChatError::new(
+        ErrorKind::ShuttingDown,
+        "The gateway is shutting down. Send the request again.",
+    )
+    .with_retry_after(Some(BACK_IN))
+}
+
+pub(super) fn deadline_exceeded() -> ChatError {
+    ChatError::new(
+        ErrorKind::DeadlineExceeded,
+        "The request took longer than it may.",
+    )
+}
+
+pub(super) fn no_token(reason: NoToken) -> ChatError {
+    match reason {
+        NoToken::Empty => ChatError::new(
+            ErrorKind::PoolExhausted,
+            "No upstream token is configured: TOKEN_POOL is empty.",
+        ),
+        NoToken::AllRefused => {
+            let message = "The upstream refuses every configured token. They need to be renewed.";
+            ChatError::new(ErrorKind::CredentialsRejected, message)
+        }
+        NoToken::Exhausted { retry_after } => {
+            let message =
+                "No upstream token can be used right now: all of them are resting after rate limits.";
+            ChatError::new(ErrorKind::PoolExhausted, message).with_retry_after(Some(retry_after))
+        }
+    }
+}
+
+pub(super) fn refused(error: &UpstreamError) -> ChatError {
+    let message = match error.fault {
+        Fault::Refused { status } => format!("The upstream refused this request with status {status}."),
+        _ => "The upstream refused this request.".to_owned(),
+    };
+    ChatError::new(ErrorKind::UpstreamRefused, message).with_detail(error.to_string())
+}
+
+pub(super) fn unavailable(error: &UpstreamError) -> ChatError {
+    let (kind, message) = match &error.fault {
+        Fault::Unmarked => (ErrorKind::UpstreamTruncated, UNMARKED.to_owned()),
+        Fault::Truncated => (
+            ErrorKind::UpstreamTruncated,
+            "The upstream broke off in the middle of every answer that it began.".to_owned(),
+        ),
+        Fault::Timeout => (
+            ErrorKind::UpstreamUnavailable,
+            "The upstream did not answer in time.".to_owned(),
+        ),
+        Fault::Status { status, .. } => (
+            ErrorKind::UpstreamUnavailable,
+            format!("The upstream failed with status {status}."),
+        ),
+        _ => (
+            ErrorKind::UpstreamUnavailable,
+            "The upstream did not answer.".to_owned(),
+        ),
+    };
+    ChatError::new(kind, message).with_detail(error.to_string())
+}
