@@ -65,32 +65,39 @@ pub(super) fn no_token(reason: NoToken) -> ChatError {
 }
 
 pub(super) fn refused(error: &UpstreamError) -> ChatError {
-    let message = match error.fault {
-        Fault::Refused { status } => format!("The upstream refused this request with status {status}."),
-        _ => "The upstream refused this request.".to_owned(),
+    let message = if let Fault::Refused { status } = error.fault {
+        format!("The upstream refused this request with status {status}.")
+    } else {
+        "The upstream refused this request.".to_owned()
     };
     ChatError::new(ErrorKind::UpstreamRefused, message).with_detail(error.to_string())
 }
 
+/// The last try failed too.
 pub(super) fn unavailable(error: &UpstreamError) -> ChatError {
-    let (kind, message) = match &error.fault {
-        Fault::Unmarked => (ErrorKind::UpstreamTruncated, UNMARKED.to_owned()),
-        Fault::Truncated => (
-            ErrorKind::UpstreamTruncated,
-            "The upstream broke off in the middle of every answer that it began.".to_owned(),
-        ),
-        Fault::Timeout => (
-            ErrorKind::UpstreamUnavailable,
-            "The upstream did not answer in time.".to_owned(),
-        ),
-        Fault::Status { status, .. } => (
-            ErrorKind::UpstreamUnavailable,
-            format!("The upstream failed with status {status}."),
-        ),
-        _ => (
-            ErrorKind::UpstreamUnavailable,
-            "The upstream did not answer.".to_owned(),
-        ),
+    let message = match &error.fault {
+        Fault::Unmarked => UNMARKED.to_owned(),
+        Fault::Truncated => "The upstream broke off in the middle of every answer that it began.".to_owned(),
+        Fault::Timeout => "The upstream did not answer in time.".to_owned(),
+        Fault::Status { status, .. } => format!("The upstream failed with status {status}."),
+        Fault::Connection => "The upstream cannot be reached.".to_owned(),
+        Fault::Gone => "The upstream lost the conversation, more than once.".to_owned(),
+        Fault::Malformed | Fault::Empty => "The upstream's answer could not be read.".to_owned(),
+        Fault::Credentials | Fault::RateLimited { .. } | Fault::Refused { .. } => {
+            "The upstream did not answer.".to_owned()
+        }
+    };
+    let kind = match error.fault {
+        Fault::Unmarked | Fault::Truncated => ErrorKind::UpstreamTruncated,
+        Fault::Timeout
+        | Fault::Status { .. }
+        | Fault::Connection
+        | Fault::Gone
+        | Fault::Malformed
+        | Fault::Empty
+        | Fault::Credentials
+        | Fault::RateLimited { .. }
+        | Fault::Refused { .. } => ErrorKind::UpstreamUnavailable,
     };
     ChatError::new(kind, message).with_detail(error.to_string())
 }

@@ -297,10 +297,12 @@ pub fn conclude(error: &ChatError, record: Option<&CallRecord>) {
 
 /// How a failure of this kind counts.
 fn outcome(kind: ErrorKind) -> Outcome {
-    let class = match kind {
-        ErrorKind::Cancelled => OutcomeClass::Cancelled,
-        kind if kind.is_callers() => OutcomeClass::CallersFault,
-        _ => OutcomeClass::Failure,
+    let class = if kind == ErrorKind::Cancelled {
+        OutcomeClass::Cancelled
+    } else if kind.is_callers() {
+        OutcomeClass::CallersFault
+    } else {
+        OutcomeClass::Failure
     };
     Outcome {
         name: kind.name(),

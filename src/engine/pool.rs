@@ -185,7 +185,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.pool.settle(self.slot, |slot| {
-            slot.give_back(self.undecided_trial, self.generation)
+            slot.give_back(self.undecided_trial, self.generation);
         });
     }
 }

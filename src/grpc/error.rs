@@ -77,6 +77,11 @@ fn add_details(error: &ChatError, record: &CallRecord, details: &mut ErrorDetail
 /// The status of a failed call. Logs the failure, once, and notes it in the call's record.
 pub(super) fn status(error: &ChatError, record: &CallRecord) -> Status {
     engine::conclude(error, Some(record));
+    render(error, record)
+}
+
+/// The status alone.
+pub(super) fn render(error: &ChatError, record: &CallRecord) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(error.kind().name().to_uppercase(), DOMAIN, HashMap::new());
     details.set_request_info(record.request_id(), "");

@@ -28,7 +28,7 @@ use crate::{
         Engine, Permit,
         error::{ChatError, ErrorKind},
     },
-    telemetry::CallRecord,
+    telemetry::{CallRecord, Outcome, OutcomeClass},
 };
 
 /// Services that answer without a key: whoever explores or checks health may not have one.
@@ -73,7 +73,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         return response.map(|body| until(body, stop));
     }
     match Status::from_header_map(response.headers()) {
-        Some(status) if status.code() != Code::Ok => detailed(status, response, &record),
+        Some(status) if status.code() != Code::Ok => detailed(&status, response, &record),
         Some(_) | None => response,
     }
 }
@@ -158,7 +158,7 @@ fn grpc_timeout(headers: &HeaderMap) -> Result<Option<Duration>, ChatError> {
 }
 
 /// A status without details is the library's own: it refused the call before a service saw it.
-fn detailed(status: Status, response: Response, record: &CallRecord) -> Response {
+fn detailed(status: &Status, response: Response, record: &CallRecord) -> Response {
     if status
         .check_error_details()
         .is_ok_and(|details| details.error_info().is_some())
@@ -168,18 +168,40 @@ fn detailed(status: Status, response: Response, record: &CallRecord) -> Response
     let failure = match status.code() {
         // The library's word for a message beyond the limit; grpc-go and grpc-java say RESOURCE_EXHAUSTED.
         Code::OutOfRange => {
-            let message = format!(
-                "The message is larger than the limit of {} bytes.",
-                super::MAX_MESSAGE
-            );
+            let limit = super::MAX_MESSAGE;
+            let message = format!("The message is larger than the limit of {limit} bytes.");
             ChatError::new(ErrorKind::RequestTooLarge, message)
         }
         Code::Unimplemented if status.message().is_empty() => {
             ChatError::new(ErrorKind::UnknownUrl, "There is no such method.")
         }
-        Code::Internal => ChatError::new(ErrorKind::Internal, "The message could not be read.")
-            .with_detail(status.message()),
-        _ => return response,
+        Code::Unimplemented => ChatError::new(ErrorKind::UnknownUrl, status.message()),
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::InvalidArgument
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::Unauthenticated => return undecoded(status, record),
     };
     error::status(&failure, record).into_http::<Body>()
+}
+
+/// A message that does not decode is INTERNAL by gRPC's own table of statuses, and the caller's fault all the same.
+fn undecoded(status: &Status, record: &CallRecord) -> Response {
+    record.conclude(Outcome {
+        name: ErrorKind::InvalidRequest.name(),
+        class: OutcomeClass::CallersFault,
+    });
+    tracing::debug!(error.detail = status.message(), "a message could not be read");
+    let failure = ChatError::new(ErrorKind::Internal, "The message could not be read.");
+    error::render(&failure, record).into_http::<Body>()
 }

@@ -158,7 +158,7 @@ impl Events {
             match self.chat.next().await? {
                 Ok(ChatEvent::Content(text)) => self.queue.push_back(Event::Content(ContentDelta { text })),
                 Ok(ChatEvent::Reasoning(text)) => {
-                    self.queue.push_back(Event::Reasoning(ReasoningDelta { text }))
+                    self.queue.push_back(Event::Reasoning(ReasoningDelta { text }));
                 }
                 Ok(ChatEvent::Finished { reason, usage }) => {
                     let finish_reason = convert::finish_reason(reason).into();

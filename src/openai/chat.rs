@@ -26,14 +26,14 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
     let record = request.extensions().get::<CallRecord>().cloned();
     let Some(record) = record else {
         let error = ChatError::new(ErrorKind::Internal, "The request has no record.");
-        return error::respond(error, None);
+        return error::respond(&error, None);
     };
     // The permit comes first: a request that finds no room never has its body read.
     let answered = match openai.engine.admit() {
         Ok(permit) => answer(&openai, request, record.clone(), permit).await,
         Err(error) => Err(error),
     };
-    answered.unwrap_or_else(|error| error::respond(error, Some(&record)))
+    answered.unwrap_or_else(|error| error::respond(&error, Some(&record)))
 }
 
 async fn answer(

@@ -92,10 +92,10 @@ pub fn body(error: &ChatError) -> Value {
 
 /// The whole answer to a request that failed before anything was sent.
 #[must_use]
-pub fn respond(error: ChatError, record: Option<&CallRecord>) -> Response {
-    engine::conclude(&error, record);
-    let look = look_of(&error);
-    let mut response = (look.status, Json(body(&error))).into_response();
+pub fn respond(error: &ChatError, record: Option<&CallRecord>) -> Response {
+    engine::conclude(error, record);
+    let look = look_of(error);
+    let mut response = (look.status, Json(body(error))).into_response();
     let headers = response.headers_mut();
     // Both SDKs obey it: what has been retried here must not be multiplied there.
     let should_retry = if error.should_retry() { "true" } else { "false" };

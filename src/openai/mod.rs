@@ -57,7 +57,7 @@ pub fn routes(openai: OpenAi) -> Router {
 pub async fn unknown_url(request: Request) -> Response {
     let path: String = request.uri().path().chars().take(200).collect();
     let message = format!("Invalid URL ({} {path})", request.method());
-    refuse(&request, ChatError::new(ErrorKind::UnknownUrl, message))
+    refuse(&request, &ChatError::new(ErrorKind::UnknownUrl, message))
 }
 
 /// Answers a method that a path does not have, as OpenAI does.
@@ -67,10 +67,10 @@ pub async fn method_not_supported(request: Request) -> Response {
     } else {
         format!("Not allowed to {} on this path.", request.method())
     };
-    refuse(&request, ChatError::new(ErrorKind::MethodNotSupported, message))
+    refuse(&request, &ChatError::new(ErrorKind::MethodNotSupported, message))
 }
 
-fn refuse(request: &Request, error: ChatError) -> Response {
+fn refuse(request: &Request, error: &ChatError) -> Response {
     let record = request.extensions().get::<CallRecord>();
     error::respond(error, record)
 }
@@ -99,12 +99,12 @@ pub async fn check_key(State(check): State<Arc<KeyCheck>>, mut request: Request,
             request.extensions_mut().insert(None::<crate::auth::Caller>);
             next.run(request).await
         }
-        Err(error) => refuse(&request, error),
+        Err(error) => refuse(&request, &error),
     }
 }
 
 /// The answer to a panic in a handler: the catalogue's `internal`, and nothing of what happened.
 pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     let message = "The gateway failed at this request through a mistake of its own.";
-    error::respond(ChatError::new(ErrorKind::Internal, message), None).into_response()
+    error::respond(&ChatError::new(ErrorKind::Internal, message), None).into_response()
 }

@@ -40,6 +40,6 @@ pub(super) async fn retrieve(
     // Where any name is let through none is listed, and every one is as good as a listed one.
     match openai.engine.models().resolve(&id) {
         Ok(_) => Json(model(&id)).into_response(),
-        Err(_) => error::respond(not_found(&id), request.extensions().get::<CallRecord>()),
+        Err(_) => error::respond(&not_found(&id), request.extensions().get::<CallRecord>()),
     }
 }

@@ -110,7 +110,7 @@ async fn metrics(State(ops): State<Arc<Ops>>, request: Request) -> Response {
         Err(failure) => {
             let failure = ChatError::new(ErrorKind::Internal, "The metrics could not be told.")
                 .with_detail(failure.to_string());
-            error::respond(failure, request.extensions().get::<CallRecord>())
+            error::respond(&failure, request.extensions().get::<CallRecord>())
         }
     }
 }
