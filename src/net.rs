@@ -1,11 +1,14 @@
 //! Sockets: binding, accepting, and serving a connection until it or the process ends. The same for both doors.
 
+mod linger;
+
 use std::{
     io,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
+use self::linger::Lingering;
 use axum::Router;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -106,7 +109,10 @@ async fn serve_connection(stream: TcpStream, router: Router, protocol: Protocol,
         return;
     }
     let builder = builder(protocol);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = builder.serve_connection(
+        TokioIo::new(Lingering::new(stream)),
+        TowerToHyperService::new(router),
+    );
     let mut connection = std::pin::pin!(connection);
     let mut draining = false;
     loop {

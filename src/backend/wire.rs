@@ -12,12 +12,16 @@ use crate::engine::{
 /// Longer ids are refused.
 const MAX_ID: usize = 128;
 
-/// One event of a streamed answer, or a whole one.
+/// One event of a streamed answer, read in one pass: it is the hot path.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Chunk {
+struct Event {
     choices: Option<Vec<Option<Choice>>>,
     usage: Option<Value>,
+    error: Option<Value>,
+    status: Option<Value>,
+    #[serde(rename = "statusCode")]
+    status_code: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -53,13 +57,18 @@ pub(super) enum Unusable {
 
 /// Reads one event of a stream, in the order in which its parts count.
 pub(super) fn read_event(payload: &str, events: &mut Vec<AnswerEvent>) -> Result<(), Unusable> {
-    let value: Value = parse(payload.as_bytes())?;
-    if let Some(status) = embedded_failure(&value) {
+    let event: Option<Event> =
+        serde_json::from_str(payload).map_err(|error| Unusable::Malformed(error.to_string()))?;
+    let Event {
+        choices,
+        usage,
+        error,
+        status,
+        status_code,
+    } = event.unwrap_or_default();
+    if let Some(status) = failure(error.as_ref(), [status.as_ref(), status_code.as_ref()]) {
         return Err(Unusable::Failure(status));
     }
-    let chunk: Option<Chunk> =
-        serde_json::from_value(value).map_err(|error| Unusable::Malformed(error.to_string()))?;
-    let Chunk { choices, usage } = chunk.unwrap_or_default();
     if let Some(Choice { delta, finish_reason }) = choices.into_iter().flatten().next().flatten() {
         let Delta {
             content,
@@ -118,9 +127,13 @@ pub(super) fn parse(body: &[u8]) -> Result<Value, Unusable> {
 
 /// The status of a failure that came inside a good status: an `error`, or a number of 400 or more.
 pub(super) fn embedded_failure(value: &Value) -> Option<u16> {
-    let status = ["status", "statusCode"]
+    failure(value.get("error"), [value.get("status"), value.get("statusCode")])
+}
+
+fn failure(error: Option<&Value>, statuses: [Option<&Value>; 2]) -> Option<u16> {
+    let status = statuses
         .into_iter()
-        .filter_map(|key| value.get(key)?.as_u64())
+        .filter_map(|status| status?.as_u64())
         .find(|status| *status >= 400)
         .map(|status| {
             u16::try_from(status)
@@ -128,7 +141,7 @@ pub(super) fn embedded_failure(value: &Value) -> Option<u16> {
                 .filter(|status| *status < 600)
                 .unwrap_or(500)
         });
-    let error = value.get("error").is_some_and(|error| !error.is_null());
+    let error = error.is_some_and(|error| !error.is_null());
     status.or(error.then_some(500))
 }
 
