@@ -14,7 +14,7 @@ mod slot;
 mod stream;
 mod text;
 pub mod upstream;
-mod verdict;
+pub mod verdict;
 
 use std::{
     sync::{

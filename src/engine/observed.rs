@@ -10,7 +10,9 @@ use std::{
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use tokio::time::Instant;
 
-use super::upstream::{Answer, AnswerEvent, ConversationRef, RemoteId, Step, Token, Upstream, UpstreamError};
+use super::upstream::{
+    Answer, AnswerEvent, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError,
+};
 use crate::telemetry::Metrics;
 
 /// A call that is older than this tells nothing about the service's health now.
@@ -33,7 +35,7 @@ impl Observed {
         }
     }
 
-    /// Whether the service answered the last call, if that was recent: any answer at all, but for its own faults.
+    /// Whether the service answered the last call in any way, if that was recent.
     pub(super) fn recent_pulse(&self) -> Option<bool> {
         let pulse = *self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
         pulse
@@ -42,7 +44,9 @@ impl Observed {
     }
 
     fn ended(&self, step: Step, error: Option<&UpstreamError>) {
-        let alive = !error.is_some_and(|error| error.fault.is_services());
+        // Whoever answers is there, even with a failure.
+        let silent = |error: &UpstreamError| matches!(error.fault, Fault::Connection | Fault::Timeout);
+        let alive = !error.is_some_and(silent);
         *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), alive));
         self.metrics
             .count_upstream_call(step.name(), error.map_or("ok", |error| error.fault.name()));

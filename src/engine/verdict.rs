@@ -16,7 +16,7 @@ use super::upstream::{Fault, UpstreamError};
 
 /// What a failure means for the token that met it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TokenVerdict {
+pub enum TokenVerdict {
     /// Nothing: the token is not at fault.
     Keep,
     /// Benched as refused, for longer each time.
@@ -27,7 +27,7 @@ pub(super) enum TokenVerdict {
 
 /// What a failure means for the chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ChatVerdict {
+pub enum ChatVerdict {
     /// Try another token at once; this one is not picked again in this chat.
     OtherToken,
     /// Try again with everything made anew; a second time it is a service fault.
@@ -40,7 +40,7 @@ pub(super) enum ChatVerdict {
 
 /// Judges a failed call of a chat.
 #[must_use]
-pub(super) fn verdict(error: &UpstreamError) -> (TokenVerdict, ChatVerdict) {
+pub fn verdict(error: &UpstreamError) -> (TokenVerdict, ChatVerdict) {
     match error.fault {
         Fault::Credentials => (TokenVerdict::Refused, ChatVerdict::OtherToken),
         Fault::RateLimited { retry_after } => {

@@ -105,6 +105,8 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // With these grpcurl shows the details of errors in plain words.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let mut services = Routes::builder();
     services
