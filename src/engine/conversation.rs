@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use tokio::sync::Semaphore;
+use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::upstream::{Answer, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError};
@@ -35,7 +35,7 @@ pub(super) struct Conversations {
 
 struct Shared {
     upstream: Arc<dyn Upstream>,
-    projects: Mutex<HashMap<Arc<str>, ProjectCell>>,
+    projects: Mutex<HashMap<[u8; 32], ProjectCell>>,
     tasks: TaskTracker,
     removals: Semaphore,
 }
@@ -129,7 +129,7 @@ impl Conversations {
             .projects
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(projects.entry(Arc::clone(token.label())).or_default())
+        Arc::clone(projects.entry(token.digest()).or_default())
     }
 
     async fn remove(self, token: Token, reference: ConversationRef) {
@@ -196,13 +196,17 @@ impl Drop for Conversation {
         let (token, reference) = (self.token.clone(), self.reference.clone());
         let (answer, finished) = (self.answer.take(), self.finished);
         // An answer that is not finished closes here and now, not when the task gets its turn.
-        let (rest, pause) = match answer {
-            Some(answer) if finished => (Some(answer), Duration::ZERO),
-            Some(_) => (None, ABANDONED_PAUSE),
-            None => (None, Duration::ZERO),
+        let (rest, pause) = if finished {
+            (answer, Duration::ZERO)
+        } else {
+            (None, ABANDONED_PAUSE)
+        };
+        // After a hard stop there may be nothing left to run on.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
         };
         let tasks = self.conversations.shared.tasks.clone();
-        tasks.spawn(async move {
+        let removal = async move {
             if let Some(answer) = rest {
                 // Only the body's end matters here; what it still says came after the answer's own end.
                 let drained = answer.for_each(|_| std::future::ready(()));
@@ -210,6 +214,7 @@ impl Drop for Conversation {
             }
             tokio::time::sleep(pause).await;
             conversations.remove(token, reference).await;
-        });
+        };
+        tasks.spawn_on(removal, &runtime);
     }
 }

@@ -13,6 +13,7 @@ use super::chat::{FinishReason, Usage};
 #[derive(Clone)]
 pub struct Token {
     secret: Arc<SecretString>,
+    digest: [u8; 32],
     label: Arc<str>,
 }
 
@@ -20,16 +21,19 @@ impl Token {
     /// Wraps a credential, as the configuration checked it.
     #[must_use]
     pub fn new(secret: SecretString) -> Self {
-        let digest = Sha256::digest(secret.expose_secret().as_bytes());
-        let label = digest
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
+        let digest: [u8; 32] = Sha256::digest(secret.expose_secret().as_bytes()).into();
+        let label: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         Self {
             secret: Arc::new(secret),
+            digest,
             label: label.into(),
         }
+    }
+
+    /// The credential's SHA-256: what tells tokens apart without showing them.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     /// The credential itself, for the one header that carries it.
