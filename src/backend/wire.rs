@@ -208,3 +208,146 @@ fn figures(usage: &Value) -> Option<Usage> {
         total_tokens,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(payload: &str) -> Result<Vec<AnswerEvent>, Unusable> {
+        let mut events = Vec::new();
+        read_event(payload, &mut events).map(|()| events)
+    }
+
+    fn body(payload: &str) -> Result<Vec<AnswerEvent>, Unusable> {
+        let mut events = Vec::new();
+        read_body(payload.as_bytes(), &mut events).map(|()| events)
+    }
+
+    fn content(text: &str) -> AnswerEvent {
+        AnswerEvent::Content(text.into())
+    }
+
+    #[test]
+    fn what_may_be_absent_or_null_is_no_fault() {
+        for payload in [
+            "null",
+            "{}",
+            r#"{"choices":null}"#,
+            r#"{"choices":[]}"#,
+            r#"{"choices":[null]}"#,
+            r#"{"choices":[{}]}"#,
+            r#"{"choices":[{"delta":null,"finish_reason":null}],"usage":null,"error":null,"status":"running"}"#,
+            r#"{"choices":[{"delta":{"role":"assistant","content":null},"unknown":[1]}],"statusCode":200}"#,
+        ] {
+            assert_eq!(event(payload), Ok(vec![]), "{payload}");
+        }
+    }
+
+    #[test]
+    fn one_event_may_hold_everything() {
+        let payload = r#"{"choices":[{"delta":{"reasoning_content":"hm","content":"yes"},"finish_reason":"length"}],
+            "usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+        let usage = Usage {
+            prompt_tokens: 3,
+            completion_tokens: 4,
+            total_tokens: 7,
+        };
+        let expected = vec![
+            AnswerEvent::Reasoning("hm".into()),
+            content("yes"),
+            AnswerEvent::Finish(FinishReason::Length),
+            AnswerEvent::Usage(usage),
+        ];
+        assert_eq!(event(payload), Ok(expected));
+    }
+
+    #[test]
+    fn figures_that_cannot_be_read_lose_no_answer() {
+        let payload =
+            r#"{"choices":[{"delta":{"content":"x"}}],"usage":{"prompt_tokens":-1,"completion_tokens":"4"}}"#;
+        assert_eq!(event(payload), Ok(vec![content("x")]));
+    }
+
+    #[test]
+    fn an_unknown_reason_is_an_end_and_error_is_a_failure() {
+        let finish = |reason: &str| event(&format!(r#"{{"choices":[{{"finish_reason":"{reason}"}}]}}"#));
+        assert_eq!(finish("eos"), Ok(vec![AnswerEvent::Finish(FinishReason::Stop)]));
+        assert_eq!(finish("error"), Err(Unusable::Failure(500)));
+        assert_eq!(finish(""), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_failure_inside_a_good_status_has_its_own_status() {
+        for (payload, status) in [
+            (r#"{"statusCode":401,"message":"Unauthorized"}"#, 401),
+            (r#"{"status":429,"error":{"message":"slow down"}}"#, 429),
+            (r#"{"error":"boom"}"#, 500),
+            (r#"{"error":{},"statusCode":200}"#, 500),
+            (r#"{"status":99999999}"#, 500),
+        ] {
+            assert_eq!(event(payload), Err(Unusable::Failure(status)), "{payload}");
+            assert_eq!(body(payload), Err(Unusable::Failure(status)), "{payload}");
+        }
+    }
+
+    #[test]
+    fn broken_events_are_malformed() {
+        for payload in [
+            "{",
+            "[1]",
+            "\"text\"",
+            r#"{"choices":{}}"#,
+            r#"{"choices":[{"delta":{"content":["x"]}}]}"#,
+        ] {
+            assert!(matches!(event(payload), Err(Unusable::Malformed(_))), "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_json_body_carries_its_text_in_five_places() {
+        for payload in [
+            r#"{"choices":[{"message":{"content":"hi"}}]}"#,
+            r#"{"choices":[{"text":"hi"}]}"#,
+            r#"{"response":"hi"}"#,
+            r#"{"response":{"not":"text"},"content":"hi"}"#,
+            r#"{"message":"hi"}"#,
+        ] {
+            assert_eq!(
+                body(payload),
+                Ok(vec![content("hi"), AnswerEvent::Done]),
+                "{payload}"
+            );
+        }
+        assert!(matches!(
+            body(r#"{"message":{"content":"hi"}}"#),
+            Err(Unusable::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn ids_keep_their_type_and_every_bit() {
+        let id = |json: &str| read_id(&serde_json::from_str(json).unwrap(), &["id", "conversationId"]);
+        for (json, back) in [
+            (r#"{"id":"a/b"}"#, r#""a/b""#),
+            (
+                r#"{"id":null,"conversationId":18446744073709551615}"#,
+                "18446744073709551615",
+            ),
+            (r#"{"id":-9223372036854775808}"#, "-9223372036854775808"),
+        ] {
+            assert_eq!(id_value(&id(json).unwrap()).to_string(), back);
+        }
+        let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(MAX_ID + 1));
+        for json in [
+            r#"{"id":""}"#,
+            r#"{"id":"."}"#,
+            r#"{"id":".."}"#,
+            r#"{"id":"a\nb"}"#,
+            r#"{"id":1.5}"#,
+            "{}",
+            &long,
+        ] {
+            assert!(matches!(id(json), Err(Unusable::Malformed(_))), "{json}");
+        }
+    }
+}

@@ -166,3 +166,7 @@ impl AnswerReader {
         UpstreamError::new(Step::ReadAnswer, fault, detail)
     }
 }
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;
