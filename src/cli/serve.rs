@@ -19,6 +19,7 @@ pub(super) fn run(loaded: &Loaded) -> Done {
     let runtime = runtime(settings.workers)?;
     runtime.block_on(async {
         let app = App::bind(settings, Surroundings::Environment).await?;
+        let (stop, watcher) = stop_on_signals();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             http = %app.http_address(),
@@ -26,7 +27,6 @@ pub(super) fn run(loaded: &Loaded) -> Done {
             tokens = settings.tokens.len(),
             "serving"
         );
-        let (stop, watcher) = stop_on_signals();
         let ended = app.run(stop.clone()).await;
         watcher.cancel();
         ended?;
@@ -38,15 +38,16 @@ pub(super) fn run(loaded: &Loaded) -> Done {
     })
 }
 
-/// The first Ctrl-C or SIGTERM asks for the soft stop, the second for the hard one. The watch ends with the token
-/// that comes along.
+/// The first Ctrl-C or SIGTERM asks for the soft stop, the second for the hard one. Signals are watched from this call
+/// on, so make it before telling anybody that the program runs. The watch ends with the token that comes along.
 pub(super) fn stop_on_signals() -> (Stop, CancellationToken) {
     let (stop, over) = (Stop::default(), CancellationToken::new());
     let (watched, watch_over) = (stop.clone(), over.clone());
+    let mut signals = Signals::watch();
     TaskTracker::new().spawn(async move {
         for asked_for in [&watched.soft, &watched.hard] {
             tokio::select! {
-                () = signal() => asked_for.cancel(),
+                () = signals.next() => asked_for.cancel(),
                 () = watch_over.cancelled() => return,
             }
         }
@@ -54,27 +55,54 @@ pub(super) fn stop_on_signals() -> (Stop, CancellationToken) {
     (stop, over)
 }
 
+/// The signals that ask the program to end.
 #[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        tracing::warn!("SIGTERM cannot be watched");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => {
-            if let Err(error) = interrupted {
-                tracing::warn!(error = %error, "Ctrl-C cannot be watched");
+struct Signals([Option<tokio::signal::unix::Signal>; 2]);
+
+#[cfg(unix)]
+impl Signals {
+    fn watch() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        Self([SignalKind::interrupt(), SignalKind::terminate()].map(|kind| {
+            let watched = signal(kind);
+            watched
+                .inspect_err(|error| tracing::warn!(error = %error, "a signal cannot be watched"))
+                .ok()
+        }))
+    }
+
+    async fn next(&mut self) {
+        async fn one(signal: &mut Option<tokio::signal::unix::Signal>) {
+            let heard = match signal {
+                Some(signal) => signal.recv().await,
+                None => None,
+            };
+            if heard.is_none() {
+                std::future::pending::<()>().await;
             }
         }
-        _ = terminate.recv() => {}
+        let Self([interrupt, terminate]) = self;
+        tokio::select! {
+            () = one(interrupt) => {}
+            () = one(terminate) => {}
+        }
     }
 }
 
+/// Ctrl-C, the one thing that asks the program to end here.
 #[cfg(not(unix))]
-async fn signal() {
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::warn!(error = %error, "Ctrl-C cannot be watched");
-        std::future::pending::<()>().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn watch() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::warn!(error = %error, "Ctrl-C cannot be watched");
+            std::future::pending::<()>().await;
+        }
     }
 }

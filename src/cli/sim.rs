@@ -49,6 +49,7 @@ pub(super) fn run(args: &SimArgs) -> Done {
             target,
             site,
         } = sim.endpoints();
+        let (stop, watcher) = stop_on_signals();
         tell(&format!(
             "The simulated upstream is on {origin}. Settings for a gateway in front of it:\n\n\
              PROJECT_API_URL={project}\nCONVERSATION_API_URL={conversation}\nMESSAGE_API_URL={message}\n\
@@ -58,7 +59,6 @@ pub(super) fn run(args: &SimArgs) -> Done {
             origin = sim.origin(),
             models = Sim::model_names().join(" "),
         ))?;
-        let (stop, watcher) = stop_on_signals();
         stop.soft.cancelled().await;
         watcher.cancel();
         sim.shutdown().await;

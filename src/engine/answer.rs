@@ -155,11 +155,13 @@ impl AnswerReader {
         })
     }
 
-    /// Once text has come, every failure of the service is a cut. A bad token or a wrong request is told as such at
-    /// any time, since the pool must learn of it.
+    /// Once text has come, every failure of the service is a cut; before that, a body that breaks is no more than a
+    /// lost connection. A bad token or a wrong request is told as such at any time, since the pool must learn of it.
     fn broken(&self, fault: Fault, detail: impl Into<String>) -> UpstreamError {
         let fault = if self.spoken && fault.is_services() {
             Fault::Truncated
+        } else if fault == Fault::Truncated {
+            Fault::Connection
         } else {
             fault
         };

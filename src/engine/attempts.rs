@@ -120,7 +120,10 @@ impl Shared {
             .retry_delay
             .saturating_mul(2_u32.saturating_pow(retries));
         let left = deadline.saturating_duration_since(Instant::now());
-        let jittered = doubled.min(left).mul_f64(0.5 + fastrand::f64() / 2.0);
+        // Half of twice what is left has no room any more, and nothing longer gets near an overflow.
+        let jittered = doubled
+            .min(left.saturating_mul(2))
+            .mul_f64(0.5 + fastrand::f64() / 2.0);
         let asked_for = error.fault.retry_after();
         let wait = jittered.max(asked_for.unwrap_or_default());
         if wait >= left {

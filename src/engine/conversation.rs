@@ -166,7 +166,8 @@ impl Conversation {
 
     /// Takes over the answer that runs in it.
     pub(super) fn attach(&mut self, answer: Answer) {
-        self.answer = Some(answer);
+        // What ended without a mark is asked again by the clean-up, which only a fused stream takes well.
+        self.answer = Some(answer.fuse().boxed());
     }
 
     /// The answer that runs in it.

@@ -12,10 +12,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use futures::stream;
+use futures::{StreamExt, stream};
 use http::HeaderMap;
 use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -67,6 +67,9 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         return error::status(&failure, &record).into_http::<Body>();
     }
     let endless = is_open(request.uri().path());
+    if endless {
+        request = request.map(|body| heard_until(body, &guard.soft_stop));
+    }
     let response = next.run(request).await;
     if endless {
         let stop = guard.soft_stop.clone();
@@ -100,6 +103,13 @@ impl Guard {
 
 fn is_open(path: &str) -> bool {
     OPEN.iter().any(|open| path.starts_with(open))
+}
+
+/// What a client says until `stop`: who may go on asking for ever would otherwise hold the process up, since a call's
+/// stream stays open until both sides have ended.
+fn heard_until(body: Body, stop: &CancellationToken) -> Body {
+    let frames = BodyStream::new(body).take_until(stop.clone().cancelled_owned());
+    Body::new(StreamBody::new(frames))
 }
 
 /// A body that goes on until `stop`, and then ends with UNAVAILABLE: a watch would otherwise hold the process up.

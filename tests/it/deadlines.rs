@@ -1,0 +1,200 @@
+//! Time: a call's own deadline, the gateway's, and what keeps a silent stream alive meanwhile.
+
+use std::time::{Duration, Instant};
+
+use duogate::{
+    app::client::ListModelsRequest,
+    config::Settings,
+    sim::{Fault, Hold, Rule, Step, answer_text},
+};
+use prost::Message;
+
+use crate::support::{Ask, HttpOpened, Setup, WAYS, failure_of, for_each, frame, raw_call, within};
+
+const CREATE: &str = "/duogate.v1.ChatService/CreateChatCompletion";
+const STREAM: &str = "/duogate.v1.ChatService/StreamChatCompletion";
+const SHORT: Duration = Duration::from_millis(300);
+
+#[tokio::test]
+async fn a_grpc_deadline_that_passes_is_told_as_such() {
+    let gateway = Setup::new().start().await;
+    gateway.sim.hold();
+    for path in [CREATE, STREAM] {
+        for timeout in ["300m", "300000u"] {
+            let body = frame(&Ask::new("hurry").proto().encode_to_vec());
+            let began = Instant::now();
+            let answer = raw_call(&gateway, path, &[("grpc-timeout", timeout)], body).await;
+            assert!(began.elapsed() >= SHORT, "{path} {timeout}");
+            let failure = failure_of(&answer.status, false);
+            assert_eq!(failure.kind, "deadline_exceeded", "{path} {timeout}");
+            assert_eq!(failure.should_retry, Some(false));
+        }
+    }
+    gateway.sim.release();
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_grpc_deadline_leaves_the_gateways_own_in_force() {
+    let gateway = Setup::new()
+        .settings(|settings| settings.request_timeout = SHORT)
+        .start()
+        .await;
+    gateway.sim.hold();
+    let body = frame(&Ask::new("no hurry").proto().encode_to_vec());
+    let answer = raw_call(&gateway, CREATE, &[("grpc-timeout", "99999999H")], body).await;
+    assert_eq!(failure_of(&answer.status, false).kind, "deadline_exceeded");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_malformed_grpc_timeout_is_refused_with_its_name() {
+    let gateway = Setup::new().start().await;
+    for timeout in ["", "1", "S", "1s", "-1S", "123456789S", "1.5S", "soon"] {
+        let body = frame(&Ask::new("when?").proto().encode_to_vec());
+        let answer = raw_call(&gateway, CREATE, &[("grpc-timeout", timeout)], body).await;
+        let failure = failure_of(&answer.status, false);
+        assert_eq!(failure.kind, "invalid_request", "{timeout:?}");
+        assert_eq!(failure.field.as_deref(), Some("grpc-timeout"), "{timeout:?}");
+    }
+    let quick = frame(&ListModelsRequest {}.encode_to_vec());
+    let answer = raw_call(
+        &gateway,
+        "/duogate.v1.ChatService/ListModels",
+        &[("grpc-timeout", "5S")],
+        quick,
+    )
+    .await;
+    assert_eq!(answer.status.code(), tonic::Code::Ok);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_request_timeout_bounds_a_chat_with_all_its_retries() {
+    let gateway = Setup::new()
+        .settings(|settings| {
+            settings.request_timeout = SHORT;
+            settings.max_retries = 100;
+            settings.retry_delay = Duration::from_millis(20);
+        })
+        .start()
+        .await;
+    gateway.sim.hold();
+    for way in WAYS {
+        let outcome = way.ask(&gateway, &Ask::new("in time?")).await;
+        let failure = outcome.assert_failed("deadline_exceeded");
+        assert!(!failure.in_band, "{way:?}");
+        assert_eq!(failure.should_retry, Some(false), "{way:?}");
+    }
+    gateway.sim.release();
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_wait_that_the_deadline_has_no_room_for_is_not_waited() {
+    let gateway = Setup::new()
+        .settings(|settings| settings.retry_delay = Duration::from_secs(3600))
+        .start()
+        .await;
+    gateway
+        .sim
+        .script(Rule::always(Fault::status(500)).on(Step::Answer));
+    for way in WAYS {
+        let outcome = within("an answer at once", way.ask(&gateway, &Ask::new("now?"))).await;
+        outcome.assert_failed("upstream_unavailable");
+    }
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_deadline_in_the_middle_of_a_stream_is_told_in_band() {
+    for_each(WAYS, async |way| {
+        let short = |settings: &mut Settings| settings.request_timeout = Duration::from_millis(1500);
+        let gateway = Setup::new().settings(short).start().await;
+        gateway.sim.hold_at(Hold::AfterFirstPiece);
+        let outcome = way.ask(&gateway, &Ask::new("half of it")).await;
+        let failure = outcome.assert_failed("deadline_exceeded");
+        assert_eq!(failure.in_band, way.streamed, "{way:?}");
+        assert_eq!(outcome.text, if way.streamed { "You " } else { "" }, "{way:?}");
+        gateway.settled().await;
+        gateway.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn comments_keep_a_silent_http_stream_alive_until_its_answer() {
+    let gateway = Setup::new()
+        .settings(|settings| settings.keepalive_interval = Duration::from_millis(50))
+        .start()
+        .await;
+    for hold in [Hold::BeforeHead, Hold::AfterHead, Hold::AfterFirstPiece] {
+        gateway.sim.hold_at(hold);
+        let mut stream = open_http(&gateway, &Ask::new("patience")).await;
+        while stream.comments < 4 {
+            assert!(within("a comment", stream.advance()).await);
+        }
+        gateway.sim.release();
+        while within("the answer", stream.advance()).await {}
+        stream.outcome.assert_whole(&answer_text("patience"));
+    }
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_failure_behind_comments_is_told_in_band() {
+    let gateway = Setup::new()
+        .settings(|settings| settings.keepalive_interval = Duration::from_millis(50))
+        .start()
+        .await;
+    gateway.sim.hold();
+    let mut stream = open_http(&gateway, &Ask::new("patience").model("fault:400")).await;
+    while stream.comments < 2 {
+        assert!(within("a comment", stream.advance()).await);
+    }
+    gateway.sim.release();
+    while within("the failure", stream.advance()).await {}
+    let failure = stream.outcome.assert_failed("upstream_refused");
+    assert!(failure.in_band);
+    assert_eq!(stream.outcome.text, "");
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn failover_goes_on_behind_comments() {
+    let gateway = Setup::new()
+        .settings(|settings| settings.keepalive_interval = Duration::from_millis(50))
+        .start()
+        .await;
+    gateway.sim.hold();
+    gateway
+        .sim
+        .script(Rule::once(Fault::status(401)).on(Step::Answer));
+    gateway
+        .sim
+        .script(Rule::once(Fault::status(500)).on(Step::Answer));
+    let mut stream = open_http(&gateway, &Ask::new("unseen")).await;
+    while stream.comments < 2 {
+        assert!(within("a comment", stream.advance()).await);
+    }
+    gateway.sim.release();
+    while within("the answer", stream.advance()).await {}
+    stream.outcome.assert_whole(&answer_text("unseen"));
+    assert_eq!(gateway.sim.counts().calls_of(Step::Answer), 3);
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+/// The door must answer 200 although nothing has arrived.
+async fn open_http(gateway: &crate::support::Gateway, ask: &Ask) -> HttpOpened {
+    let request = gateway.web.post(gateway.url("/v1/chat/completions"));
+    let request = request.bearer_auth(crate::support::KEY).json(&ask.json(true));
+    let response = within("the head", request.send()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    HttpOpened::new(response)
+}

@@ -1,0 +1,148 @@
+//! A token that the upstream turns away costs no client anything while others are left.
+
+use duogate::sim::{Fault, Page, PageKind, Rule, Step, answer_text};
+use futures::{StreamExt, stream};
+use serde_json::Value;
+
+use crate::support::{Ask, Gateway, TOKENS, WAYS, crossed, for_each, within};
+
+const CHATS: usize = 200;
+
+/// 200 chats, 16 at a time, by turns through every door. Not one may fail.
+async fn crowd(gateway: &Gateway) {
+    let chats = stream::iter(0..CHATS).for_each_concurrent(16, async |number| {
+        let question = format!("failover {number}");
+        let outcome = WAYS[number % WAYS.len()].ask(gateway, &Ask::new(&question)).await;
+        outcome.assert_whole(&answer_text(&question));
+    });
+    within("200 chats", chats).await;
+}
+
+async fn row(gateway: &Gateway, index: usize) -> Value {
+    gateway.health().await["token_pool"]["tokens"][index].clone()
+}
+
+fn limited(retry_after: &str) -> Fault {
+    Fault::Status(Page {
+        code: 429,
+        kind: PageKind::Json,
+        retry_after: Some(retry_after.to_owned()),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_token_costs_no_client_anything() {
+    let gateway = Gateway::start().await;
+    gateway.sim.revoke(TOKENS[1]);
+    crowd(&gateway).await;
+    let row = row(&gateway, 1).await;
+    assert_eq!(
+        (&row["state"], &row["reason"]),
+        (&"benched".into(), &"refused".into()),
+        "{row}"
+    );
+    let health = gateway.health().await;
+    assert_eq!(health["status"], "degraded");
+    assert_eq!(health["token_pool"]["available_tokens"], 2);
+    assert_eq!(health["token_pool"]["failed_tokens"], 1);
+    assert_eq!(health["statistics"]["success_rate"], 100.0);
+    assert_eq!(gateway.sim.counts().calls_with(TOKENS[1], Step::Answer), 0);
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_revoked_in_the_middle_of_everything_costs_no_client_anything() {
+    let gateway = Gateway::start().await;
+    let revoke = async {
+        gateway
+            .sim_until("chats are under way", |counts| counts.answers_finished >= 40)
+            .await;
+        gateway.sim.revoke(TOKENS[2]);
+    };
+    tokio::join!(crowd(&gateway), revoke);
+    assert_eq!(row(&gateway, 2).await["reason"], "refused");
+    // What the dead token had made cannot be removed any more, and that is nobody's fault.
+    assert_eq!(gateway.sim.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_refused_at_any_call_costs_no_client_anything() {
+    let steps = [
+        Step::ListProjects,
+        Step::CreateConversation,
+        Step::Message,
+        Step::Answer,
+    ];
+    for_each(crossed([401, 403], steps), async |(status, step)| {
+        let gateway = Gateway::start().await;
+        let fault = Fault::status(status);
+        gateway
+            .sim
+            .script(Rule::always(fault).on(step).with_token(TOKENS[0]));
+        for way in WAYS {
+            let outcome = way.ask(&gateway, &Ask::new("who are you?")).await;
+            outcome.assert_whole(&answer_text("who are you?"));
+        }
+        let row = row(&gateway, 0).await;
+        assert_eq!(
+            (&row["reason"], &row["failures"]),
+            (&"refused".into(), &1.into()),
+            "{step:?}"
+        );
+        gateway.settled().await;
+        gateway.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_of_401_and_403_cost_no_client_anything() {
+    for status in [401, 403] {
+        let gateway = Gateway::start().await;
+        let rule = Rule::always(Fault::status(status))
+            .on(Step::Answer)
+            .with_token(TOKENS[1]);
+        gateway.sim.script(rule);
+        crowd(&gateway).await;
+        assert_eq!(row(&gateway, 1).await["reason"], "refused");
+        gateway.settled().await;
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_limited_token_rests_as_long_as_it_was_told_and_costs_no_client_anything() {
+    for retry_after in ["120", "date+120"] {
+        let gateway = Gateway::start().await;
+        let rule = Rule::always(limited(retry_after))
+            .on(Step::Answer)
+            .with_token(TOKENS[1]);
+        gateway.sim.script(rule);
+        crowd(&gateway).await;
+        let row = row(&gateway, 1).await;
+        assert_eq!(
+            (&row["state"], &row["reason"]),
+            (&"benched".into(), &"rate_limited".into())
+        );
+        let rests = row["benched_for_seconds"].as_f64().unwrap();
+        assert!((60.0..=120.0).contains(&rests), "{retry_after}: {row}");
+        gateway.settled().await;
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limited_token_comes_back_by_itself() {
+    let gateway = crate::support::Setup::new().tokens(1).start().await;
+    gateway.sim.script(Rule::once(limited("1")).on(Step::Answer));
+    let failed = WAYS[0].ask(&gateway, &Ask::new("too soon")).await;
+    failed.assert_failed("pool_exhausted");
+    crate::support::eventually("the token answers again", async || {
+        WAYS[3].ask(&gateway, &Ask::new("again")).await.failure.is_none()
+    })
+    .await;
+    assert_eq!(row(&gateway, 0).await["state"], "ready");
+    gateway.settled().await;
+    gateway.stop().await;
+}

@@ -1,0 +1,203 @@
+//! A gateway in front of a simulated upstream, both in this process and on ports of their own.
+
+use std::{net::SocketAddr, time::Duration};
+
+use duogate::{
+    app::{App, StartError, Stop, Surroundings, client::chat_service_client::ChatServiceClient},
+    config::{BaseUrl, Settings},
+    sim::{Counts, Sim, SimConfig, SimControl},
+};
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tonic::transport::{Channel, Endpoint};
+
+use super::within;
+
+/// A key that opens the doors, and one more.
+pub(crate) const KEY: &str = "sk-it-0123456789abcdef";
+pub(crate) const OTHER_KEY: &str = "sk-it-fedcba9876543210";
+/// The upstream's accounts.
+pub(crate) const TOKENS: [&str; 3] = ["it-token-one", "it-token-two", "it-token-three"];
+
+/// What a gateway is started with: three tokens, any model, and short waits.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    sim: SimConfig,
+    settings: Settings,
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        let sim = SimConfig {
+            tokens: TOKENS.map(str::to_owned).to_vec(),
+            ..SimConfig::default()
+        };
+        let settings = Settings {
+            host: "127.0.0.1".to_owned(),
+            grpc_host: "127.0.0.1".to_owned(),
+            port: 0,
+            grpc_port: 0,
+            api_keys: vec![KEY.into(), OTHER_KEY.into()],
+            tokens: TOKENS.map(Into::into).to_vec(),
+            available_models: Vec::new(),
+            retry_delay: Duration::from_millis(2),
+            // Longer than any test has patience for: what holds an end up is seen.
+            shutdown_grace: Duration::from_secs(3600),
+            ..Settings::default()
+        };
+        Self { sim, settings }
+    }
+
+    /// So many of the tokens.
+    pub(crate) fn tokens(self, count: usize) -> Self {
+        self.settings(|settings| settings.tokens.truncate(count))
+    }
+
+    /// Changes what the simulated upstream is like.
+    pub(crate) fn sim(mut self, change: impl FnOnce(&mut SimConfig)) -> Self {
+        change(&mut self.sim);
+        self
+    }
+
+    /// Changes the settings; addresses of the upstream are filled in later.
+    pub(crate) fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    pub(crate) async fn start(self) -> Gateway {
+        let Self { sim, mut settings } = self;
+        let upstream = Sim::start(sim).await.unwrap();
+        let endpoints = upstream.endpoints();
+        let base = |text: &str| BaseUrl::parse(text).unwrap();
+        settings.project_url = base(&endpoints.project);
+        settings.conversation_url = base(&endpoints.conversation);
+        settings.message_url = base(&endpoints.message);
+        settings.target_url = base(&endpoints.target);
+        settings.site_url = base(&endpoints.site);
+        let app = App::bind(&settings, Surroundings::Ignored).await.unwrap();
+        let (http, grpc) = (app.http_address(), app.grpc_address());
+        let stop = Stop::default();
+        let mut running = JoinSet::new();
+        running.spawn(app.run(stop.clone()));
+        let web = || reqwest::Client::builder().no_proxy();
+        Gateway {
+            sim: upstream.control(),
+            http,
+            grpc,
+            web: web().build().unwrap(),
+            raw: web().http2_prior_knowledge().build().unwrap(),
+            channel: Endpoint::from_shared(format!("http://{grpc}"))
+                .unwrap()
+                .connect_lazy(),
+            stop,
+            running,
+            upstream: Some(upstream),
+        }
+    }
+}
+
+/// A gateway that runs. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) sim: SimControl,
+    pub(crate) http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    /// For the HTTP door.
+    pub(crate) web: reqwest::Client,
+    /// HTTP/2 by prior knowledge, for gRPC by hand.
+    pub(crate) raw: reqwest::Client,
+    channel: Channel,
+    pub(crate) stop: Stop,
+    running: JoinSet<Result<(), StartError>>,
+    upstream: Option<Sim>,
+}
+
+impl Gateway {
+    pub(crate) async fn start() -> Self {
+        Setup::new().start().await
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http)
+    }
+
+    pub(crate) fn grpc_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.grpc)
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// A client of the chat service.
+    pub(crate) fn chats(&self) -> ChatServiceClient<Channel> {
+        const ROOM: usize = 64 * 1024 * 1024;
+        ChatServiceClient::new(self.channel())
+            .max_decoding_message_size(ROOM)
+            .max_encoding_message_size(ROOM)
+    }
+
+    /// `GET`s a path with a good key.
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
+        let request = self.web.get(self.url(path)).bearer_auth(KEY);
+        request.send().await.unwrap()
+    }
+
+    /// `/health` with a good key.
+    pub(crate) async fn health(&self) -> Value {
+        self.get("/health").await.json().await.unwrap()
+    }
+
+    /// Chats under way by token, the busiest first, as `/health` tells it.
+    pub(crate) async fn in_flight(&self) -> Vec<u64> {
+        let health = self.health().await;
+        let rows = health["token_pool"]["tokens"].as_array().expect("rows").clone();
+        let rows = rows.iter().map(|row| row["in_flight"].as_u64().unwrap());
+        let mut rows: Vec<u64> = rows.collect();
+        rows.sort_unstable_by(|one, other| other.cmp(one));
+        rows
+    }
+
+    /// Waits until the upstream has counted what is wanted.
+    pub(crate) async fn sim_until(&self, what: &str, wanted: impl Fn(&Counts) -> bool) {
+        within(what, self.sim.wait_until(wanted)).await;
+    }
+
+    /// Waits until nothing is under way and nothing is left behind, and checks that no rule of the upstream's was
+    /// broken.
+    pub(crate) async fn settled(&self) {
+        let quiet = |counts: &Counts| counts.open() == 0 && counts.conversations_left == 0;
+        self.sim_until("every conversation is removed", quiet).await;
+        super::eventually("no chat holds a permit or a token", async || {
+            let health = self.health().await;
+            let idle = health["statistics"]["requests_in_flight"] == 0;
+            idle && self.in_flight().await.iter().all(|&chats| chats == 0)
+        })
+        .await;
+        assert_eq!(self.sim.breaches(), Vec::<String>::new());
+    }
+
+    /// Waits until the gateway has ended by itself.
+    pub(crate) async fn ended(&mut self) -> Result<(), StartError> {
+        let ended = within("the gateway's end", self.running.join_next()).await;
+        ended.expect("it runs").unwrap()
+    }
+
+    /// Ends the gateway in order, then the upstream, and checks that nothing was left behind.
+    pub(crate) async fn stop(mut self) {
+        self.stop.soft.cancel();
+        self.ended().await.unwrap();
+        assert_eq!(self.sim.counts().conversations_left, 0, "left behind");
+        assert_eq!(self.sim.breaches(), Vec::<String>::new());
+        if let Some(upstream) = self.upstream.take() {
+            upstream.shutdown().await;
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.stop.hard.cancel();
+    }
+}

@@ -1,0 +1,157 @@
+//! A client of the gRPC door that trusts nothing: events in their order, details in every status.
+
+use duogate::app::client::{
+    CreateChatCompletionResponse, FinishReason, Role, StreamChatCompletionResponse, Usage as Figures,
+    content_part::Part, stream_chat_completion_response::Event,
+};
+use tonic::{Status, Streaming};
+use tonic_types::StatusExt;
+
+use super::{Ask, Failure, Gateway, Outcome, Usage, catalogue};
+
+pub(crate) async fn chat(gateway: &Gateway, ask: &Ask) -> Outcome {
+    let answered = gateway.chats().create_chat_completion(ask.request()).await;
+    match answered {
+        Ok(response) => whole(&response.into_inner()),
+        Err(status) => Outcome::failed(failure_of(&status, false)),
+    }
+}
+
+pub(crate) async fn open(gateway: &Gateway, ask: &Ask) -> Result<GrpcOpened, Failure> {
+    let answered = gateway.chats().stream_chat_completion(ask.request()).await;
+    match answered {
+        Ok(response) => Ok(GrpcOpened {
+            events: response.into_inner(),
+            count: 0,
+            ended: false,
+            outcome: Outcome::default(),
+        }),
+        Err(status) => Err(failure_of(&status, false)),
+    }
+}
+
+fn whole(response: &CreateChatCompletionResponse) -> Outcome {
+    let [choice] = response.choices.as_slice() else {
+        panic!("expected one choice: {response:?}");
+    };
+    let message = choice.message.as_ref().expect("a message");
+    assert_eq!(message.role(), Role::Assistant);
+    assert!(response.created > 1_700_000_000);
+    let text = message.content.iter().map(|part| match &part.part {
+        Some(Part::Text(text)) => text.as_str(),
+        None => panic!("an empty part: {message:?}"),
+    });
+    Outcome {
+        id: response.id.clone(),
+        model: response.model.clone(),
+        text: text.collect(),
+        reasoning: message.reasoning.clone().unwrap_or_default().text,
+        finish: Some(finish(choice.finish_reason())),
+        usage: response.usage.map(usage),
+        failure: None,
+    }
+}
+
+fn finish(reason: FinishReason) -> String {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::ContentFilter => "content_filter",
+        FinishReason::Unspecified => panic!("an answer must say why it ended"),
+    }
+    .to_owned()
+}
+
+fn usage(figures: Figures) -> Usage {
+    Usage {
+        prompt: figures.prompt_tokens.into(),
+        completion: figures.completion_tokens.into(),
+        total: figures.total_tokens.into(),
+    }
+}
+
+/// The failure that a status tells, its rendering checked against the catalogue.
+pub(crate) fn failure_of(status: &Status, in_band: bool) -> Failure {
+    let details = status.get_error_details();
+    let info = details.error_info();
+    let info = info.unwrap_or_else(|| panic!("a status without ErrorInfo: {status:?}"));
+    assert_eq!(info.domain, "duogate");
+    let row = catalogue::by_reason(&info.reason);
+    assert_eq!(status.code(), row.grpc, "{status:?}");
+    assert!(
+        details
+            .request_info()
+            .is_some_and(|info| !info.request_id.is_empty())
+    );
+    let retry_after = details.retry_info().and_then(|info| info.retry_delay);
+    let pushback = status.metadata().get("grpc-retry-pushback-ms");
+    let pushback = pushback.expect("clients with a retry policy read it");
+    let pushback: i64 = pushback.to_str().unwrap().parse().unwrap();
+    let field = details
+        .bad_request()
+        .and_then(|bad| bad.field_violations.first())
+        .map(|violation| violation.field.clone());
+    Failure {
+        kind: row.kind,
+        message: status.message().to_owned(),
+        field,
+        retry_after,
+        should_retry: Some(pushback >= 0),
+        in_band,
+    }
+}
+
+/// A stream of events under way.
+#[derive(Debug)]
+pub(crate) struct GrpcOpened {
+    events: Streaming<StreamChatCompletionResponse>,
+    count: u32,
+    ended: bool,
+    pub(crate) outcome: Outcome,
+}
+
+impl GrpcOpened {
+    /// Takes one event in; false at the end.
+    pub(crate) async fn advance(&mut self) -> bool {
+        if self.ended {
+            return false;
+        }
+        match self.events.message().await {
+            Ok(Some(event)) => {
+                self.take(event);
+                return true;
+            }
+            Ok(None) => assert!(self.outcome.finish.is_some(), "OK without a finished event"),
+            Err(status) => {
+                assert_eq!(self.outcome.finish, None, "a failure after the finished event");
+                self.outcome.failure = Some(failure_of(&status, true));
+            }
+        }
+        self.ended = true;
+        false
+    }
+
+    fn take(&mut self, event: StreamChatCompletionResponse) {
+        assert_eq!(event.sequence, self.count, "{event:?}");
+        assert_eq!(event.choice_index, 0);
+        assert_eq!(self.outcome.finish, None, "after the finish came {event:?}");
+        self.count += 1;
+        match event.event.expect("an event") {
+            Event::Started(started) => {
+                assert_eq!(event.sequence, 0);
+                assert!(started.created > 1_700_000_000);
+                self.outcome.id = started.id;
+                self.outcome.model = started.model;
+            }
+            Event::Content(delta) => self.outcome.text += &delta.text,
+            Event::Reasoning(delta) => self.outcome.reasoning += &delta.text,
+            Event::Usage(figures) => self.outcome.usage = Some(usage(figures)),
+            Event::Finished(end) => {
+                assert!(self.outcome.usage.is_some(), "the usage comes before the finish");
+                self.outcome.finish = Some(finish(end.finish_reason()));
+            }
+        }
+        assert!(!self.outcome.id.is_empty(), "the first event is the start");
+    }
+}

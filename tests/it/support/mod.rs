@@ -1,0 +1,21 @@
+//! What every scenario stands on: a gateway in front of a simulated upstream, and clients of both doors that check the
+//! wire's own rules in everything that they read.
+
+mod ask;
+mod catalogue;
+mod door;
+mod gateway;
+mod grpc;
+mod http;
+mod paths;
+mod raw;
+mod wait;
+
+pub(crate) use ask::Ask;
+pub(crate) use door::{Door, Failure, Opened, Outcome, Usage, WAYS, Way};
+pub(crate) use gateway::{Gateway, KEY, OTHER_KEY, Setup, TOKENS};
+pub(crate) use grpc::failure_of;
+pub(crate) use http::{HttpOpened, error_of};
+pub(crate) use paths::paths_from_the_root;
+pub(crate) use raw::{RawAnswer, frame, raw_call};
+pub(crate) use wait::{PATIENCE, crossed, eventually, for_each, within};

@@ -1,0 +1,53 @@
+//! gRPC calls made by hand, for what a well-behaved client never sends.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use tonic::Status;
+
+use super::{Gateway, KEY};
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct RawAnswer {
+    pub(crate) status: Status,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// A message as gRPC frames it, not compressed.
+pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
+    let mut framed = vec![0];
+    framed.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
+    framed.extend_from_slice(message);
+    framed
+}
+
+/// Posts `body` to a method with a good key, and reads the answer to its end.
+pub(crate) async fn raw_call(
+    gateway: &Gateway,
+    path: &str,
+    headers: &[(&'static str, &str)],
+    body: Vec<u8>,
+) -> RawAnswer {
+    let mut request = gateway
+        .raw
+        .post(gateway.grpc_url(path))
+        .bearer_auth(KEY)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.body(body).send().await.unwrap();
+    assert_eq!(response.status(), 200, "gRPC tells failures in its own status");
+    let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+    let collected = body.collect().await.unwrap();
+    let trailers = collected.trailers().cloned().unwrap_or_default();
+    let status = Status::from_header_map(&parts.headers).or_else(|| Status::from_header_map(&trailers));
+    RawAnswer {
+        status: status.expect("a gRPC status"),
+        headers: parts.headers,
+        body: collected.to_bytes(),
+    }
+}

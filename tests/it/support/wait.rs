@@ -1,0 +1,55 @@
+//! Waiting with a deadline, so that a test that waits in vain says for what.
+
+use std::{
+    fmt::Debug,
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, stream};
+
+/// Far longer than anything here takes, even on a machine that does much else.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(5);
+
+/// Waits for `future`.
+#[track_caller]
+pub(crate) fn within<T>(what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    let what = what.to_owned();
+    async move {
+        match tokio::time::timeout(PATIENCE, future).await {
+            Ok(value) => value,
+            Err(_) => panic!("waited in vain for: {what} (at {caller})"),
+        }
+    }
+}
+
+/// Asks `holds` again and again until it says yes.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < PATIENCE, "this never came true: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Runs `check` for every case, some at a time; most of them wait most of the time.
+pub(crate) async fn for_each<T: Debug>(cases: impl IntoIterator<Item = T>, check: impl AsyncFn(T)) {
+    const AT_ONCE: usize = 24;
+    let checks = stream::iter(cases).for_each_concurrent(AT_ONCE, async |case| {
+        let what = format!("{case:?}");
+        within(&what, check(case)).await;
+    });
+    checks.await;
+}
+
+/// Every one of `cases` with every one of `others`.
+pub(crate) fn crossed<A: Clone, B: Clone>(
+    cases: impl IntoIterator<Item = A>,
+    others: impl IntoIterator<Item = B>,
+) -> Vec<(A, B)> {
+    let others: Vec<B> = others.into_iter().collect();
+    let cases = cases.into_iter();
+    let pairs = cases.flat_map(|case| others.iter().map(move |other| (case.clone(), other.clone())));
+    pairs.collect()
+}
