@@ -104,12 +104,13 @@ def raises(kind):
 
 
 def until(look, what, seconds=10.0):
-    """Asks again and again until `look` gives something true, and returns that."""
+    """Asks again and again until `look` gives something true, and returns that. `what` may be a function that says
+    how things stand."""
     deadline = time.monotonic() + seconds
     while True:
         found = look()
         if found:
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}; last look: {found!r}")
+            raise AssertionError(f"not within {seconds:g} s: {what() if callable(what) else what}")
         time.sleep(0.02)

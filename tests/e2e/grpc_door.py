@@ -50,7 +50,7 @@ class Door:
         """The error of a call that must fail."""
         call = self.start(method, request or {}, metadata)
         try:
-            answer = list(call) if hasattr(call, "__next__") else call.result()
+            answer = list(call) if self.service.methods_by_name[method].server_streaming else call.result()
         except grpc.RpcError as error:
             return error
         raise AssertionError(f"{method} succeeded: {answer}")

@@ -24,12 +24,12 @@ class Answer:
         true(kind.split(";")[0] == "application/json", f"content-type {kind!r} of {self.text[:200]!r}")
         return json.loads(self.text)
 
-    def error(self, status, code, kind="invalid_request_error", param=None):
+    def error(self, status, code, kind="invalid_request_error", param=None, of="the request"):
         """The error in the body, which must have this status, code, type and param."""
-        equal(self.status, status, f"status of {self.text[:300]!r}")
+        equal(self.status, status, f"{of}: status of {self.text[:300]!r}")
         error = self.json()["error"]
         equal(set(error), {"message", "type", "param", "code"}, "fields of the error")
-        equal((error["code"], error["type"], error["param"]), (code, kind, param), "code, type and param")
+        equal((error["code"], error["type"], error["param"]), (code, kind, param), of)
         true(isinstance(error["message"], str) and error["message"], "no message")
         true(self.headers.get("x-request-id"), "no x-request-id")
         return error
@@ -205,7 +205,7 @@ def early_failures(world):
         for streamed in (False, True):
             kind = "invalid_request_error" if status == 400 else "server_error"
             answer = chat(world.any, CHAT | {"model": model, "stream": streamed})
-            answer.error(status, code, kind)
+            answer.error(status, code, kind, of=f"{model}, stream: {streamed}")
             equal(answer.headers.get("x-should-retry"), "false", f"{model}: x-should-retry")
             true("<" not in answer.text, f"{model}: markup in {answer.text!r}")
 

@@ -67,9 +67,10 @@ def tidy(world):
 
     def left():
         held = world.sim.state()["counts"]["conversations"]
-        return {token: number for token, number in held.items() if number and token not in exempt}
+        owners = {token: process.name for process in world.processes[1:] for token in process.tokens}
+        return {owners[token]: number for token, number in held.items() if number and token not in exempt}
 
-    until(lambda: not left(), "no conversation is left upstream")
+    until(lambda: not left(), lambda: f"no conversation is left upstream; left by gateway: {left()}")
 
 
 def no_breach(world):

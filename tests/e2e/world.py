@@ -37,6 +37,7 @@ class Process:
         self.home = Path(directory) / name
         self.home.mkdir()
         self.log = self.home / "log"
+        self.asked_to_end = False
         # The kernel ends the program with its parent, however the parent ends.
         guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         with self.log.open("wb") as log:
@@ -69,7 +70,9 @@ class Process:
         return until(look, f"{self.name}: {what}", START)
 
     def terminate(self):
-        if self.running():
+        """Asks it to end, once: a second signal would mean at once."""
+        if self.running() and not self.asked_to_end:
+            self.asked_to_end = True
             self.process.send_signal(signal.SIGTERM)
 
     def stop(self):
@@ -91,8 +94,7 @@ class Sim(Process):
             command += ["--token", token]
         super().__init__(world.directory, name, command, {})
         self.origin = self.wait_for(r"http://127\.0\.0\.1:[1-9]\d*", "its address")[0]
-        endpoint = rf"{re.escape(self.origin)}/chat\b"
-        self.wait_for(endpoint, "the lines to paste")
+        self.wait_for(r"TOKEN_POOL=.*\n", "the lines to paste")
 
     def settings(self):
         """What a gateway needs to know, as the simulator itself prints it."""
@@ -146,7 +148,9 @@ class Gateway(Process):
 
     def addresses(self):
         """The two addresses, from the line that tells both."""
-        both = r"(?m)^.*?(127\.0\.0\.1:[1-9]\d*).*?(127\.0\.0\.1:[1-9]\d*).*$"
+        address = r"(127\.0\.0\.1:[1-9]\d*)"
+        # As text `http=… grpc=…`, as JSON `"http":"…","grpc":"…"`.
+        both = rf'\bserving\b.*\bhttp["=:]+{address}.*\bgrpc["=:]+{address}'
         return self.wait_for(both, "its addresses").group(1, 2)
 
 
