@@ -1,11 +1,11 @@
 """The gRPC door: what answers look like, and who may leave when."""
 
 import grpc
-from checks import check, equal, true, until
+from checks import check, equal, true
 from grpc_door import MODEL, SERVICE, TIMEOUT, Door, enum, fails, request
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from shapes import ANSWER
-from world import MODELS
+from world import CLOSED, MODELS
 
 
 @check("grpc: reflection lists the services without a key")
@@ -88,6 +88,7 @@ def reasoning(world):
 
 @check("grpc: cancelling in mid-stream closes the upstream's answer")
 def cancel(world):
+    world.sim.rest()
     with Door(world.any) as door:
         call = door.start("StreamChatCompletion", request("fault:stall"))
         for event in call:
@@ -95,7 +96,7 @@ def cancel(world):
                 break
         equal(world.sim.open(), 1, "open answers while the client listens")
         call.cancel()
-        until(lambda: world.sim.open() == 0, "the upstream's answer is closed", 3)
+        world.sim.rest(CLOSED)
 
 
 @check("grpc: health is SERVING without a key, for the server and the service")

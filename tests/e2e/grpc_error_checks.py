@@ -1,8 +1,9 @@
 """The gRPC door: statuses, their details, and what they mean for a caller."""
 
 import grpc
-from checks import check, equal, true, until
+from checks import check, equal, true
 from grpc_door import Door, fails, request
+from world import CLOSED
 
 
 @check("grpc: a key is taken from authorization, x-api-key and api-key; none or a wrong one is UNAUTHENTICATED")
@@ -86,4 +87,4 @@ def deadline(world):
             equal(error.code(), grpc.StatusCode.DEADLINE_EXCEEDED, "status")
         else:
             raise AssertionError("the call ended well")
-        until(lambda: world.sim.open() == 0, "the upstream's answer is closed", 3)
+        world.sim.rest(CLOSED)

@@ -9,6 +9,7 @@ import urllib.parse
 
 from checks import check, equal, true, until
 from shapes import ANSWER, CHAT
+from world import CLOSED
 
 CHAT_PATH = "/v1/chat/completions"
 
@@ -218,10 +219,11 @@ def cut_whole(world):
 @check("http: a client that leaves before the first byte closes the upstream's answer")
 def leaves_early(world):
     for streamed in (False, True):
+        world.sim.rest()
         connection = http.client.HTTPConnection(world.any.http, timeout=30)
         headers = {"authorization": f"Bearer {world.any.key}", "content-type": "application/json"}
         body = json.dumps(CHAT | {"model": "fault:stall-head", "stream": streamed})
         connection.request("POST", CHAT_PATH, body, headers)
         until(lambda: world.sim.open() == 1, "the answer was opened upstream")
         connection.close()
-        until(lambda: world.sim.open() == 0, f"the answer was closed upstream (stream: {streamed})", 3)
+        world.sim.rest(CLOSED)

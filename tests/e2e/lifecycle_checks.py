@@ -9,7 +9,7 @@ from checks import check, equal, true, until
 from grpc_door import Door, request
 from openai_sync import client
 from shapes import ANSWER, CHAT, text_of, whole_stream
-from world import MODELS, clean_environment
+from world import CLOSED, MODELS, clean_environment
 
 
 def run(world, name, *arguments, settings=None, home=None):
@@ -40,12 +40,9 @@ def refuses(address):
     return False
 
 
-def resting(world):
-    return world.sim.open() == 0
-
-
 @check("lifecycle: SIGTERM lets open streams of both doors finish, refuses new connections and exits 0")
 def drain(world):
+    world.sim.rest()
     gateway = world.gateway("drained", AVAILABLE_MODELS=MODELS)
     world.sim.post("hold", at="after_first_piece")
     try:
@@ -72,10 +69,29 @@ def drain(world):
     equal(gateway.stop(), 0, "exit code")
 
 
-@check("lifecycle: SIGTERM without work ends the gateway with 0")
-def idle_end(world):
-    gateway = world.gateway("idle", tokens=1)
-    equal(gateway.stop(), 0, "exit code")
+@check("lifecycle: SIGTERM ends the gateway with 0 from the moment on that it says it serves")
+def early_end(world):
+    home = world.directory / "early"
+    home.mkdir()
+    codes = []
+    for _ in range(5):
+        process = subprocess.Popen(
+            [world.binary, "serve"],
+            cwd=home,
+            env=clean_environment(world.strict.settings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            said = next((line for line in process.stderr if "serving" in line), "")
+            process.terminate()
+            said += process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+        codes.append(process.returncode)
+    equal(codes, [0] * len(codes), f"exit codes; the last one said:\n{said}")
 
 
 @check("lifecycle: a stream that outlasts the grace is cut with an error, and the gateway still ends")
@@ -94,7 +110,7 @@ def grace(world):
         else:
             raise AssertionError("the stream ended as if it were whole")
     gateway.stop()
-    until(lambda: resting(world), "the upstream's answer is closed", 3)
+    world.sim.rest(CLOSED)
 
 
 @check("lifecycle: check accepts good settings and shows no secret")

@@ -5,7 +5,7 @@ import asyncio
 import openai
 from checks import check, equal, raises, true, until
 from shapes import CHAT, cut, finishes, text_of, whole_chat, whole_stream
-from world import MODELS
+from world import CLOSED, MODELS
 
 MODEL = MODELS[0]
 
@@ -80,9 +80,10 @@ async def cut_stream(world):
 
 @check("python async: cancelling a task closes the upstream's answer")
 async def cancelled(world):
+    world.sim.rest()
     async with client(world.any) as api:
         asked = asyncio.create_task(api.chat.completions.create(model="fault:stall", **CHAT))
         await asyncio.to_thread(until, lambda: world.sim.open() == 1, "the answer is open upstream")
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
-        await asyncio.to_thread(until, lambda: world.sim.open() == 0, "the upstream's answer is closed", 3)
+        await asyncio.to_thread(world.sim.rest, CLOSED)

@@ -1,9 +1,9 @@
 """OpenAI's Python package, the blocking client."""
 
 import openai
-from checks import check, equal, raises, true, until
+from checks import check, equal, raises, true
 from shapes import ANSWER, CHAT, DIALOGUE, cut, text_of, whole_chat, whole_stream
-from world import MODELS
+from world import CLOSED, MODELS
 
 MODEL = MODELS[0]
 
@@ -151,6 +151,7 @@ def no_multiplied_retries(world):
 
 @check("python: a client that leaves in mid-stream closes the upstream's answer")
 def leaves(world):
+    world.sim.rest()
     with client(world.any) as api:
         stream = api.chat.completions.create(model="fault:stall", stream=True, **CHAT)
         chunks = []
@@ -160,4 +161,4 @@ def leaves(world):
                 break
         equal(world.sim.open(), 1, "open answers while the client listens")
         stream.close()
-        until(lambda: world.sim.open() == 0, "the upstream's answer is closed", 3)
+        world.sim.rest(CLOSED)

@@ -17,6 +17,7 @@ from pathlib import Path
 from checks import until
 
 START = 60.0  # a debug build on a busy machine is slow
+CLOSED = 3.0  # an upstream call whose client has left is closed within about a second
 STOP = 40.0  # longer than SHUTDOWN_GRACE
 # What the strict gateway offers; names with blanks and slashes are the awkward ones.
 MODELS = ["Gemini 2.5 Pro", "gpt-4o", "Claude Sonnet 4", "o4-Default", "vendor/model-1"]
@@ -113,6 +114,10 @@ class Sim(Process):
 
     def open(self):
         return self.state()["open"]
+
+    def rest(self, seconds=10.0):
+        """Waits until no answer is open: the gateway may read the last ones to their ends in the background."""
+        until(lambda: self.open() == 0, "no answer is open upstream", seconds)
 
     def answers(self):
         """How often an answer was asked for since the start."""
