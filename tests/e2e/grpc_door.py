@@ -1,0 +1,90 @@
+"""The gRPC door through server reflection alone: no generated code, as a stranger to the project would call it."""
+
+import grpc
+from checks import equal, true
+from google.protobuf import descriptor_pool, message_factory
+from google.rpc import error_details_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_status import rpc_status
+from shapes import QUESTION
+from world import MODELS
+
+SERVICE = "duogate.v1.ChatService"
+MODEL = MODELS[0]
+TIMEOUT = 30
+
+
+class Door:
+    """A channel and the calls that reflection tells of."""
+
+    def __init__(self, gateway, key=None):
+        self.channel = grpc.insecure_channel(gateway.grpc)
+        self.metadata = [("authorization", f"Bearer {gateway.key if key is None else key}")]
+        self.database = ProtoReflectionDescriptorDatabase(self.channel)
+        self.service = descriptor_pool.DescriptorPool(self.database).FindServiceByName(SERVICE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.channel.close()
+
+    def start(self, method, request, metadata=None, timeout=TIMEOUT):
+        """Starts a call; a stream can be walked, of the other kind `result` waits for the answer."""
+        described = self.service.methods_by_name[method]
+        build = message_factory.GetMessageClass
+        make = self.channel.unary_stream if described.server_streaming else self.channel.unary_unary
+        call = make(
+            f"/{SERVICE}/{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=build(described.output_type).FromString,
+        )
+        start = call if described.server_streaming else call.future
+        metadata = self.metadata if metadata is None else metadata
+        return start(build(described.input_type)(**request), metadata=metadata, timeout=timeout)
+
+    def ask(self, method, request=None, metadata=None):
+        return self.start(method, request or {}, metadata).result()
+
+    def refused(self, method, request=None, metadata=None):
+        """The error of a call that must fail."""
+        call = self.start(method, request or {}, metadata)
+        try:
+            answer = list(call) if self.service.methods_by_name[method].server_streaming else call.result()
+        except grpc.RpcError as error:
+            return error
+        raise AssertionError(f"{method} succeeded: {answer}")
+
+
+def request(model=MODEL, text=QUESTION, **fields):
+    """A chat with one user message; `fields` replace or add to what it holds."""
+    message = {"role": 3, "content": [{"text": text}]}  # 3: ROLE_USER
+    return {"model": model, "messages": [message], **fields}
+
+
+def details(error):
+    """The details of a failed call, by the name of their type."""
+    status = rpc_status.from_call(error)
+    true(status is not None, f"no details on {error.code()}: {error.details()}")
+    found = {}
+    for packed in status.details:
+        name = packed.TypeName().rsplit(".", 1)[-1]
+        message = getattr(error_details_pb2, name)()
+        packed.Unpack(message)
+        found[name] = message
+    return found
+
+
+def fails(error, code, reason):
+    """Checks a failure's status and its ErrorInfo; returns all details."""
+    equal(error.code(), code, f"status ({error.details()!r})")
+    found = details(error)
+    info = found["ErrorInfo"]
+    equal((info.reason, info.domain), (reason, "duogate"), "reason and domain")
+    return found
+
+
+def enum(message, field):
+    """The name of an enum field's value."""
+    kind = message.DESCRIPTOR.fields_by_name[field].enum_type
+    return kind.values_by_number[getattr(message, field)].name

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""The end-to-end checks: real servers, unmodified clients.
+
+Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR [--node PATH] [--only WORDS] [--keep DIR]
+
+Prints one line a check, and one line that sums up; the exit code says the same.
+"""
+
+import argparse
+import faulthandler
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+# What this process leaves behind, and what gRPC says about itself, is nobody's business.
+sys.dont_write_bytecode = True
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+# The order in which they run: registering is a side effect of importing.
+import http_checks  # noqa: E402,F401
+import openai_sync  # noqa: E402,F401
+import openai_async  # noqa: E402,F401
+import grpc_checks  # noqa: E402,F401
+import grpc_error_checks  # noqa: E402,F401
+import grpcurl_checks  # noqa: E402,F401
+import pool_checks  # noqa: E402,F401
+import node_checks  # noqa: E402,F401
+import lifecycle_checks  # noqa: E402,F401
+from checks import REGISTERED, Report, equal, true, until  # noqa: E402
+from world import World  # noqa: E402
+
+# A run that hangs is told where, and ended.
+PATIENCE = 900
+LOG_TAIL = 60
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", required=True, type=Path)
+    parser.add_argument("--grpcurl", required=True)
+    parser.add_argument("--node-packages", required=True)
+    parser.add_argument("--node", default="node")
+    parser.add_argument("--only", default="", help="only checks whose names hold these words")
+    parser.add_argument("--keep", type=Path, help="an empty directory for the logs, which then stay")
+    return parser.parse_args()
+
+
+def at_rest(world):
+    """No answer is left open by a check: checked while everything runs."""
+    world.sim.rest()
+
+
+def all_end(world):
+    """Every gateway ends well when it is asked to."""
+    for process in world.processes:
+        if process is not world.sim:
+            # One that a check has ended already says so again.
+            equal(process.stop(), 0, f"exit code of {process.name}")
+
+
+def tidy(world):
+    """The gateways have deleted what they made; one whose token was revoked for a while may have failed to."""
+    exempt = next((process.tokens for process in world.processes if process.name == "failover"), [])
+
+    def left():
+        held = world.sim.state()["counts"]["conversations"]
+        owners = {token: process.name for process in world.processes[1:] for token in process.tokens}
+        return {owners[token]: number for token, number in held.items() if number and token not in exempt}
+
+    until(lambda: not left(), lambda: f"no conversation is left upstream; left by gateway: {left()}")
+
+
+def no_breach(world):
+    equal(world.sim.state()["breaches"], [], "breaches")
+
+
+def no_secret(world):
+    """No key and no token stands in a gateway's log."""
+    for process in world.processes:
+        if process is world.sim:
+            continue
+        log = process.output()
+        true(log, f"the log of {process.name} is empty")
+        found = [secret for secret in world.secrets if secret in log]
+        lines = [line for line in log.splitlines() if any(secret in line for secret in found)]
+        equal(lines, [], f"lines of {process.name} with a secret")
+
+
+def no_panic(world):
+    for process in world.processes:
+        lines = re.findall(r"(?m)^.*panicked at.*$", process.output())
+        equal(lines, [], f"panics of {process.name}")
+
+
+ENDING = [
+    ("end: no answer is left open upstream", at_rest),
+    ("end: every gateway ends with 0", all_end),
+    ("end: no conversation is left upstream", tidy),
+    ("end: the contract with the upstream was never broken", no_breach),
+    ("end: no log holds a key or a token", no_secret),
+    ("end: nothing panicked", no_panic),
+]
+
+
+def show_logs(world):
+    for process in world.processes:
+        lines = process.output().splitlines()
+        print(f"--- {process.name}: the last {min(LOG_TAIL, len(lines))} of {len(lines)} lines", flush=True)
+        print("\n".join(lines[-LOG_TAIL:]), flush=True)
+
+
+def run(options, directory):
+    tools = {"grpcurl": options.grpcurl, "node": options.node, "node_packages": options.node_packages}
+    report = Report()
+    world = World(directory, options.binary.resolve(), tools, report)
+    try:
+        world.start()
+        for name, function in REGISTERED:
+            if options.only in name:
+                report.run(name, function, world)
+        for name, function in ENDING:
+            report.run(name, function, world)
+    except Exception as error:  # the servers did not even start
+        report.tell(False, "the servers start", str(error))
+    finally:
+        world.stop()
+        if report.failed:
+            show_logs(world)
+    print(f"{report.passed} passed, {report.failed} failed", flush=True)
+    return 1 if report.failed or not report.passed else 0
+
+
+def main():
+    options = arguments()
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        return run(options, options.keep)
+    with tempfile.TemporaryDirectory(prefix="duogate-e2e-") as directory:
+        return run(options, directory)
+
+
+if __name__ == "__main__":
+    code = main()
+    # gRPC's threads need no farewell.
+    sys.stdout.flush()
+    os._exit(code)
