@@ -205,11 +205,12 @@ impl App {
         doors.spawn(http.serve(http_router, Protocol::Http, stops.clone()));
         doors.spawn(grpc.serve(grpc_router, Protocol::Http2, stops));
         lifecycle.ready();
-        health.set_serving(engine.has_hope()).await;
+        engine.warm_up();
         let ended_by_itself = tokio::select! {
             biased;
             () = soft.cancelled() => false,
             _ = doors.join_next() => true,
+            () = follow_pool(&engine, &health) => false,
         };
         tracing::info!(
             in_flight = engine.in_flight(),
@@ -231,6 +232,20 @@ impl App {
             return Err(StartError::Build("a listener ended by itself".to_owned()));
         }
         Ok(())
+    }
+}
+
+/// Keeps the health service true to the token pool; never ends.
+async fn follow_pool(engine: &Engine, health: &Health) {
+    const EVERY: Duration = Duration::from_secs(1);
+    let mut told = None;
+    loop {
+        let serving = engine.has_hope();
+        // Watchers hear every word, so only changes are told.
+        if told.replace(serving) != Some(serving) {
+            health.set_serving(serving).await;
+        }
+        tokio::time::sleep(EVERY).await;
     }
 }
 

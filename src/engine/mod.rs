@@ -210,6 +210,11 @@ impl Engine {
             .inspect_err(|error| context.record.conclude(outcome(error.kind())))
     }
 
+    /// Does in the background what the first chat would otherwise wait for. Makes no call.
+    pub fn warm_up(&self) {
+        self.shared.tasks.spawn_blocking(text::unfold_vocabulary);
+    }
+
     /// Refuses new chats from now on; those under way go on.
     pub fn drain(&self) {
         self.shared.draining.store(true, Ordering::SeqCst);
@@ -239,12 +244,13 @@ impl Engine {
         self.shared.pool.snapshot()
     }
 
-    /// Whether any token can be used now, or will be without somebody's help.
+    /// Whether a chat is worth sending: some token can be used now, one whose time on the bench is over included (it
+    /// comes back by a chat, so somebody must send one), or is only rate limited.
     #[must_use]
     pub fn has_hope(&self) -> bool {
         self.tokens()
             .iter()
-            .any(|token| token.state != "disabled" && token.reason != Some("refused"))
+            .any(|token| token.is_available() || token.reason == Some("rate_limited"))
     }
 
     /// Chats under way.

@@ -14,6 +14,7 @@ use super::{
     outcome,
     pool::Lease,
     text,
+    verdict::verdict,
 };
 use crate::telemetry::Outcome;
 
@@ -21,7 +22,6 @@ use crate::telemetry::Outcome;
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) reader: AnswerReader,
-    #[expect(dead_code, reason = "it is held for its Drop")]
     pub(super) lease: Lease,
 }
 
@@ -83,7 +83,11 @@ impl ChatStream {
                     biased;
                     () = self.stop.cancelled() => Err(shutting_down()),
                     () = sleep_until(self.context.deadline) => Err(deadline_exceeded()),
-                    read = held.reader.read() => read.map_err(|error| cut(&error)),
+                    read = held.reader.read() => read.map_err(|error| {
+                        // Too late for this chat, but the next one should not meet a token that is known as bad.
+                        held.lease.failed(verdict(&error).0);
+                        cut(&error)
+                    }),
                 }
             }
         };

@@ -86,6 +86,11 @@ pub(super) async fn count_tokens(text: String) -> u32 {
         .unwrap_or(guess)
 }
 
+/// Unfolds the vocabulary, so that no chat has to wait for it. Takes tens of milliseconds.
+pub(super) fn unfold_vocabulary() {
+    count("");
+}
+
 /// The vocabulary takes tens of milliseconds to unfold at its first use, which belongs on no runtime thread.
 static VOCABULARY_READY: std::sync::Once = std::sync::Once::new();
 

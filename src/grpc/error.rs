@@ -99,3 +99,13 @@ pub(super) fn render(error: &ChatError, record: &CallRecord) -> Status {
     metadata.as_mut().insert(PUSHBACK, pushback);
     Status::with_error_details_and_metadata(code(error.kind()), error.message(), details, metadata)
 }
+
+/// The status of a call whose service panicked; its record went with it.
+pub(super) fn panicked() -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(ErrorKind::Internal.name().to_uppercase(), DOMAIN, HashMap::new());
+    let message = "The gateway failed at this call through a mistake of its own.";
+    let mut metadata = MetadataMap::new();
+    metadata.as_mut().insert(PUSHBACK, HeaderValue::from_static("-1"));
+    Status::with_error_details_and_metadata(Code::Internal, message, details, metadata)
+}

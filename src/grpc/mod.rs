@@ -133,6 +133,5 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
 /// The answer to a panic in a service: the catalogue's `internal`, and nothing of what happened.
 pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
     tracing::error!("a call panicked");
-    tonic::Status::internal("The gateway failed at this call through a mistake of its own.")
-        .into_http::<Body>()
+    error::panicked().into_http::<Body>()
 }

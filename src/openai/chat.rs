@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     OpenAi, body, convert, error, sse,
-    wire::{AnswerMessage, ChatCompletion, Choice},
+    wire::{AnswerMessage, ChatCompletion, Choice, Object},
 };
 use crate::{
     engine::{
@@ -44,7 +44,7 @@ async fn answer(
 ) -> Result<Response, ChatError> {
     let deadline = Instant::now() + openai.request_timeout;
     let (parts, body) = request.into_parts();
-    let wire = body::read_json(&parts.headers, body, openai.max_body).await?;
+    let Object(wire) = body::read_json(&parts.headers, body, openai.max_body).await?;
     let asked = convert::read(wire)?;
     record.set_model(&asked.request.model);
     let head = Head::new(asked.request.model.clone());

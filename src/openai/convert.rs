@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::wire::{
-    Content, ContentPart, CreateChatCompletion, CustomCall, FunctionCall, RequestMessage, StreamOptions,
-    ToolCall, UsageFigures,
+    Content, ContentPart, CreateChatCompletion, CustomCall, FunctionCall, Object, RequestMessage,
+    StreamOptions, ToolCall, UsageFigures,
 };
 use crate::engine::{
     chat::{ChatRequest, FinishReason, Message, Role, Usage},
@@ -49,7 +49,7 @@ pub(super) fn read(wire: CreateChatCompletion) -> Result<Asked, ChatError> {
     let messages = messages
         .into_iter()
         .enumerate()
-        .map(|(index, message)| read_message(index, message));
+        .map(|(index, Object(message))| read_message(index, message));
     let request = ChatRequest {
         model: model.unwrap_or_default(),
         messages: messages.collect::<Result<_, _>>()?,
@@ -119,8 +119,7 @@ fn refuse_unsupported(wire: &CreateChatCompletion) -> Result<(), ChatError> {
 
 fn unsupported(field: impl Into<String>, what: &str) -> ChatError {
     let field = field.into();
-    let message =
-        format!("Unsupported parameter: '{field}'. The models behind this gateway do not offer {what}.");
+    let message = format!("Unsupported parameter: '{field}'. This gateway does not offer {what}.");
     ChatError::new(ErrorKind::UnsupportedParameter, message).with_field(field)
 }
 
@@ -199,7 +198,7 @@ fn read_role(index: usize, role: Option<&str>) -> Result<Role, ChatError> {
     }
 }
 
-fn read_parts(index: usize, parts: Vec<ContentPart>) -> Result<String, ChatError> {
+fn read_parts(index: usize, parts: Vec<Object<ContentPart>>) -> Result<String, ChatError> {
     let field = format!("messages[{index}].content");
     if parts.is_empty() {
         let message =
@@ -207,7 +206,7 @@ fn read_parts(index: usize, parts: Vec<ContentPart>) -> Result<String, ChatError
         return Err(ChatError::invalid(field, message));
     }
     let mut joined = String::new();
-    for (number, ContentPart { kind, text, refusal }) in parts.into_iter().enumerate() {
+    for (number, Object(ContentPart { kind, text, refusal })) in parts.into_iter().enumerate() {
         let missing = |name: &str| {
             let field = format!("{field}[{number}].{name}");
             let message = format!("Missing required parameter: '{field}'.");

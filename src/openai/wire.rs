@@ -1,11 +1,14 @@
 //! OpenAI's chat completions, as they stand on the wire. Unknown request fields are ignored, as OpenAI's own servers
 //! do; null means absent.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{SeqAccess, Visitor, value::SeqAccessDeserializer},
+    de::{
+        MapAccess, SeqAccess, Visitor,
+        value::{MapAccessDeserializer, SeqAccessDeserializer},
+    },
 };
 use serde_json::Value;
 
@@ -13,7 +16,7 @@ use serde_json::Value;
 #[derive(Debug, Deserialize)]
 pub(super) struct CreateChatCompletion {
     pub(super) model: Option<String>,
-    pub(super) messages: Option<Vec<RequestMessage>>,
+    pub(super) messages: Option<Vec<Object<RequestMessage>>>,
     pub(super) stream: Option<bool>,
     pub(super) stream_options: Option<StreamOptions>,
     pub(super) temperature: Option<f64>,
@@ -64,11 +67,33 @@ pub(super) struct CustomCall {
     pub(super) input: Option<String>,
 }
 
+/// A JSON object and nothing else: a derived struct would also be read from an array of its fields' values.
+#[derive(Debug)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
 /// A message's content: one string, or a list of parts.
 #[derive(Debug)]
 pub(super) enum Content {
     Text(String),
-    Parts(Vec<ContentPart>),
+    Parts(Vec<Object<ContentPart>>),
 }
 
 #[derive(Debug, Deserialize)]

@@ -70,7 +70,7 @@ async fn answer(mut told: Told, request: Request, next: Next) -> Response {
     if let Ok(id) = HeaderValue::from_str(told.record.request_id()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    response.map(|inner| Body::new(RecordedBody { inner, _told: told }))
+    response.map(|inner| Body::new(RecordedBody { inner, told }))
 }
 
 fn request_id(headers: &HeaderMap) -> String {
@@ -138,11 +138,11 @@ impl Drop for Told {
                 tracing::event!(
                     $level,
                     http.method = self.method,
-                    http.path = ?self.path,
+                    http.path = %self.path.escape_debug(),
                     http.status = self.status.map_or(499, |status| status.as_u16()),
                     outcome = outcome.name,
                     caller = record.caller(),
-                    model = record.model().map(tracing::field::debug),
+                    model = record.model().map(|model| tracing::field::display(model.escape_debug())),
                     token = token.as_deref(),
                     duration_ms = milliseconds(record.began().elapsed()),
                     first_token_ms = record.first_token().map(milliseconds),
@@ -161,7 +161,7 @@ impl Drop for Told {
 /// A body that keeps the request's record until it is dropped.
 struct RecordedBody {
     inner: Body,
-    _told: Told,
+    told: Told,
 }
 
 impl HttpBody for RecordedBody {
@@ -172,7 +172,10 @@ impl HttpBody for RecordedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
+        let Self { inner, told } = &mut *self;
+        // What the body logs belongs to its request as much as what the handler logged.
+        let _entered = told.span.enter();
+        Pin::new(inner).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {

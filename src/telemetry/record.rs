@@ -117,7 +117,9 @@ impl CallRecord {
 
     /// Notes the model, as the client named it.
     pub fn set_model(&self, model: &str) {
-        self.0.model.get_or_init(|| model.to_owned());
+        /// Names come from clients; no model's is longer.
+        const LONGEST: usize = 256;
+        self.0.model.get_or_init(|| model.chars().take(LONGEST).collect());
     }
 
     /// Notes the token that serves it now; the last one is told.

@@ -48,6 +48,24 @@ async fn a_cut_stream_is_reported_not_finished() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_refused_in_the_middle_of_a_stream_is_benched() {
+    for_each(Door::BOTH, async |door| {
+        let gateway = Gateway::start().await;
+        let refused = Fault::ErrorEvent {
+            after: 2,
+            status: Some(401),
+        };
+        gateway.sim.script(Rule::once(refused).on(Step::Answer));
+        let outcome = door.stream(&gateway, &Ask::new(QUESTION)).await;
+        assert!(outcome.assert_failed("upstream_truncated").in_band);
+        let pool = gateway.health().await["token_pool"].clone();
+        assert_eq!(pool["failed_tokens"], 1, "{door:?} {pool}");
+        gateway.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_stream_that_stalls_in_its_middle_is_cut_after_the_patience() {
     for_each(Door::BOTH, async |door| {
         let gateway = Setup::new()

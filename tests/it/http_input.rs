@@ -103,6 +103,12 @@ async fn a_field_at_fault_is_named() {
         (with(&json!({ "messages": {} })), "messages"),
         (with(&json!({ "messages": "hi" })), "messages"),
         (with(&json!({ "messages": ["hi"] })), "messages[0]"),
+        // An array of a struct's values in their order is no object.
+        (
+            with(&json!({ "messages": [["user", "hi", null, null, null, null, null]] })),
+            "messages[0]",
+        ),
+        (parts(&json!([["text", "hi", null]])), "messages[0].content[0]"),
         (with(&json!({ "messages": [user, null] })), "messages[1]"),
         (message(&json!({ "content": "hi" })), "messages[0].role"),
         (
