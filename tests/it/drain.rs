@@ -12,7 +12,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest,
 };
 
-use crate::support::{Ask, Door, Gateway, Opened, Setup, WAYS, eventually, within};
+use crate::support::{Ask, Door, Gateway, Opened, Setup, TOKENS, WAYS, eventually, within};
 
 fn check(service: &str) -> HealthCheckRequest {
     HealthCheckRequest {
@@ -243,4 +243,23 @@ async fn a_connection_that_stays_open_takes_nothing_new() {
             .assert_whole(&answer_text("the last words"));
     }
     gateway.ended().await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn a_service_whose_tokens_are_all_refused_is_told_as_not_serving() {
+    let gateway = Setup::new().tokens(1).start().await;
+    let mut health = HealthClient::new(gateway.channel());
+    let mut is = async |wanted: ServingStatus| {
+        let status = health.check(check("duogate.v1.ChatService")).await.unwrap();
+        status.into_inner().status() == wanted
+    };
+    eventually("the service is told as serving", async || {
+        is(ServingStatus::Serving).await
+    })
+    .await;
+    gateway.sim.revoke(TOKENS[0]);
+    let outcome = Door::Grpc.chat(&gateway, &Ask::new("hi")).await;
+    outcome.assert_failed("credentials_rejected");
+    eventually("the change is told", async || is(ServingStatus::NotServing).await).await;
+    gateway.stop().await;
 }
