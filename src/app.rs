@@ -1,6 +1,8 @@
 //! The composition root, the only room that knows every part: it puts them together, runs them, and takes them down
 //! in order.
 
+mod errands;
+
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration, time::Instant};
 
 use axum::{Router, middleware::from_fn_with_state};
@@ -21,8 +23,9 @@ use crate::{
     telemetry::{self, AccessPolicy, Door, Metrics},
 };
 
-/// The generated messages and clients of the gRPC door, for Rust programs that call it.
+/// The generated messages and clients of the gRPC door.
 pub use crate::grpc::proto as client;
+pub use errands::{ask_liveness, try_tokens};
 
 /// What streams that were ended by the grace's end may take to reach their clients.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -354,42 +357,6 @@ fn recorded(
         Door::Grpc => router.layer(CatchPanicLayer::custom(grpc::panicked)),
     };
     router.layer(from_fn_with_state(Arc::new(policy), telemetry::layer))
-}
-
-/// Tries each token with the one call that changes nothing, and tells how that went, by the token's short hash.
-///
-/// # Errors
-/// When the upstream's client cannot be built.
-pub async fn try_tokens(settings: &Settings) -> Result<Vec<(String, Result<(), String>)>, StartError> {
-    let service = upstream(settings, Surroundings::Environment)?;
-    let mut results = Vec::new();
-    for token in tokens(settings) {
-        let tried = service.list_projects(&token).await;
-        results.push((
-            token.label().to_string(),
-            tried.map(drop).map_err(|error| error.to_string()),
-        ));
-    }
-    Ok(results)
-}
-
-/// Asks the gateway on `host:port` whether it lives.
-///
-/// # Errors
-/// When it does not answer in time, or answers otherwise.
-pub async fn ask_liveness(host: &str, port: u16, patience: Duration) -> Result<(), StartError> {
-    let failed = |reason: String| StartError::Build(reason);
-    // The client insists on a TLS provider, even where none is used.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(patience)
-        .tls_certs_only([])
-        .build();
-    let client = client.map_err(|error| failed(error.to_string()))?;
-    let answer = client.get(format!("http://{host}:{port}/livez")).send().await;
-    let answer = answer.and_then(reqwest::Response::error_for_status);
-    answer.map(drop).map_err(|error| failed(error.to_string()))
 }
 
 /// Starts logging to standard error. A second call in one process changes nothing.

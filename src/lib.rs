@@ -1,4 +1,24 @@
 //! duogate: a chat gateway with two doors, the OpenAI API and gRPC, over one engine.
+//!
+//! The map of the house, from the outside in:
+//!
+//! | room | what lives there | what it may import of the house |
+//! | --- | --- | --- |
+//! | [`cli`] | the commands: serve, demo, init, check, sim | [`config`], [`app`], [`sim`] |
+//! | [`app`] | the composition root: bind, run, drain | everything |
+//! | [`openai`] | the HTTP door: OpenAI's API | [`engine`], [`auth`], [`lifecycle`], [`telemetry`] |
+//! | [`grpc`] | the gRPC door: `duogate.v1`, health, reflection | the same |
+//! | [`ops`] | health, readiness, metrics, the docs page | the same, and [`openai::error`] |
+//! | [`engine`] | the core: pool, attempts, conversations, streams | [`telemetry`] |
+//! | [`backend`] | the conversation service over HTTP | [`engine`], [`telemetry`] |
+//! | [`auth`] | the key check of both doors | [`engine::error`] |
+//! | [`net`] | sockets: bind, accept, serve, close | [`telemetry`] |
+//! | [`lifecycle`] | starting, ready, draining | [`telemetry`] |
+//! | [`telemetry`] | logs, metrics, the record of each request | nothing |
+//! | [`config`] | the settings, their layers and limits | nothing |
+//! | [`sim`] | the simulated upstream | nothing |
+//!
+//! A test reads the sources and fails on an import that this table does not allow.
 
 pub mod app;
 pub mod auth;
@@ -13,3 +33,6 @@ pub mod openai;
 pub mod ops;
 pub mod sim;
 pub mod telemetry;
+
+/// The generated messages and clients of the gRPC door, for Rust programs that call it.
+pub use grpc::proto as client;

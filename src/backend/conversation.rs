@@ -1,13 +1,13 @@
 //! The conversation service over HTTP: its calls, with their cookie, referer and origin, and what their failures are.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Client, Method, RequestBuilder, Response, redirect};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use url::Url;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     answer::{self, describe},
+    client::{BuildError, Endpoints, configure},
     wire::{self, Unusable},
 };
 use crate::engine::upstream::{
@@ -23,8 +24,6 @@ use crate::engine::upstream::{
 
 /// The most that the answer to a small call may hold, in bytes.
 const MAX_BODY: usize = 4 * 1024 * 1024;
-/// Redirects to the same origin that are followed.
-const MAX_REDIRECTS: usize = 5;
 /// A bare connection that takes longer tells of no reachable service.
 const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 /// One path segment: everything but what RFC 3986 calls unreserved.
@@ -33,41 +32,6 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-
-/// Where the service is, and how it is called. URLs are without a trailing slash.
-#[derive(Debug, Clone)]
-pub struct Endpoints {
-    /// Calls 1 to 3.
-    pub project: String,
-    /// Calls 4 and 5.
-    pub conversation: String,
-    /// Call 6.
-    pub message: String,
-    /// Call 7.
-    pub target: String,
-    /// The service's own web page, for referers and origin.
-    pub site: String,
-    /// Headers that every call carries.
-    pub headers: HeaderMap,
-    /// A proxy for every call; none leaves it to the environment's proxy variables.
-    pub proxy: Option<SecretString>,
-    /// Whether the environment's proxy variables count where no proxy is set.
-    pub proxy_from_environment: bool,
-    /// Bounds each wait: for a connection, for the head of an answer, for the rest of a small one.
-    pub timeout: Duration,
-}
-
-/// Why the client could not be built.
-#[derive(Debug)]
-pub struct BuildError(String);
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// The conversation service, called over one pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -174,35 +138,6 @@ impl ConversationService {
             self.project_page(&at.project),
             segment(&at.conversation)
         )
-    }
-}
-
-fn configure(endpoints: &Endpoints) -> Result<reqwest::ClientBuilder, BuildError> {
-    let same_origin = redirect::Policy::custom(|attempt| {
-        let follows = matches!(
-            attempt.status(),
-            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
-        ) && attempt.previous().len() <= MAX_REDIRECTS
-            && attempt
-                .previous()
-                .last()
-                .is_some_and(|from| from.origin() == attempt.url().origin());
-        if follows { attempt.follow() } else { attempt.stop() }
-    });
-    let builder = Client::builder()
-        .default_headers(endpoints.headers.clone())
-        .connect_timeout(endpoints.timeout)
-        .redirect(same_origin)
-        .referer(false)
-        .tcp_nodelay(true);
-    match &endpoints.proxy {
-        Some(proxy) => {
-            let proxy = reqwest::Proxy::all(proxy.expose_secret())
-                .map_err(|_| BuildError("UPSTREAM_PROXY cannot be used as a proxy".to_owned()))?;
-            Ok(builder.proxy(proxy))
-        }
-        None if endpoints.proxy_from_environment => Ok(builder),
-        None => Ok(builder.no_proxy()),
     }
 }
 

@@ -1,8 +1,10 @@
 //! Outbound adapters: what the engine's port looks like on a real wire.
 
 mod answer;
+mod client;
 mod conversation;
 mod sse;
 mod wire;
 
-pub use conversation::{BuildError, ConversationService, Endpoints};
+pub use client::{BuildError, Endpoints};
+pub use conversation::ConversationService;

@@ -1,0 +1,74 @@
+//! Where the service is, and the HTTP client that calls it.
+
+use std::{fmt, time::Duration};
+
+use http::{HeaderMap, StatusCode};
+use reqwest::{Client, redirect};
+use secrecy::{ExposeSecret, SecretString};
+
+/// Redirects to the same origin that are followed.
+const MAX_REDIRECTS: usize = 5;
+
+/// Where the service is, and how it is called. URLs are without a trailing slash.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// Calls 1 to 3.
+    pub project: String,
+    /// Calls 4 and 5.
+    pub conversation: String,
+    /// Call 6.
+    pub message: String,
+    /// Call 7.
+    pub target: String,
+    /// The service's own web page, for referers and origin.
+    pub site: String,
+    /// Headers that every call carries.
+    pub headers: HeaderMap,
+    /// A proxy for every call; none leaves it to the environment's proxy variables.
+    pub proxy: Option<SecretString>,
+    /// Whether the environment's proxy variables count where no proxy is set.
+    pub proxy_from_environment: bool,
+    /// Bounds each wait: for a connection, for the head of an answer, for the rest of a small one.
+    pub timeout: Duration,
+}
+
+/// Why the client could not be built.
+#[derive(Debug)]
+pub struct BuildError(pub(super) String);
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+pub(super) fn configure(endpoints: &Endpoints) -> Result<reqwest::ClientBuilder, BuildError> {
+    let same_origin = redirect::Policy::custom(|attempt| {
+        let follows = matches!(
+            attempt.status(),
+            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+        ) && attempt.previous().len() <= MAX_REDIRECTS
+            && attempt
+                .previous()
+                .last()
+                .is_some_and(|from| from.origin() == attempt.url().origin());
+        if follows { attempt.follow() } else { attempt.stop() }
+    });
+    let builder = Client::builder()
+        .default_headers(endpoints.headers.clone())
+        .connect_timeout(endpoints.timeout)
+        .redirect(same_origin)
+        .referer(false)
+        .tcp_nodelay(true);
+    match &endpoints.proxy {
+        Some(proxy) => {
+            let proxy = reqwest::Proxy::all(proxy.expose_secret())
+                .map_err(|_| BuildError("UPSTREAM_PROXY cannot be used as a proxy".to_owned()))?;
+            Ok(builder.proxy(proxy))
+        }
+        None if endpoints.proxy_from_environment => Ok(builder),
+        None => Ok(builder.no_proxy()),
+    }
+}
