@@ -63,6 +63,19 @@ impl ChatRequest {
                            empty array instead.";
             return Err(ChatError::invalid("messages", message));
         }
+        // A lone message is sent as it is, and a conversation service takes no empty one.
+        if let [
+            Message {
+                role: Role::User,
+                name: None,
+                text,
+            },
+        ] = self.messages.as_slice()
+            && text.is_empty()
+        {
+            let message = "Invalid 'messages[0].content': the only message of the chat is empty.";
+            return Err(ChatError::invalid("messages[0].content", message));
+        }
         in_range("temperature", self.temperature, 2.0)?;
         in_range("top_p", self.top_p, 1.0)
     }

@@ -10,10 +10,10 @@ use axum::{
     body::Body,
     extract::{Request, State},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use futures::{StreamExt, stream};
-use http::HeaderMap;
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use tokio::time::Instant;
@@ -63,6 +63,13 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let Some(record) = request.extensions().get::<CallRecord>().cloned() else {
         return Status::internal("the call has no record").into_http::<Body>();
     };
+    if !speaks_grpc(&request) {
+        return (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "gRPC calls are POSTs of application/grpc\n",
+        )
+            .into_response();
+    }
     if let Err(failure) = guard.admit(&mut request, &record) {
         return error::status(&failure, &record).into_http::<Body>();
     }
@@ -99,6 +106,16 @@ impl Guard {
         }
         Ok(())
     }
+}
+
+/// Whether a request is a call of gRPC's at all; its specification answers others with 415.
+fn speaks_grpc(request: &Request) -> bool {
+    let kind = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    request.method() == Method::POST && matches!(essence, Some("application/grpc" | "application/grpc+proto"))
 }
 
 fn is_open(path: &str) -> bool {

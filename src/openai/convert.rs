@@ -57,7 +57,7 @@ pub(super) fn read(wire: CreateChatCompletion) -> Result<Asked, ChatError> {
         top_p,
     };
     request.check()?;
-    let StreamOptions { include_usage } = stream_options.unwrap_or_default();
+    let StreamOptions { include_usage } = stream_options.map(|Object(options)| options).unwrap_or_default();
     Ok(Asked {
         request,
         stream,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 
@@ -34,9 +34,13 @@ pub(super) async fn list(State(openai): State<Arc<OpenAi>>) -> Response {
 /// The id comes percent-decoded, slashes and spaces included.
 pub(super) async fn retrieve(
     State(openai): State<Arc<OpenAi>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
+    let Ok(Path(id)) = id else {
+        // Bytes that are no UTF-8 name no model.
+        return super::unknown_url(request).await;
+    };
     // Where any name is let through none is listed, and every one is as good as a listed one.
     match openai.engine.models().resolve(&id) {
         Ok(_) => Json(model(&id)).into_response(),

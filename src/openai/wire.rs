@@ -18,7 +18,7 @@ pub(super) struct CreateChatCompletion {
     pub(super) model: Option<String>,
     pub(super) messages: Option<Vec<Object<RequestMessage>>>,
     pub(super) stream: Option<bool>,
-    pub(super) stream_options: Option<StreamOptions>,
+    pub(super) stream_options: Option<Object<StreamOptions>>,
     pub(super) temperature: Option<f64>,
     pub(super) top_p: Option<f64>,
     pub(super) n: Option<u64>,

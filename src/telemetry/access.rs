@@ -138,11 +138,11 @@ impl Drop for Told {
                 tracing::event!(
                     $level,
                     http.method = self.method,
-                    http.path = %self.path.escape_debug(),
+                    http.path = self.path.as_str(),
                     http.status = self.status.map_or(499, |status| status.as_u16()),
                     outcome = outcome.name,
                     caller = record.caller(),
-                    model = record.model().map(|model| tracing::field::display(model.escape_debug())),
+                    model = record.model(),
                     token = token.as_deref(),
                     duration_ms = milliseconds(record.began().elapsed()),
                     first_token_ms = record.first_token().map(milliseconds),

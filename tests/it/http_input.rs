@@ -103,6 +103,10 @@ async fn a_field_at_fault_is_named() {
         (with(&json!({ "messages": {} })), "messages"),
         (with(&json!({ "messages": "hi" })), "messages"),
         (with(&json!({ "messages": ["hi"] })), "messages[0]"),
+        (
+            message(&json!({ "role": "user", "content": "" })),
+            "messages[0].content",
+        ),
         // An array of a struct's values in their order is no object.
         (
             with(&json!({ "messages": [["user", "hi", null, null, null, null, null]] })),
