@@ -6,7 +6,7 @@ use duogate::app::client::{
 use prost::Message;
 use tonic::Code;
 
-use crate::support::{Ask, Gateway, Outcome, RawAnswer, failure_of, frame, raw_call};
+use crate::support::{Ask, Gateway, KEY, Outcome, RawAnswer, failure_of, frame, raw_call};
 
 const CREATE: &str = "/duogate.v1.ChatService/CreateChatCompletion";
 const METHODS: [&str; 2] = [CREATE, "/duogate.v1.ChatService/StreamChatCompletion"];
@@ -178,5 +178,27 @@ async fn what_a_later_client_adds_is_ignored() {
     assert_eq!(answer.status.code(), Code::Ok, "{:?}", answer.status);
     assert!(!answer.body.is_empty());
     gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_call_of_grpc_is_refused_and_starts_no_chat() {
+    let gateway = Gateway::start().await;
+    let url = gateway.grpc_url(CREATE);
+    for (method, kind) in [
+        ("GET", "application/grpc"),
+        ("POST", "application/json"),
+        ("POST", "application/grpc+json"),
+    ] {
+        let request = gateway.raw.request(method.parse().unwrap(), &url);
+        let response = request
+            .header("content-type", kind)
+            .bearer_auth(KEY)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 415, "{method} {kind}");
+    }
+    assert!(gateway.sim.counts().calls.is_empty());
     gateway.stop().await;
 }

@@ -17,6 +17,7 @@ async fn unknown_paths_and_wrong_methods_get_the_same_shape() {
         ("POST", "/v1/chat/completions/"),
         ("POST", "/v1/embeddings"),
         ("DELETE", "/v1/%2e%2e/%00"),
+        ("GET", "/v1/models/%ff"),
     ] {
         let failure = error_of(send(method, path).await).await;
         assert_eq!(failure.kind, "unknown_url", "{method} {path}");
