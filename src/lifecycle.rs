@@ -39,12 +39,6 @@ impl Lifecycle {
         *self.phase.borrow()
     }
 
-    /// Follows the phase.
-    #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
-    }
-
     /// Moves to `phase`, never back.
     fn advance(&self, phase: Phase) {
         self.phase.send_if_modified(|now| {

@@ -36,12 +36,6 @@ impl Models {
         self.available.iter().chain(aliases).map(String::as_str)
     }
 
-    /// Whether `name` is listed by [`Models::names`].
-    #[must_use]
-    pub fn is_listed(&self, name: &str) -> bool {
-        self.names().any(|listed| listed == name)
-    }
-
     /// What the upstream calls the model that a client calls `name`.
     ///
     /// # Errors
