@@ -14,6 +14,7 @@ mod headers;
 mod json;
 mod layers;
 mod models;
+mod origins;
 mod problems;
 mod secrets;
 mod settings;
@@ -24,7 +25,7 @@ mod tests;
 mod urls;
 
 pub use problems::{Problem, Problems};
-pub use settings::{LogFormat, Settings, UnmarkedEnd};
+pub use settings::{LogFormat, Settings, UnmarkedEnd, UnsupportedParams};
 pub use sources::{Flags, Sources};
 pub use table::{Group, Variable, groups};
 pub use urls::{BaseUrl, ProxyUrl};

@@ -28,6 +28,16 @@ pub enum UnmarkedEnd {
     Stop,
 }
 
+/// What becomes of a request that asks for something which the upstream cannot do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnsupportedParams {
+    /// It is refused, and the field named.
+    #[default]
+    Error,
+    /// It is answered without that, and a header names what was left out.
+    Ignore,
+}
+
 /// Everything that can be set, checked and within its limits. `Debug` shows no key, token, header value or proxy
 /// password.
 #[derive(Debug, Clone)]
@@ -98,6 +108,10 @@ pub struct Settings {
     pub max_concurrent_requests: usize,
     /// `UNMARKED_END`.
     pub unmarked_end: UnmarkedEnd,
+    /// `UNSUPPORTED_PARAMS`.
+    pub unsupported_params: UnsupportedParams,
+    /// `CORS_ALLOW_ORIGINS`: `*` or origins as browsers send them, no repeats.
+    pub cors_allow_origins: Vec<String>,
 }
 
 impl Settings {
@@ -146,6 +160,8 @@ impl Settings {
             max_prompt_bytes: 0,
             max_concurrent_requests: 0,
             unmarked_end: UnmarkedEnd::default(),
+            unsupported_params: UnsupportedParams::default(),
+            cors_allow_origins: Vec::new(),
         }
     }
 

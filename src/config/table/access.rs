@@ -1,8 +1,8 @@
 //! Who may ask, and for what: keys and models.
 
 use super::{ROW, Variable, json, path};
-use crate::config::models;
 use crate::config::secrets::{self, Sort};
+use crate::config::{models, origins};
 
 /// Keys. The list stands before the file, which adds to it.
 pub(super) const ACCESS: &[Variable] = &[
@@ -42,7 +42,23 @@ pub(super) const ACCESS: &[Variable] = &[
         show: |settings| path(settings.api_keys_file.as_deref()),
         ..ROW
     },
+    CORS,
 ];
+
+/// Web pages.
+const CORS: Variable = Variable {
+    name: "CORS_ALLOW_ORIGINS",
+    default: r#"["*"]"#,
+    meaning: "The origins whose web pages may call the HTTP door. An empty list allows none.",
+    limits: r#"JSON array of "*" or origins such as "https://app.example.com""#,
+    blank_is_a_value: true,
+    set: |settings, given| {
+        settings.cors_allow_origins = origins::read(given)?;
+        Ok(())
+    },
+    show: |settings| json(&settings.cors_allow_origins),
+    ..ROW
+};
 
 /// Models and other names for them.
 pub(super) const MODELS: &[Variable] = &[
