@@ -9,8 +9,11 @@
 )]
 
 mod admission;
+mod answer_limits;
 mod answers;
+mod bad_requests;
 mod binary;
+mod choices;
 mod crowd;
 mod cuts;
 mod deadlines;
@@ -20,6 +23,7 @@ mod forms;
 mod grpc_input;
 mod health;
 mod house;
+mod http_headers;
 mod http_input;
 mod http_limits;
 mod http_paths;
@@ -32,3 +36,4 @@ mod reflection;
 mod refusals;
 mod retries;
 mod support;
+mod wire_shapes;
