@@ -206,6 +206,8 @@ fn figures(usage: &Value) -> Option<Usage> {
         prompt_tokens,
         completion_tokens,
         total_tokens,
+        // The engine counts them where there are any.
+        reasoning_tokens: 0,
     })
 }
 
@@ -251,6 +253,7 @@ mod tests {
             prompt_tokens: 3,
             completion_tokens: 4,
             total_tokens: 7,
+            reasoning_tokens: 0,
         };
         let expected = vec![
             AnswerEvent::Reasoning("hm".into()),

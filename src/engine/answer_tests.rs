@@ -118,6 +118,7 @@ async fn after_a_finish_reason_figures_are_waited_for_no_longer_than_a_second() 
         prompt_tokens: 1,
         completion_tokens: 2,
         total_tokens: 3,
+        reasoning_tokens: 0,
     };
     let began = Instant::now();
     let events = vec![text("a"), STOP, Ok(AnswerEvent::Usage(usage))];

@@ -198,6 +198,8 @@ pub struct Usage {
     pub completion_tokens: u32,
     /// Both together, or what the upstream says they are.
     pub total_tokens: u32,
+    /// How many of the answer's tokens are reasoning.
+    pub reasoning_tokens: u32,
 }
 
 /// One event of an answer.

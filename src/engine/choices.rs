@@ -1,7 +1,7 @@
-//! Several answers to one request: each a chat of its own, with its own permit, token and conversation, and all of
+//! Several answers to one call, be it to one question or to several: each a chat of its own, with its own permit, token and conversation, and all of
 //! them one call for the client. The first failure ends them all.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use futures::{
     StreamExt, TryStreamExt,
@@ -68,22 +68,23 @@ impl Engine {
         Ok(each.collect())
     }
 
-    /// Starts as many chats as the request wants answers: resolves when the first text of any is here. Dropping the
-    /// future cancels them all.
+    /// Starts as many chats as the requests want answers: resolves when the first text of any is here. Answers are
+    /// numbered request by request. Dropping the future cancels them all.
     ///
     /// # Errors
     /// When there is no room for all, or one failed before any text came.
     pub async fn stream_choices(
         &self,
-        request: ChatRequest,
+        requests: Vec<ChatRequest>,
         context: CallContext,
         permit: Permit,
     ) -> Result<ChoiceStream, ChatError> {
         let mut choices = ChoiceStream::new(context.record.clone());
-        let (prepared, permits) = self.prepare_all(request, &context, permit).await?;
-        choices.answers = select_all((0..).zip(permits).map(|(index, permit)| {
-            let context = part(&context);
-            self.answer(index, Arc::clone(&prepared), context, permit)
+        let planned = self.prepare_all(requests, &context, permit).await?;
+        choices.questions = planned.iter().map(|planned| planned.question).collect();
+        choices.answers = select_all((0..).zip(planned).map(|(index, planned)| {
+            let Planned { prepared, permit, .. } = planned;
+            self.answer(index, prepared, part(&context), permit)
         }));
         choices.unfinished = choices.answers.len();
         match choices.next().await {
@@ -96,43 +97,59 @@ impl Engine {
         }
     }
 
-    /// Runs as many chats as the request wants answers to their ends. Dropping the future cancels them all.
+    /// Runs as many chats as the requests want answers to their ends, numbered request by request. Dropping the future
+    /// cancels them all.
     ///
     /// # Errors
     /// When there is no room for all, or one failed.
     pub async fn complete_choices(
         &self,
-        request: ChatRequest,
+        requests: Vec<ChatRequest>,
         context: CallContext,
         permit: Permit,
     ) -> Result<Completions, ChatError> {
-        let (prepared, permits) = self.prepare_all(request, &context, permit).await?;
-        let each = permits
-            .into_iter()
-            .map(|permit| self.finish(&prepared, part(&context), permit));
+        let planned = self.prepare_all(requests, &context, permit).await?;
+        let questions: Vec<usize> = planned.iter().map(|planned| planned.question).collect();
+        let each = planned.into_iter().map(|planned| {
+            let context = part(&context);
+            async move { self.finish(&planned.prepared, context, planned.permit).await }
+        });
         let choices = try_join_all(each)
             .await
             .inspect_err(|error| context.record.conclude(outcome(error.kind())))?;
         context.record.conclude(Outcome::OK);
-        let usage = choices.iter().map(|choice| choice.usage).reduce(together);
+        let mut bill = Bill::default();
+        for (question, choice) in questions.into_iter().zip(&choices) {
+            bill.add(question, choice.usage);
+        }
         Ok(Completions {
             choices,
-            usage: usage.unwrap_or_default(),
+            usage: bill.sum,
         })
     }
 
     async fn prepare_all(
         &self,
-        request: ChatRequest,
+        requests: Vec<ChatRequest>,
         context: &CallContext,
         permit: Permit,
-    ) -> Result<(Arc<Prepared>, Vec<Permit>), ChatError> {
-        let more = request.n.unwrap_or(1).saturating_sub(1);
-        let more = self.admit_more(u32::try_from(more).unwrap_or(u32::MAX));
+    ) -> Result<Vec<Planned>, ChatError> {
+        let all: u64 = requests.iter().map(answers).sum();
+        let more = self.admit_more(u32::try_from(all.saturating_sub(1)).unwrap_or(u32::MAX));
         let mut permits = more.inspect_err(|error| context.record.conclude(outcome(error.kind())))?;
         permits.push(permit);
-        let prepared = self.prepare(request, context).await?;
-        Ok((Arc::new(prepared), permits))
+        let mut permits = permits.into_iter();
+        let mut planned = Vec::new();
+        for (question, request) in requests.into_iter().enumerate() {
+            let answers = answers(&request);
+            let prepared = Arc::new(self.prepare(request, context).await?);
+            planned.extend((0..answers).zip(&mut permits).map(|(_, permit)| Planned {
+                question,
+                prepared: Arc::clone(&prepared),
+                permit,
+            }));
+        }
+        Ok(planned)
     }
 
     fn answer(
@@ -154,6 +171,19 @@ impl Engine {
     }
 }
 
+/// One answer that is to be had.
+struct Planned {
+    /// To which of the requests it is.
+    question: usize,
+    prepared: Arc<Prepared>,
+    permit: Permit,
+}
+
+/// How many answers a request wants.
+fn answers(request: &ChatRequest) -> u64 {
+    request.n.unwrap_or(1)
+}
+
 /// The part of a call that one of several answers is.
 fn part(context: &CallContext) -> CallContext {
     CallContext {
@@ -162,12 +192,30 @@ fn part(context: &CallContext) -> CallContext {
     }
 }
 
-/// What two answers to one prompt cost: the prompt once, both answers.
-fn together(one: Usage, other: Usage) -> Usage {
-    Usage {
-        prompt_tokens: one.prompt_tokens,
-        completion_tokens: one.completion_tokens.saturating_add(other.completion_tokens),
-        total_tokens: one.total_tokens.saturating_add(other.completion_tokens),
+/// What several answers cost together: each question once, however many answers it has.
+#[derive(Debug, Default)]
+struct Bill {
+    asked: HashSet<usize>,
+    sum: Usage,
+}
+
+impl Bill {
+    fn add(&mut self, question: usize, usage: Usage) {
+        let Usage {
+            mut prompt_tokens,
+            completion_tokens,
+            mut total_tokens,
+            reasoning_tokens,
+        } = usage;
+        if !self.asked.insert(question) {
+            prompt_tokens = 0;
+            total_tokens = completion_tokens;
+        }
+        let sum = &mut self.sum;
+        sum.prompt_tokens = sum.prompt_tokens.saturating_add(prompt_tokens);
+        sum.completion_tokens = sum.completion_tokens.saturating_add(completion_tokens);
+        sum.total_tokens = sum.total_tokens.saturating_add(total_tokens);
+        sum.reasoning_tokens = sum.reasoning_tokens.saturating_add(reasoning_tokens);
     }
 }
 
@@ -178,7 +226,9 @@ pub struct ChoiceStream {
     /// What the call's start waited for.
     first: Option<ChoiceEvent>,
     unfinished: usize,
-    usage: Option<Usage>,
+    /// Which of the requests each answer is to.
+    questions: Vec<usize>,
+    bill: Bill,
     record: CallRecord,
     ended: bool,
 }
@@ -195,7 +245,8 @@ impl ChoiceStream {
             answers: SelectAll::new(),
             first: None,
             unfinished: 0,
-            usage: None,
+            questions: Vec::new(),
+            bill: Bill::default(),
             record,
             ended: false,
         }
@@ -215,7 +266,7 @@ impl ChoiceStream {
         }
         if self.unfinished == 0 {
             self.end(Outcome::OK);
-            return self.usage.map(|usage| Ok(ChoiceEvent::Usage(usage)));
+            return Some(Ok(ChoiceEvent::Usage(self.bill.sum)));
         }
         let (index, event) = self.answers.next().await?;
         Some(match event {
@@ -223,7 +274,10 @@ impl ChoiceStream {
             Ok(ChatEvent::Reasoning(text)) => Ok(ChoiceEvent::Reasoning { index, text }),
             Ok(ChatEvent::Finished { reason, usage }) => {
                 self.unfinished = self.unfinished.saturating_sub(1);
-                self.usage = Some(self.usage.map_or(usage, |sum| together(sum, usage)));
+                let asked = usize::try_from(index)
+                    .ok()
+                    .and_then(|index| self.questions.get(index));
+                self.bill.add(asked.copied().unwrap_or_default(), usage);
                 if self.unfinished == 0 {
                     // Whoever goes now has all that matters.
                     self.record.conclude(Outcome::OK);

@@ -168,18 +168,25 @@ pub(super) async fn fold(opened: Opened, prompt: &Prompt) -> Completion {
     }
 }
 
-/// The upstream's figures where it sent them and they are those of what came, otherwise a count of both texts.
+/// The upstream's figures where it sent them and they are those of what came, otherwise a count of both texts. How much
+/// of an answer was reasoning is always counted.
 async fn tally(told: Option<Usage>, prompt: &Prompt, said: &Said) -> Usage {
+    let reasoning_tokens = match said.reasoning.as_str() {
+        "" => 0,
+        reasoning => count_tokens(reasoning).await,
+    };
     if let Some(usage) = told {
-        return usage;
+        return Usage {
+            reasoning_tokens: reasoning_tokens.min(usage.completion_tokens),
+            ..usage
+        };
     }
     let prompt_tokens = prompt.tokens().await;
-    let completion_tokens = count_tokens(&said.reasoning)
-        .await
-        .saturating_add(count_tokens(&said.content).await);
+    let completion_tokens = count_tokens(&said.content).await.saturating_add(reasoning_tokens);
     Usage {
         prompt_tokens,
         completion_tokens,
         total_tokens: prompt_tokens.saturating_add(completion_tokens),
+        reasoning_tokens,
     }
 }

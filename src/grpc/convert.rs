@@ -89,6 +89,7 @@ pub(super) fn usage(usage: Usage) -> proto::Usage {
         prompt_tokens,
         completion_tokens,
         total_tokens,
+        reasoning_tokens: _,
     } = usage;
     proto::Usage {
         prompt_tokens,

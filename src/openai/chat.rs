@@ -64,12 +64,13 @@ async fn answer(
             include_usage: asked.include_usage,
             keepalive: openai.keepalive_interval,
         };
-        let opening = Box::pin(async move { engine.stream_choices(asked.request, context, permit).await });
+        let opening =
+            Box::pin(async move { engine.stream_choices(vec![asked.request], context, permit).await });
         sse::respond(opening, form, record).await?
     } else {
         let completions = openai
             .engine
-            .complete_choices(asked.request, context, permit)
+            .complete_choices(vec![asked.request], context, permit)
             .await?;
         Json(convert::whole(&head, completions)).into_response()
     };

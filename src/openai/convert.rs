@@ -60,6 +60,8 @@ pub(super) fn usage(usage: Usage) -> UsageFigures {
         prompt_tokens,
         completion_tokens,
         total_tokens,
+        // Chat tells no details.
+        reasoning_tokens: _,
     } = usage;
     UsageFigures {
         prompt_tokens,
