@@ -21,7 +21,7 @@ use crate::{
     grpc::{self, Grpc, Health},
     lifecycle::Lifecycle,
     net::{Listener, Protocol, Stops},
-    openai::{self, Cors, KeyCheck, OpenAi, Unsupported},
+    openai::{self, Cors, KeyCheck, OpenAi, ResponseStore, Unsupported},
     ops::{self, Ops},
     telemetry::{self, AccessPolicy, Door, Metrics},
 };
@@ -334,6 +334,7 @@ fn http_router(settings: &Settings, engine: Engine, auth: Auth, ops: Ops) -> Rou
             config::UnsupportedParams::Error => Unsupported::Refuse,
             config::UnsupportedParams::Ignore => Unsupported::LeaveOut,
         },
+        responses: ResponseStore::new(settings.responses_store_max, settings.responses_store_bytes),
     };
     let cors = Cors::new(&settings.cors_allow_origins);
     let check = Arc::new(KeyCheck {

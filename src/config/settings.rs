@@ -106,6 +106,10 @@ pub struct Settings {
     pub max_prompt_bytes: usize,
     /// `MAX_CONCURRENT_REQUESTS`: requests served at once, 1 to 1 000 000.
     pub max_concurrent_requests: usize,
+    /// `RESPONSES_STORE_MAX`: responses that are kept, 0 to 1 000 000.
+    pub responses_store_max: usize,
+    /// `RESPONSES_STORE_BYTES`: the room for them, 0 to 1 TiB.
+    pub responses_store_bytes: usize,
     /// `UNMARKED_END`.
     pub unmarked_end: UnmarkedEnd,
     /// `UNSUPPORTED_PARAMS`.
@@ -159,6 +163,8 @@ impl Settings {
             max_body_bytes: 0,
             max_prompt_bytes: 0,
             max_concurrent_requests: 0,
+            responses_store_max: 0,
+            responses_store_bytes: 0,
             unmarked_end: UnmarkedEnd::default(),
             unsupported_params: UnsupportedParams::default(),
             cors_allow_origins: Vec::new(),

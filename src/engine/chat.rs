@@ -155,7 +155,7 @@ pub struct CallContext {
 /// A completion's name and time, told alike in every message about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// `chatcmpl-` and 32 hexadecimal digits.
+    /// What it is, `chatcmpl-` in a chat, and 32 hexadecimal digits.
     pub id: String,
     /// In seconds since 1970-01-01 UTC.
     pub created: u64,
@@ -167,9 +167,15 @@ impl Head {
     /// A completion that begins now.
     #[must_use]
     pub fn new(model: String) -> Self {
+        Self::with_prefix("chatcmpl-", model)
+    }
+
+    /// A completion that begins now, and whose id tells what it is.
+    #[must_use]
+    pub fn with_prefix(prefix: &str, model: String) -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
-            id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
+            id: format!("{prefix}{}", Uuid::new_v4().simple()),
             created: since_1970.as_secs(),
             model,
         }

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     PermissionDenied,
     /// No such model on offer.
     ModelNotFound,
+    /// Nothing of this id is kept here (HTTP only).
+    NotFound,
     /// No such path (HTTP only).
     UnknownUrl,
     /// The path exists, the method on it does not (HTTP only).
@@ -54,13 +56,14 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the catalogue.
-    pub const ALL: [ErrorKind; 22] = [
+    pub const ALL: [ErrorKind; 23] = [
         ErrorKind::InvalidRequest,
         ErrorKind::UnsupportedParameter,
         ErrorKind::ContextLengthExceeded,
         ErrorKind::Unauthenticated,
         ErrorKind::PermissionDenied,
         ErrorKind::ModelNotFound,
+        ErrorKind::NotFound,
         ErrorKind::UnknownUrl,
         ErrorKind::MethodNotSupported,
         ErrorKind::UnsupportedMediaType,
@@ -89,6 +92,7 @@ impl ErrorKind {
             ErrorKind::Unauthenticated => "unauthenticated",
             ErrorKind::PermissionDenied => "permission_denied",
             ErrorKind::ModelNotFound => "model_not_found",
+            ErrorKind::NotFound => "not_found",
             ErrorKind::UnknownUrl => "unknown_url",
             ErrorKind::MethodNotSupported => "method_not_supported",
             ErrorKind::UnsupportedMediaType => "unsupported_media_type",
@@ -118,6 +122,7 @@ impl ErrorKind {
             | ErrorKind::Unauthenticated
             | ErrorKind::PermissionDenied
             | ErrorKind::ModelNotFound
+            | ErrorKind::NotFound
             | ErrorKind::UnknownUrl
             | ErrorKind::MethodNotSupported
             | ErrorKind::UnsupportedMediaType
@@ -237,6 +242,7 @@ impl ChatError {
             | ErrorKind::Unauthenticated
             | ErrorKind::PermissionDenied
             | ErrorKind::ModelNotFound
+            | ErrorKind::NotFound
             | ErrorKind::UnknownUrl
             | ErrorKind::MethodNotSupported
             | ErrorKind::UnsupportedMediaType

@@ -26,7 +26,7 @@ fn code(kind: ErrorKind) -> Code {
         }
         ErrorKind::Unauthenticated => Code::Unauthenticated,
         ErrorKind::PermissionDenied => Code::PermissionDenied,
-        ErrorKind::ModelNotFound => Code::NotFound,
+        ErrorKind::ModelNotFound | ErrorKind::NotFound => Code::NotFound,
         ErrorKind::UnknownUrl | ErrorKind::MethodNotSupported => Code::Unimplemented,
         ErrorKind::UnsupportedMediaType => Code::InvalidArgument,
         ErrorKind::RequestTimeout | ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
@@ -56,6 +56,7 @@ fn add_details(error: &ChatError, record: &CallRecord, details: &mut ErrorDetail
         }
         ErrorKind::Unauthenticated
         | ErrorKind::PermissionDenied
+        | ErrorKind::NotFound
         | ErrorKind::UnknownUrl
         | ErrorKind::MethodNotSupported
         | ErrorKind::UnsupportedMediaType

@@ -7,66 +7,44 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use tokio::time::Instant;
 
 use super::{
-    OpenAi, body, convert, error,
+    OpenAi,
+    call::{Call, Refusal},
+    chunks::Chunks,
+    convert,
     fields::CHAT,
     headers,
-    request::{self, KnownFields, Reading},
-    sse::{self, Form},
+    request::{self, Reading},
+    sse,
 };
-use crate::{
-    engine::{
-        Permit,
-        chat::{CallContext, Head},
-        error::{ChatError, ErrorKind},
-    },
-    telemetry::CallRecord,
-};
+use crate::engine::{chat::Head, error::ChatError};
 
-pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) -> Response {
-    let record = request.extensions().get::<CallRecord>().cloned();
-    let Some(record) = record else {
-        let error = ChatError::new(ErrorKind::Internal, "The request has no record.");
-        return error::respond(&error, None);
-    };
-    // The permit comes first: a request that finds no room never has its body read.
-    let answered = match openai.engine.admit() {
-        Ok(permit) => answer(&openai, request, record.clone(), permit).await,
-        Err(error) => Err(error),
-    };
-    answered.unwrap_or_else(|error| error::respond(&error, Some(&record)))
+pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) -> Result<Response, Refusal> {
+    let call = Call::enter(&openai, request)?;
+    let record = call.context.record.clone();
+    let answered = answer(&openai, call).await;
+    answered.map_err(|error| Refusal(error, Some(record)))
 }
 
-async fn answer(
-    openai: &OpenAi,
-    request: Request,
-    record: CallRecord,
-    permit: Permit,
-) -> Result<Response, ChatError> {
-    let deadline = Instant::now() + openai.request_timeout;
-    let (parts, body) = request.into_parts();
-    let fields = body::read_fields(&parts.headers, body, openai.max_body, KnownFields(CHAT)).await?;
+async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
+    let fields = call.read(openai, CHAT).await?;
     let capabilities = openai.engine.capabilities();
     let asked = request::read(fields, Reading::new(&capabilities, openai.unsupported))?;
-    record.set_model(&asked.request.model);
+    let Call { context, permit, .. } = call;
+    context.record.set_model(&asked.request.model);
     let head = Head::new(asked.request.model.clone());
-    let context = CallContext {
-        deadline,
-        record: record.clone(),
-    };
     let mut response = if asked.stream {
         let engine = openai.engine.clone();
-        let form = Form {
+        let chunks = Chunks {
             head,
             choices: u32::try_from(asked.request.n.unwrap_or(1)).unwrap_or(u32::MAX),
             include_usage: asked.include_usage,
-            keepalive: openai.keepalive_interval,
         };
+        let record = context.record.clone();
         let opening =
             Box::pin(async move { engine.stream_choices(vec![asked.request], context, permit).await });
-        sse::respond(opening, form, record).await?
+        sse::respond(opening, chunks, openai.keepalive_interval, record).await?
     } else {
         let completions = openai
             .engine

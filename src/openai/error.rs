@@ -54,7 +54,12 @@ fn look_of(error: &ChatError) -> Look {
         | ErrorKind::UpstreamRefused => look(StatusCode::BAD_REQUEST, INVALID),
         ErrorKind::Unauthenticated => look(StatusCode::UNAUTHORIZED, INVALID).code("invalid_api_key"),
         ErrorKind::PermissionDenied => look(StatusCode::FORBIDDEN, "permission_error"),
-        ErrorKind::ModelNotFound | ErrorKind::UnknownUrl => look(StatusCode::NOT_FOUND, INVALID),
+        ErrorKind::NotFound if error.field() == Some("previous_response_id") => {
+            look(StatusCode::NOT_FOUND, INVALID).code("previous_response_not_found")
+        }
+        ErrorKind::ModelNotFound | ErrorKind::NotFound | ErrorKind::UnknownUrl => {
+            look(StatusCode::NOT_FOUND, INVALID)
+        }
         ErrorKind::MethodNotSupported => look(StatusCode::METHOD_NOT_ALLOWED, INVALID),
         ErrorKind::UnsupportedMediaType => look(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID),
         ErrorKind::RequestTimeout => look(StatusCode::REQUEST_TIMEOUT, INVALID),

@@ -37,21 +37,21 @@ pub(super) struct Field {
 /// The fields of one request, those of the table only.
 pub(super) type Fields = Map<String, Value>;
 
-const fn obeyed(key: Key) -> Field {
+pub(super) const fn obeyed(key: Key) -> Field {
     Field {
         key,
         meaning: Use::Obeyed,
     }
 }
 
-const fn ignored(key: Key) -> Field {
+pub(super) const fn ignored(key: Key) -> Field {
     Field {
         key,
         meaning: Use::Ignored,
     }
 }
 
-const fn needs(
+pub(super) const fn needs(
     key: Key,
     what: &'static str,
     asked: fn(&Value, &Fields) -> bool,
@@ -63,14 +63,14 @@ const fn needs(
     }
 }
 
-const BOOL: Shape = Shape::Bool;
+pub(super) const BOOL: Shape = Shape::Bool;
 /// No upper bound is known to OpenAI's clients.
-const TOKENS: Shape = Shape::Integer(1, i128::MAX);
-const PENALTY: Shape = Shape::Number(-2.0, 2.0);
-const MANY: usize = usize::MAX;
+pub(super) const TOKENS: Shape = Shape::Integer(1, i128::MAX);
+pub(super) const PENALTY: Shape = Shape::Number(-2.0, 2.0);
+pub(super) const MANY: usize = usize::MAX;
 const AUDIO_FORMATS: &[&str] = &["wav", "aac", "mp3", "flac", "opus", "pcm16"];
 /// OpenAI's specification says 64, the texts of its SDKs 128.
-const SAFETY_IDENTIFIER: Shape = Shape::Text(0, 128);
+pub(super) const SAFETY_IDENTIFIER: Shape = Shape::Text(0, 128);
 
 const FUNCTION: &[Key] = &[
     key("name", Shape::Text(1, 64)),
@@ -130,7 +130,7 @@ const AUDIO: &[Key] = &[
     key("voice", Shape::Either(&[TEXT, Shape::AnyObject])),
     key("format", Shape::Word(AUDIO_FORMATS)),
 ];
-const MODERATION: &[Key] = &[
+pub(super) const MODERATION: &[Key] = &[
     key("model", TEXT),
     nullable(
         "policy",
@@ -141,7 +141,7 @@ const MODERATION: &[Key] = &[
     ),
 ];
 const MODERATED: &[Key] = &[key("mode", Shape::Word(&["score", "block"]))];
-const STREAM_OPTIONS: &[Key] = &[
+pub(super) const STREAM_OPTIONS: &[Key] = &[
     nullable("include_usage", BOOL),
     nullable("include_obfuscation", BOOL),
 ];
@@ -155,7 +155,7 @@ const PREDICTION: Shape = Shape::Tagged(
         )],
     )],
 );
-const CACHE_OPTIONS: &[Key] = &[
+pub(super) const CACHE_OPTIONS: &[Key] = &[
     nullable("mode", TEXT),
     nullable("ttl", Shape::Either(&[TEXT, Shape::Integer(0, i128::MAX)])),
 ];
@@ -163,8 +163,8 @@ const WEB_SEARCH: &[Key] = &[
     key("search_context_size", Shape::Word(&["low", "medium", "high"])),
     nullable("user_location", Shape::AnyObject),
 ];
-const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
-const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priority", "fast"];
+pub(super) const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+pub(super) const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priority", "fast"];
 
 /// Every field that is known, in the order in which their faults are told.
 pub(super) static CHAT: &[Field] = &[
@@ -289,13 +289,13 @@ pub(super) static CHAT: &[Field] = &[
     ignored(nullable("verbosity", Shape::Word(&["low", "medium", "high"]))),
 ];
 
-fn is_word(value: Option<&Value>, words: &[&str]) -> bool {
+pub(super) fn is_word(value: Option<&Value>, words: &[&str]) -> bool {
     value
         .and_then(Value::as_str)
         .is_some_and(|word| words.contains(&word))
 }
 
-fn is_filled(list: &Value) -> bool {
+pub(super) fn is_filled(list: &Value) -> bool {
     list.as_array().is_some_and(|items| !items.is_empty())
 }
 

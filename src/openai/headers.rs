@@ -92,7 +92,12 @@ impl Cors {
         };
         let layer = CorsLayer::new()
             .allow_origin(allowed)
-            .allow_methods(AllowMethods::list([Method::GET, Method::HEAD, Method::POST]))
+            .allow_methods(AllowMethods::list([
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::DELETE,
+            ]))
             // SDKs send headers of their own, more with every version.
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers([

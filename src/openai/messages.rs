@@ -56,7 +56,7 @@ pub(super) fn read(reading: &mut Reading<'_>, index: usize, message: Value) -> R
     if let Some(Value::Array(calls)) = message.get("tool_calls") {
         told.extend(calls.iter().map(tell_tool_call));
     }
-    if let Some(call @ Value::Object(_)) = message.get("function_call") {
+    if let Some(Value::Object(call)) = message.get("function_call") {
         told.push(tell_call(call, "arguments"));
     }
     // A tool's answer is named by its function's name, or else by the call that it answers.
@@ -108,7 +108,7 @@ fn read_parts(reading: &mut Reading<'_>, field: &str, parts: Vec<Value>) -> Resu
     let mut joined = String::new();
     for (number, part) in parts.into_iter().enumerate() {
         let path = format!("{field}[{number}]");
-        let Value::Object(mut part) = part else {
+        let Value::Object(part) = part else {
             return Err(wrong_type(path, "an object", &part));
         };
         let kind = match part.get("type") {
@@ -117,7 +117,7 @@ fn read_parts(reading: &mut Reading<'_>, field: &str, parts: Vec<Value>) -> Resu
             Some(other) => return Err(wrong_type(format!("{path}.type"), "a string", other)),
         };
         match kind.as_str() {
-            key @ ("text" | "refusal") => joined.push_str(&text_of_part(&mut part, &path, key)?),
+            key @ ("text" | "refusal") => joined.push_str(&read_text(&part, &path, key)?),
             "image_url" => joined.push_str(reading.left_out(&path, "image_url", |can| can.images)?),
             "input_audio" => joined.push_str(reading.left_out(&path, "input_audio", |can| can.audio)?),
             "file" => joined.push_str(reading.left_out(&path, "file", |can| can.files)?),
@@ -127,11 +127,12 @@ fn read_parts(reading: &mut Reading<'_>, field: &str, parts: Vec<Value>) -> Resu
     Ok(joined)
 }
 
-fn text_of_part(part: &mut Map<String, Value>, path: &str, key: &str) -> Result<String, ChatError> {
-    match part.remove(key) {
-        Some(Value::String(text)) => Ok(text),
+/// A text that must be there.
+pub(super) fn read_text(object: &Map<String, Value>, path: &str, key: &str) -> Result<String, ChatError> {
+    match object.get(key) {
+        Some(Value::String(text)) => Ok(text.clone()),
         None => Err(missing(format!("{path}.{key}"))),
-        Some(other) => Err(wrong_type(format!("{path}.{key}"), "a string", &other)),
+        Some(other) => Err(wrong_type(format!("{path}.{key}"), "a string", other)),
     }
 }
 
@@ -145,13 +146,13 @@ fn take_text(object: &mut Map<String, Value>, key: &str) -> String {
 /// A call that the model made earlier in the conversation.
 fn tell_tool_call(call: &Value) -> String {
     match (call.get("function"), call.get("custom")) {
-        (Some(function @ Value::Object(_)), _) => tell_call(function, "arguments"),
-        (_, Some(custom @ Value::Object(_))) => tell_call(custom, "input"),
+        (Some(Value::Object(function)), _) => tell_call(function, "arguments"),
+        (_, Some(Value::Object(custom))) => tell_call(custom, "input"),
         _ => "[called a tool]".to_owned(),
     }
 }
 
-fn tell_call(call: &Value, given: &str) -> String {
+pub(super) fn tell_call(call: &Map<String, Value>, given: &str) -> String {
     let text = |key: &str| call.get(key).and_then(Value::as_str).unwrap_or_default();
     format!("[called {}({})]", text("name"), text(given))
 }

@@ -1,7 +1,10 @@
 //! The HTTP door: OpenAI's API, as its SDKs expect it, over the engine.
 
 mod body;
+mod call;
 mod chat;
+mod chunks;
+mod completions;
 mod convert;
 pub mod error;
 mod fields;
@@ -9,6 +12,7 @@ mod headers;
 mod messages;
 mod models;
 mod request;
+mod responses;
 mod schema;
 mod sse;
 mod wire;
@@ -26,6 +30,7 @@ use http::{Method, StatusCode};
 
 pub use headers::{Cors, about, cors};
 pub use request::Unsupported;
+pub use responses::ResponseStore;
 
 use crate::{
     auth::Auth,
@@ -37,7 +42,7 @@ use crate::{
 };
 
 /// Paths whose requests are chats.
-pub const CHAT_PATHS: &[&str] = &["/v1/chat/completions"];
+pub const CHAT_PATHS: &[&str] = &["/v1/chat/completions", "/v1/completions", "/v1/responses"];
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -52,12 +57,21 @@ pub struct OpenAi {
     pub keepalive_interval: Duration,
     /// What becomes of requests for what the upstream cannot do.
     pub unsupported: Unsupported,
+    /// The responses that are kept.
+    pub responses: ResponseStore,
 }
 
 /// The routes of the API, without any layer.
 pub fn routes(openai: OpenAi) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/responses", post(responses::create))
+        .route(
+            "/v1/responses/{id}",
+            get(responses::retrieve).delete(responses::delete),
+        )
+        .route("/v1/responses/{id}/input_items", get(responses::input_items))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
         .with_state(Arc::new(openai))

@@ -87,13 +87,14 @@ impl<'a> Reading<'a> {
             self.lack(path, kind, &format!("content parts of type '{kind}'"))?;
         }
         Ok(match kind {
-            "image_url" => "[image]",
+            "image_url" | "input_image" => "[image]",
             "input_audio" => "[audio]",
             _ => "[file]",
         })
     }
 
-    fn lack(&mut self, field: &str, name: &'static str, what: &str) -> Result<(), ChatError> {
+    /// Refuses what the upstream cannot do, or leaves it out.
+    pub(super) fn lack(&mut self, field: &str, name: &'static str, what: &str) -> Result<(), ChatError> {
         match self.unsupported {
             Unsupported::LeaveOut => {
                 self.ignore(name);
@@ -107,7 +108,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn ignore(&mut self, name: &'static str) {
+    /// Notes a field that has no effect.
+    pub(super) fn ignore(&mut self, name: &'static str) {
         if !self.ignored.contains(&name) {
             self.ignored.push(name);
         }
@@ -117,13 +119,7 @@ impl<'a> Reading<'a> {
 /// Reads a chat's fields.
 pub(super) fn read(mut fields: Fields, mut reading: Reading<'_>) -> Result<Asked, ChatError> {
     reading.check(CHAT, &fields)?;
-    let stream = truth(fields.get("stream"));
-    let options = fields.get("stream_options").filter(|options| !options.is_null());
-    if options.is_some() && !stream {
-        let message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
-        return Err(ChatError::invalid("stream_options", message));
-    }
-    let include_usage = truth(options.and_then(|options| options.get("include_usage")));
+    let (stream, include_usage) = read_stream(&fields)?;
     let Some(Value::Array(messages)) = fields.remove("messages") else {
         return Err(missing("messages"));
     };
@@ -133,10 +129,7 @@ pub(super) fn read(mut fields: Fields, mut reading: Reading<'_>) -> Result<Asked
         .map(|(index, message)| messages::read(&mut reading, index, message));
     let messages = messages.collect::<Result<_, _>>()?;
     let number = |name: &str| fields.get(name).and_then(Value::as_f64);
-    let count = |name: &str| {
-        let integer = fields.get(name).and_then(integer)?;
-        Some(u64::try_from(integer).unwrap_or(u64::MAX))
-    };
+    let count = |name: &str| count(&fields, name);
     let request = ChatRequest {
         messages,
         temperature: number("temperature"),
@@ -159,12 +152,30 @@ pub(super) fn read(mut fields: Fields, mut reading: Reading<'_>) -> Result<Asked
     })
 }
 
-fn truth(value: Option<&Value>) -> bool {
+/// Whether a stream is asked for, and whether its last chunk tells the usage.
+pub(super) fn read_stream(fields: &Fields) -> Result<(bool, bool), ChatError> {
+    let stream = truth(fields.get("stream"));
+    let options = fields.get("stream_options").filter(|options| !options.is_null());
+    if options.is_some() && !stream {
+        let message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
+        return Err(ChatError::invalid("stream_options", message));
+    }
+    let include_usage = truth(options.and_then(|options| options.get("include_usage")));
+    Ok((stream, include_usage))
+}
+
+pub(super) fn truth(value: Option<&Value>) -> bool {
     value.and_then(Value::as_bool).unwrap_or(false)
 }
 
+/// A number that is no less than 0.
+pub(super) fn count(fields: &Fields, name: &str) -> Option<u64> {
+    let integer = fields.get(name).and_then(integer)?;
+    Some(u64::try_from(integer).unwrap_or(u64::MAX))
+}
+
 /// One text, or a list of them.
-fn texts(value: Option<Value>) -> Vec<String> {
+pub(super) fn texts(value: Option<Value>) -> Vec<String> {
     match value {
         Some(Value::String(text)) => vec![text],
         Some(Value::Array(items)) => items.into_iter().flat_map(|item| texts(Some(item))).collect(),

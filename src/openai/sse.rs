@@ -1,7 +1,8 @@
 //! A streamed answer as server-sent events.
 //!
 //! The status is held for the first event, so that a failure before it is a real status; a caller who would wait too
-//! long for it gets 200 and comments instead, and a failure is told in band from there on.
+//! long for it gets 200 and comments instead, and a failure is told in band from there on. What the events are is each
+//! endpoint's business.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -14,14 +15,10 @@ use http::{HeaderValue, header};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{
-    convert, error,
-    wire::{Chunk, ChunkChoice, Delta, UsageFigures},
-};
+use super::error;
 use crate::{
     engine::{
         self, ChoiceEvent, ChoiceStream,
-        chat::Head,
         error::{ChatError, ErrorKind},
     },
     telemetry::CallRecord,
@@ -29,48 +26,56 @@ use crate::{
 
 /// A line that every client skips.
 const COMMENT: &str = ": keep-alive\n\n";
-const DONE: &str = "data: [DONE]\n\n";
+/// The end of a stream of chunks.
+pub(super) const DONE: &str = "data: [DONE]\n\n";
 
 /// A stream that is being started.
 pub(super) type Opening = Pin<Box<dyn Future<Output = Result<ChoiceStream, ChatError>> + Send>>;
 
+/// How an endpoint tells a stream: the text that is sent for what happens, or none.
+pub(super) trait Telling: Send + 'static {
+    /// The first event is here.
+    fn begin(&mut self) -> String;
+    /// The next event is here; [`ChoiceEvent::Usage`] is the last.
+    fn tell(&mut self, event: ChoiceEvent) -> String;
+    /// The call failed, maybe before it began. Nothing comes after it, least of all a mark of a good end.
+    fn fail(&mut self, failure: &ChatError) -> String;
+}
+
 enum Stage {
     /// Waiting for the first event, behind a 200 that is out already.
     Opening(Opening),
-    /// The first chunk, which says who speaks, is still to be sent.
+    /// What comes before the first event is still to be sent.
     Started(ChoiceStream),
     Flowing(ChoiceStream),
     Ended,
 }
 
-/// How a stream is told.
-#[derive(Debug)]
-pub(super) struct Form {
-    pub(super) head: Head,
-    /// How many answers come.
-    pub(super) choices: u32,
-    pub(super) include_usage: bool,
-    /// After so much silence a comment is sent; the status is held no longer than this.
-    pub(super) keepalive: Duration,
-}
-
-struct Events {
+struct Events<T> {
     stage: Stage,
-    form: Form,
+    telling: T,
+    keepalive: Duration,
     record: CallRecord,
 }
 
-/// Answers with the stream that `opening` gives.
-pub(super) async fn respond(
+/// Answers with the stream that `opening` gives. After so much silence as `keepalive` a comment is sent; the status is
+/// held no longer than that.
+pub(super) async fn respond<T: Telling>(
     mut opening: Opening,
-    form: Form,
+    telling: T,
+    keepalive: Duration,
     record: CallRecord,
 ) -> Result<Response, ChatError> {
-    let stage = match timeout(form.keepalive, &mut opening).await {
+    let stage = match timeout(keepalive, &mut opening).await {
         Ok(opened) => Stage::Started(opened?),
         Err(_) => Stage::Opening(opening),
     };
-    let events = Events { stage, form, record };
+    let events = Events {
+        stage,
+        telling,
+        keepalive,
+        record,
+    };
     let body = stream::unfold(events, |mut events| async move {
         let bytes = events.next().await?;
         Some((Ok::<_, std::convert::Infallible>(bytes), events))
@@ -87,9 +92,9 @@ pub(super) async fn respond(
     Ok(response)
 }
 
-impl Events {
+impl<T: Telling> Events<T> {
     async fn next(&mut self) -> Option<Bytes> {
-        match timeout(self.form.keepalive, self.advance()).await {
+        match timeout(self.keepalive, self.advance()).await {
             Ok(text) => text.map(Bytes::from),
             Err(_) => Some(Bytes::from_static(COMMENT.as_bytes())),
         }
@@ -97,6 +102,15 @@ impl Events {
 
     /// The next piece of the body. Dropping the future loses nothing: the stage moves on only with an answer in hand.
     async fn advance(&mut self) -> Option<String> {
+        loop {
+            let text = self.step().await?;
+            if !text.is_empty() {
+                return Some(text);
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Option<String> {
         if let Stage::Opening(opening) = &mut self.stage {
             self.stage = match opening.await {
                 Ok(stream) => Stage::Started(stream),
@@ -106,15 +120,7 @@ impl Events {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Started(stream) => {
                 self.stage = Stage::Flowing(stream);
-                let roles = (0..self.form.choices).map(|index| {
-                    let role = Delta {
-                        role: Some("assistant"),
-                        content: convert::borrowed(""),
-                        ..Delta::default()
-                    };
-                    self.delta(index, role, None)
-                });
-                return Some(roles.collect());
+                return Some(self.telling.begin());
             }
             stage @ (Stage::Opening(_) | Stage::Flowing(_) | Stage::Ended) => stage,
         };
@@ -122,70 +128,36 @@ impl Events {
             return None;
         };
         Some(match stream.next().await? {
-            Ok(ChoiceEvent::Content { index, text }) => {
-                let delta = Delta {
-                    content: convert::borrowed(&text),
-                    ..Delta::default()
-                };
-                self.delta(index, delta, None)
-            }
-            Ok(ChoiceEvent::Reasoning { index, text }) => {
-                let delta = Delta {
-                    reasoning_content: convert::borrowed(&text),
-                    ..Delta::default()
-                };
-                self.delta(index, delta, None)
-            }
-            Ok(ChoiceEvent::Finished { index, reason }) => {
-                self.delta(index, Delta::default(), Some(convert::finish_reason(reason)))
-            }
-            Ok(ChoiceEvent::Usage(usage)) => {
-                self.stage = Stage::Ended;
-                if self.form.include_usage {
-                    self.chunk(&[], Some(convert::usage(usage))) + DONE
-                } else {
-                    DONE.to_owned()
+            Ok(event) => {
+                if matches!(event, ChoiceEvent::Usage(_)) {
+                    self.stage = Stage::Ended;
                 }
+                self.telling.tell(event)
             }
             Err(error) => self.fail(&error),
         })
     }
 
-    /// Tells a failure in band. Nothing comes after it, least of all a mark of a good end.
     fn fail(&mut self, failure: &ChatError) -> String {
         engine::conclude(failure, Some(&self.record));
         self.stage = Stage::Ended;
-        event(&error::body(failure))
-    }
-
-    fn delta(&self, index: u32, delta: Delta<'_>, finish_reason: Option<&'static str>) -> String {
-        self.chunk(
-            &[ChunkChoice {
-                index,
-                delta,
-                logprobs: None,
-                finish_reason,
-            }],
-            None,
-        )
-    }
-
-    fn chunk(&self, choices: &[ChunkChoice<'_>], usage: Option<UsageFigures>) -> String {
-        event(&Chunk {
-            id: &self.form.head.id,
-            object: "chat.completion.chunk",
-            created: self.form.head.created,
-            model: &self.form.head.model,
-            choices,
-            usage: self.form.include_usage.then_some(usage),
-        })
+        self.telling.fail(failure)
     }
 }
 
-fn event(data: &impl Serialize) -> String {
-    let json = serde_json::to_string(data).unwrap_or_else(|_| {
+/// One event without a name.
+pub(super) fn event(data: &impl Serialize) -> String {
+    format!("data: {}\n\n", json(data))
+}
+
+/// One event with a name.
+pub(super) fn named_event(name: &str, data: &impl Serialize) -> String {
+    format!("event: {name}\ndata: {}\n\n", json(data))
+}
+
+fn json(data: &impl Serialize) -> String {
+    serde_json::to_string(data).unwrap_or_else(|_| {
         let failure = ChatError::new(ErrorKind::Internal, "An event could not be written.");
         error::body(&failure).to_string()
-    });
-    format!("data: {json}\n\n")
+    })
 }

@@ -116,4 +116,28 @@ pub(super) const LIMITS: &[Variable] = &[
         show: |settings| settings.max_concurrent_requests.to_string(),
         ..ROW
     },
+    Variable {
+        name: "RESPONSES_STORE_MAX",
+        default: "1000",
+        meaning: "How many answers of /v1/responses are kept in memory for previous_response_id, the oldest out first; 0 keeps none.",
+        limits: "0 to 1000000",
+        set: |settings, given| {
+            settings.responses_store_max = given.integer(0..=1_000_000)?;
+            Ok(())
+        },
+        show: |settings| settings.responses_store_max.to_string(),
+        ..ROW
+    },
+    Variable {
+        name: "RESPONSES_STORE_BYTES",
+        default: "67108864",
+        meaning: "The memory that they may take together, in bytes; an answer that is larger by itself is not kept.",
+        limits: "0 to 1099511627776",
+        set: |settings, given| {
+            settings.responses_store_bytes = given.integer(0..=1_099_511_627_776)?;
+            Ok(())
+        },
+        show: |settings| settings.responses_store_bytes.to_string(),
+        ..ROW
+    },
 ];

@@ -190,6 +190,8 @@ fn the_names_and_defaults_are_the_published_ones() {
         ("MAX_BODY_BYTES", "10485760"),
         ("MAX_PROMPT_BYTES", "8388608"),
         ("MAX_CONCURRENT_REQUESTS", "1024"),
+        ("RESPONSES_STORE_MAX", "1000"),
+        ("RESPONSES_STORE_BYTES", "67108864"),
         ("LOG_FORMAT", "text"),
         ("LOG_LEVEL", "info"),
     ];

@@ -1,0 +1,99 @@
+//! A call as every chat endpoint takes it in: admitted before its body is read, its failures told in one way.
+
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use super::{
+    OpenAi, body, error,
+    fields::{Field, Fields},
+    request::KnownFields,
+};
+use crate::{
+    auth::Caller,
+    engine::{
+        Permit,
+        chat::CallContext,
+        error::{ChatError, ErrorKind},
+    },
+    telemetry::CallRecord,
+};
+
+/// A call that was admitted; its body is not read yet.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) context: CallContext,
+    pub(super) permit: Permit,
+    /// The hash of the caller's key, where there is one.
+    pub(super) caller: Option<String>,
+    headers: HeaderMap,
+    body: Option<Body>,
+}
+
+impl Call {
+    /// Takes a call in. The permit comes first: a request that finds no room never has its body read.
+    pub(super) fn enter(openai: &OpenAi, request: Request) -> Result<Self, Refusal> {
+        let record = record_of(&request)?;
+        let permit = match openai.engine.admit() {
+            Ok(permit) => permit,
+            Err(error) => return Err(Refusal(error, Some(record))),
+        };
+        let caller = caller_of(&request);
+        let (parts, body) = request.into_parts();
+        let deadline = Instant::now() + openai.request_timeout;
+        Ok(Self {
+            context: CallContext { deadline, record },
+            permit,
+            caller,
+            headers: parts.headers,
+            body: Some(body),
+        })
+    }
+
+    /// Reads the body: an object, of which the fields of `table` are kept.
+    pub(super) async fn read(
+        &mut self,
+        openai: &OpenAi,
+        table: &'static [Field],
+    ) -> Result<Fields, ChatError> {
+        let body = self.body.take().unwrap_or_default();
+        body::read_fields(&self.headers, body, openai.max_body, KnownFields(table)).await
+    }
+}
+
+/// A request that ends with an error.
+#[derive(Debug)]
+pub(super) struct Refusal(pub(super) ChatError, pub(super) Option<CallRecord>);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        error::respond(&self.0, self.1.as_ref())
+    }
+}
+
+pub(super) fn record_of(request: &Request) -> Result<CallRecord, Refusal> {
+    let record = request.extensions().get::<CallRecord>().cloned();
+    record.ok_or_else(|| {
+        let error = ChatError::new(ErrorKind::Internal, "The request has no record.");
+        Refusal(error, None)
+    })
+}
+
+/// The hash of the caller's key, where there is one.
+pub(super) fn caller_of(request: &Request) -> Option<String> {
+    let caller = request.extensions().get::<Option<Caller>>();
+    caller.cloned().flatten().map(|caller| caller.label)
+}
+
+/// The engine speaks of messages; a client that sent none under this name is told its own.
+pub(super) fn named(error: ChatError, field: &'static str) -> ChatError {
+    if error.field().is_some_and(|name| name.starts_with("messages")) {
+        error.with_field(field)
+    } else {
+        error
+    }
+}

@@ -1,0 +1,125 @@
+//! Text completions as they stand on the wire: answers and chunks have one shape.
+
+use serde::Serialize;
+
+use super::super::{
+    convert, error,
+    sse::{DONE, Telling, event},
+    wire::UsageFigures,
+};
+use crate::engine::{
+    ChoiceEvent, Completions,
+    chat::{Completion, Head},
+    error::ChatError,
+};
+
+/// An answer, or a chunk of one. `usage` is absent from chunks unless the client asked for it, and then null in every
+/// chunk but the last.
+#[derive(Debug, Serialize)]
+pub(super) struct TextCompletion<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: Vec<TextChoice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<UsageFigures>>,
+}
+
+#[derive(Debug, Serialize)]
+struct TextChoice {
+    text: String,
+    index: u32,
+    logprobs: Option<()>,
+    finish_reason: Option<&'static str>,
+}
+
+fn text_completion(
+    head: &Head,
+    choices: Vec<TextChoice>,
+    usage: Option<Option<UsageFigures>>,
+) -> TextCompletion<'_> {
+    TextCompletion {
+        id: &head.id,
+        object: "text_completion",
+        created: head.created,
+        model: &head.model,
+        choices,
+        usage,
+    }
+}
+
+/// A whole answer, each choice behind its echo. Reasoning has no place in it.
+pub(super) fn whole(head: &Head, completions: Completions, echoes: Vec<String>) -> TextCompletion<'_> {
+    let Completions { choices, usage } = completions;
+    let choices = (0..)
+        .zip(choices.into_iter().zip(echoes))
+        .map(|(index, (completion, echo))| {
+            let Completion {
+                text,
+                reasoning: _,
+                reason,
+                usage: _,
+            } = completion;
+            TextChoice {
+                text: echo + &text,
+                index,
+                logprobs: None,
+                finish_reason: Some(convert::finish_reason(reason)),
+            }
+        });
+    text_completion(head, choices.collect(), Some(Some(convert::usage(usage))))
+}
+
+/// How the stream is told.
+#[derive(Debug)]
+pub(super) struct TextChunks {
+    pub(super) head: Head,
+    pub(super) echoes: Vec<String>,
+    pub(super) include_usage: bool,
+}
+
+impl Telling for TextChunks {
+    fn begin(&mut self) -> String {
+        let echoes = std::mem::take(&mut self.echoes);
+        let echoed = (0..).zip(echoes).filter(|(_, echo)| !echo.is_empty());
+        echoed
+            .map(|(index, echo)| self.chunk(index, echo, None))
+            .collect()
+    }
+
+    fn tell(&mut self, happened: ChoiceEvent) -> String {
+        match happened {
+            ChoiceEvent::Content { index, text } => self.chunk(index, text, None),
+            ChoiceEvent::Reasoning { .. } => String::new(),
+            ChoiceEvent::Finished { index, reason } => {
+                self.chunk(index, String::new(), Some(convert::finish_reason(reason)))
+            }
+            ChoiceEvent::Usage(usage) if self.include_usage => {
+                let usage = Some(Some(convert::usage(usage)));
+                event(&text_completion(&self.head, Vec::new(), usage)) + DONE
+            }
+            ChoiceEvent::Usage(_) => DONE.to_owned(),
+        }
+    }
+
+    fn fail(&mut self, failure: &ChatError) -> String {
+        event(&error::body(failure))
+    }
+}
+
+impl TextChunks {
+    fn chunk(&self, index: u32, text: String, finish_reason: Option<&'static str>) -> String {
+        let choice = TextChoice {
+            text,
+            index,
+            logprobs: None,
+            finish_reason,
+        };
+        event(&text_completion(
+            &self.head,
+            vec![choice],
+            self.include_usage.then_some(None),
+        ))
+    }
+}

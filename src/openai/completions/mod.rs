@@ -1,0 +1,66 @@
+//! The legacy `POST /v1/completions`: each prompt is a chat of one message.
+
+mod answer;
+mod fields;
+mod request;
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+
+use self::{answer::TextChunks, fields::COMPLETIONS, request::Asked};
+use super::{
+    OpenAi,
+    call::{Call, Refusal, named},
+    headers,
+    request::Reading,
+    sse,
+};
+use crate::engine::{chat::Head, error::ChatError};
+
+pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) -> Result<Response, Refusal> {
+    let call = Call::enter(&openai, request)?;
+    let record = call.context.record.clone();
+    let answered = answer(&openai, call).await;
+    answered.map_err(|error| Refusal(named(error, "prompt"), Some(record)))
+}
+
+async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
+    let fields = call.read(openai, COMPLETIONS).await?;
+    let capabilities = openai.engine.capabilities();
+    let asked = request::read(fields, Reading::new(&capabilities, openai.unsupported))?;
+    let Asked {
+        requests,
+        echoes,
+        stream,
+        include_usage,
+        ignored,
+    } = asked;
+    let Call { context, permit, .. } = call;
+    let model = requests.first().map(|request| request.model.clone());
+    let head = Head::with_prefix("cmpl-", model.unwrap_or_default());
+    context.record.set_model(&head.model);
+    let mut response = if stream {
+        let engine = openai.engine.clone();
+        let chunks = TextChunks {
+            head,
+            echoes,
+            include_usage,
+        };
+        let record = context.record.clone();
+        let opening = Box::pin(async move {
+            let opened = engine.stream_choices(requests, context, permit).await;
+            opened.map_err(|error| named(error, "prompt"))
+        });
+        sse::respond(opening, chunks, openai.keepalive_interval, record).await?
+    } else {
+        let completions = openai.engine.complete_choices(requests, context, permit).await?;
+        Json(answer::whole(&head, completions, echoes)).into_response()
+    };
+    headers::name_ignored(response.headers_mut(), &ignored);
+    Ok(response)
+}

@@ -1,0 +1,104 @@
+//! A response's fields made the engine's, its history put before them.
+
+use serde_json::Value;
+
+use super::{
+    super::{
+        fields::Fields,
+        request::{Reading, count, read_stream, texts},
+        schema::missing,
+    },
+    fields::RESPONSES,
+    input::{self, Given},
+    keeping::Keeping,
+    object::Draft,
+    store::{Owner, ResponseStore},
+};
+use crate::engine::{
+    chat::{ChatRequest, Message, Role},
+    error::{ChatError, ErrorKind},
+};
+
+/// A request, and how its answer should come.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) request: ChatRequest,
+    pub(super) stream: bool,
+    pub(super) draft: Draft,
+    /// Where the answer is kept, if it is.
+    pub(super) keeping: Option<Keeping>,
+    pub(super) ignored: Vec<&'static str>,
+}
+
+/// Reads a response's fields; what they point at is looked for among the `owner`'s.
+pub(super) fn read(
+    mut fields: Fields,
+    mut reading: Reading<'_>,
+    store: &ResponseStore,
+    owner: Owner,
+) -> Result<Asked, ChatError> {
+    reading.check(RESPONSES, &fields)?;
+    check_text(&mut reading, fields.get("text"))?;
+    let (stream, _) = read_stream(&fields)?;
+    let mut history = match fields.get("previous_response_id") {
+        Some(Value::String(id)) => history_of(store, &owner, id)?,
+        _ => Vec::new(),
+    };
+    let Given { messages, items } = match fields.remove("input") {
+        None | Some(Value::Null) => Given::default(),
+        Some(input) => input::read(&mut reading, input, &|id| store.find_item(&owner, id))?,
+    };
+    history.extend(messages);
+    if history.is_empty() {
+        return Err(missing("input"));
+    }
+    let keep = fields.get("store") != Some(&Value::Bool(false)) && store.is_open();
+    let model = texts(fields.remove("model")).pop().unwrap_or_default();
+    let draft = Draft::new(&fields, model.clone(), keep);
+    // Instructions hold for one response, so they are no part of what is kept.
+    let instructions = texts(fields.remove("instructions")).into_iter();
+    let instructions = instructions.filter(|text| !text.is_empty()).map(|text| Message {
+        role: Role::System,
+        name: None,
+        text,
+    });
+    let request = ChatRequest {
+        model,
+        messages: instructions.chain(history.iter().cloned()).collect(),
+        max_tokens: count(&fields, "max_output_tokens"),
+        ..ChatRequest::default()
+    };
+    request.check()?;
+    let keeping = keep.then(|| Keeping::new(store.clone(), owner, items, history));
+    Ok(Asked {
+        request,
+        stream,
+        draft,
+        keeping,
+        ignored: reading.ignored,
+    })
+}
+
+fn check_text(reading: &mut Reading<'_>, text: Option<&Value>) -> Result<(), ChatError> {
+    let part = |name: &str| {
+        text.and_then(|text| text.get(name))
+            .filter(|part| !part.is_null())
+    };
+    let is_text = |format: &Value| format.get("type").is_some_and(|kind| kind == "text");
+    if part("format").is_some_and(|format| !is_text(format)) && !reading.capabilities.response_formats {
+        reading.lack("text.format", "text.format", "response formats other than text")?;
+    }
+    if part("verbosity").is_some() {
+        reading.ignore("text.verbosity");
+    }
+    Ok(())
+}
+
+fn history_of(store: &ResponseStore, owner: &Owner, id: &str) -> Result<Vec<Message>, ChatError> {
+    let kept = store.find(owner, id).ok_or_else(|| {
+        let shown: String = id.chars().take(128).collect();
+        let message = format!("Previous response with id '{shown}' not found.");
+        ChatError::new(ErrorKind::NotFound, message).with_field("previous_response_id")
+    })?;
+    Ok(kept.history.clone())
+}
