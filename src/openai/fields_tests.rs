@@ -4,15 +4,25 @@ use serde_json::json;
 
 use super::*;
 use crate::engine::error::ErrorKind;
-use crate::openai::request::{Reading, Unsupported, read};
+use crate::openai::{
+    completions::COMPLETIONS,
+    request::{Reading, Unsupported, read},
+    responses::RESPONSES,
+};
 
-const MARK: &str = "<!-- fields:";
 const END: &str = "<!-- end of fields -->";
 
-/// The table as the documentation has it.
-fn documented() -> String {
+/// Every table, and the mark of its place in the documentation.
+const TABLES: [(&str, &[Field]); 3] = [
+    ("<!-- fields:", CHAT),
+    ("<!-- fields of completions:", COMPLETIONS),
+    ("<!-- fields of responses:", RESPONSES),
+];
+
+/// A table as the documentation has it.
+fn documented(table: &[Field]) -> String {
     let mut text = "| field | here |\n| --- | --- |\n".to_owned();
-    for Field { key, meaning } in CHAT {
+    for Field { key, meaning } in table {
         let name = key.name;
         match meaning {
             Use::Obeyed => writeln!(text, "| `{name}` | obeyed |"),
@@ -28,10 +38,13 @@ fn documented() -> String {
 fn the_documentation_says_of_each_field_what_becomes_of_it() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/openai.md");
     let is = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = is.split_once(MARK).unwrap();
-    let (note, rest) = rest.split_once('\n').unwrap();
-    let (_, after) = rest.split_once(END).unwrap();
-    let should = format!("{before}{MARK}{note}\n\n{}\n{END}{after}", documented());
+    let mut should = is.clone();
+    for (mark, table) in TABLES {
+        let (before, rest) = should.split_once(mark).unwrap();
+        let (note, rest) = rest.split_once('\n').unwrap();
+        let (_, after) = rest.split_once(END).unwrap();
+        should = format!("{before}{mark}{note}\n\n{}\n{END}{after}", documented(table));
+    }
     if std::env::var_os("UPDATE_REFERENCE").is_some() {
         std::fs::write(&path, &should).unwrap();
     } else {
@@ -43,9 +56,11 @@ fn the_documentation_says_of_each_field_what_becomes_of_it() {
 }
 
 #[test]
-fn no_field_stands_twice_in_the_table() {
-    let mut seen = HashSet::new();
-    assert!(CHAT.iter().all(|field| seen.insert(field.key.name)));
+fn no_field_stands_twice_in_a_table() {
+    for (_, table) in TABLES {
+        let mut seen = HashSet::new();
+        assert!(table.iter().all(|field| seen.insert(field.key.name)));
+    }
 }
 
 /// A request with one more field.

@@ -115,4 +115,51 @@ await check("a cut stream throws APIError after content and without a finish", a
   assert.deepEqual(finishes(chunks), []);
 });
 
+await check("a legacy completion is whole, and streams", async () => {
+  const asked = { model, prompt: QUESTION, max_tokens: 100 };
+  const whole = await strict.completions.create(asked);
+  assert.deepEqual([whole.choices[0].text, whole.choices[0].finish_reason], [answer, "stop"]);
+  const chunks = [];
+  await drain(await strict.completions.create({ ...asked, stream: true }), chunks);
+  assert.equal(chunks.map((chunk) => chunk.choices[0].text).join(""), answer);
+});
+
+await check("a response is whole, and can be gone on from, looked up and deleted", async () => {
+  const first = await strict.responses.create({ model, input: QUESTION });
+  assert.deepEqual([first.output_text, first.status], [answer, "completed"]);
+  assert.ok(first.usage.total_tokens > 0);
+  const second = await strict.responses.create({ model, input: "And now?", previous_response_id: first.id });
+  assert.equal(second.output_text, `You said: User: ${QUESTION}\n\nAssistant: ${answer}\n\nUser: And now?`);
+  assert.equal((await strict.responses.retrieve(first.id)).output_text, answer);
+  await strict.responses.delete(first.id);
+  await assert.rejects(strict.responses.retrieve(first.id), OpenAI.NotFoundError);
+});
+
+await check("the SDK's own accumulator builds the same response, reasoning or not", async () => {
+  for (const name of ["ordinary", "dialect:reasoning"]) {
+    const types = [];
+    const stream = any.responses.stream({ model: name, input: QUESTION });
+    for await (const event of stream) types.push(event.type);
+    const whole = await stream.finalResponse();
+    assert.equal(whole.output_text, answer);
+    assert.deepEqual([types.at(0), types.at(-1)], ["response.created", "response.completed"]);
+  }
+});
+
+await check("a cut response ends with response.failed", async () => {
+  const events = [];
+  await drain(await any.responses.create({ model: "fault:cut", input: QUESTION, stream: true }), events);
+  const { type, response } = events.at(-1);
+  assert.deepEqual([type, response.status, response.error.code], ["response.failed", "failed", "server_error"]);
+});
+
+await check("a response with tools throws BadRequestError that names them", async () => {
+  const tools = [{ type: "function", name: "f", parameters: {}, strict: false }];
+  await assert.rejects(strict.responses.create({ model, input: QUESTION, tools }), (error) => {
+    assert.ok(error instanceof OpenAI.BadRequestError);
+    assert.deepEqual([error.code, error.param], ["unsupported_parameter", "tools"]);
+    return true;
+  });
+});
+
 process.exitCode = failed ? 1 : 0;

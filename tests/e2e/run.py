@@ -23,6 +23,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import http_checks  # noqa: E402,F401
 import openai_sync  # noqa: E402,F401
 import openai_async  # noqa: E402,F401
+import openai_endpoints  # noqa: E402,F401
 import grpc_checks  # noqa: E402,F401
 import grpc_error_checks  # noqa: E402,F401
 import grpcurl_checks  # noqa: E402,F401

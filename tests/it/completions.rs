@@ -9,9 +9,10 @@ const PATH: &str = "/v1/completions";
 
 fn body(more: Value) -> Value {
     let mut body = json!({ "model": "it-model", "prompt": "one two" });
-    body.as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
+    let Value::Object(more) = more else {
+        panic!("not an object: {more}");
+    };
+    body.as_object_mut().unwrap().extend(more);
     body
 }
 

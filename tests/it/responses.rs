@@ -16,9 +16,10 @@ const PATH: &str = "/v1/responses";
 
 fn body(more: Value) -> Value {
     let mut body = json!({ "model": "it-model", "input": "one two" });
-    body.as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
+    let Value::Object(more) = more else {
+        panic!("not an object: {more}");
+    };
+    body.as_object_mut().unwrap().extend(more);
     body
 }
 

@@ -218,9 +218,12 @@ async fn the_items_of_an_input_are_listed_page_by_page() {
     gateway.stop().await;
 }
 
+/// What makes a store small.
+type Room = fn(&mut Settings);
+
 #[tokio::test]
 async fn what_is_not_to_be_stored_or_does_not_fit_is_not_kept_and_says_so() {
-    let rooms: [(fn(&mut Settings), Value); 4] = [
+    let rooms: [(Room, Value); 4] = [
         (|_| {}, json!({ "store": false })),
         (|settings| settings.responses_store_max = 0, json!({})),
         (

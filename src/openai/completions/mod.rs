@@ -12,7 +12,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use self::{answer::TextChunks, fields::COMPLETIONS, request::Asked};
+pub(super) use self::fields::COMPLETIONS;
+use self::{answer::TextChunks, request::Asked};
 use super::{
     OpenAi,
     call::{Call, Refusal, named},

@@ -205,6 +205,7 @@ impl Telling for Events {
         if let Some(OpenItem { kind, id, text }) = self.open.take() {
             self.output.push(kind.item(&id, "incomplete", Some(&text)));
         }
+        self.draft.is_not_stored();
         let response = self.draft.at(Status::Failed(failure), &self.output);
         told += &self.event("response.failed", json!({ "response": response }));
         told

@@ -83,19 +83,15 @@ pub(super) type FindItem<'a> = &'a dyn Fn(&str) -> Option<Value>;
 /// Reads an input, which is known to be a text or a list of objects.
 pub(super) fn read(reading: &mut Reading<'_>, input: Value, find: FindItem<'_>) -> Result<Given, ChatError> {
     let mut given = Given::default();
-    match input {
-        Value::String(text) if text.is_empty() => {
-            return Err(ChatError::invalid("input", "Invalid 'input': empty string."));
+    if let Value::Array(items) = input {
+        for (index, item) in items.into_iter().enumerate() {
+            read_item(reading, &mut given, &format!("input[{index}]"), item, find)?;
         }
-        Value::Array(items) => {
-            for (index, item) in items.into_iter().enumerate() {
-                read_item(reading, &mut given, &format!("input[{index}]"), item, find)?;
-            }
-        }
-        text => {
-            let item = json!({ "role": "user", "content": text });
-            read_item(reading, &mut given, "input", item, find)?;
-        }
+    } else if input == "" {
+        return Err(ChatError::invalid("input", "Invalid 'input': empty string."));
+    } else {
+        let item = json!({ "role": "user", "content": input });
+        read_item(reading, &mut given, "input", item, find)?;
     }
     Ok(given)
 }

@@ -18,11 +18,11 @@ use axum::{
 };
 use serde_json::Value;
 
+pub(super) use self::fields::RESPONSES;
 pub(super) use self::kept::{delete, input_items, retrieve};
 pub use self::store::ResponseStore;
 use self::{
     events::Events,
-    fields::RESPONSES,
     object::{Kind, item_status},
     request::Asked,
 };

@@ -50,14 +50,12 @@ impl Draft {
             None | Some(Value::Null) => otherwise,
             Some(value) => value.clone(),
         };
-        let within = |name: &str, key: &str| {
-            let value = fields.get(name).and_then(|value| value.get(key));
+        let reasoning = |key: &str| {
+            let value = fields.get("reasoning").and_then(|reasoning| reasoning.get(key));
             value.cloned().unwrap_or_default()
         };
-        let verbosity = match within("text", "verbosity") {
-            Value::Null => json!("medium"),
-            verbosity => verbosity,
-        };
+        let verbosity = fields.get("text").and_then(|text| text.get("verbosity"));
+        let verbosity = verbosity.and_then(Value::as_str).unwrap_or("medium");
         // Tools stand here only where none was to be used: with any other choice they were refused or left out.
         let none = fields.get("tool_choice").is_some_and(|choice| choice == "none");
         let tools = if none {
@@ -65,42 +63,44 @@ impl Draft {
         } else {
             json!([])
         };
-        let asked = json!({
-            "background": false,
-            "instructions": given("instructions", Value::Null),
-            "max_output_tokens": given("max_output_tokens", Value::Null),
-            "max_tool_calls": given("max_tool_calls", Value::Null),
-            "metadata": given("metadata", json!({})),
-            "parallel_tool_calls": given("parallel_tool_calls", json!(true)),
-            "previous_response_id": given("previous_response_id", Value::Null),
-            "prompt_cache_key": given("prompt_cache_key", Value::Null),
-            "reasoning": {
-                "effort": within("reasoning", "effort"),
-                "summary": within("reasoning", "summary"),
-            },
-            "safety_identifier": given("safety_identifier", Value::Null),
-            "service_tier": "default",
-            "store": store,
-            "temperature": given("temperature", json!(1.0)),
-            "text": { "format": { "type": "text" }, "verbosity": verbosity },
-            "tool_choice": if none { "none" } else { "auto" },
-            "tools": tools,
-            "top_logprobs": 0,
-            "top_p": given("top_p", json!(1.0)),
-            "truncation": "disabled",
-            "user": given("user", Value::Null),
-        });
-        let asked = match asked {
-            Value::Object(asked) => asked,
-            _ => Map::new(),
-        };
+        let asked = [
+            ("background", json!(false)),
+            ("instructions", given("instructions", Value::Null)),
+            ("max_output_tokens", given("max_output_tokens", Value::Null)),
+            ("max_tool_calls", given("max_tool_calls", Value::Null)),
+            ("metadata", given("metadata", json!({}))),
+            ("parallel_tool_calls", given("parallel_tool_calls", json!(true))),
+            ("previous_response_id", given("previous_response_id", Value::Null)),
+            ("prompt_cache_key", given("prompt_cache_key", Value::Null)),
+            (
+                "reasoning",
+                json!({ "effort": reasoning("effort"), "summary": reasoning("summary") }),
+            ),
+            ("safety_identifier", given("safety_identifier", Value::Null)),
+            ("service_tier", json!("default")),
+            ("store", json!(store)),
+            ("temperature", given("temperature", json!(1.0))),
+            (
+                "text",
+                json!({ "format": { "type": "text" }, "verbosity": verbosity }),
+            ),
+            ("tool_choice", json!(if none { "none" } else { "auto" })),
+            ("tools", json!(tools)),
+            ("top_logprobs", json!(0)),
+            ("top_p", given("top_p", json!(1.0))),
+            ("truncation", json!("disabled")),
+            ("user", given("user", Value::Null)),
+        ];
         Self {
             head: Head::with_prefix("resp_", model),
-            asked,
+            asked: asked
+                .map(|(name, value)| (name.to_owned(), value))
+                .into_iter()
+                .collect(),
         }
     }
 
-    /// Says that nothing is kept after all.
+    /// Says that this response is not kept after all.
     pub(super) fn is_not_stored(&mut self) {
         self.asked.insert("store".to_owned(), Value::Bool(false));
     }

@@ -48,7 +48,7 @@ pub(crate) fn alike(text: &str) -> String {
 fn id_after(text: &str, prefix: &str, digits: usize) -> Option<usize> {
     let starts = text.match_indices(prefix).map(|(at, _)| at);
     starts.into_iter().find(|at| {
-        let rest = text[at + prefix.len()..].as_bytes();
+        let rest = &text.as_bytes()[at + prefix.len()..];
         rest.len() >= digits && rest[..digits].iter().all(u8::is_ascii_hexdigit)
     })
 }
