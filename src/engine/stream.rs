@@ -3,14 +3,14 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use tokio::time::sleep_until;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Permit,
     answer::{AnswerReader, Delta, Ending, Read},
     chat::{CallContext, ChatEvent, Completion, FinishReason, Usage},
     error::ChatError,
-    failure::{cut, deadline_exceeded, shutting_down},
+    failure::{cut, deadline_exceeded},
+    inflight::Ticket,
     outcome,
     pool::Lease,
     text,
@@ -43,7 +43,7 @@ pub struct ChatStream {
     prompt: Arc<str>,
     answer: String,
     context: CallContext,
-    stop: CancellationToken,
+    ticket: Ticket,
 }
 
 impl ChatStream {
@@ -52,7 +52,7 @@ impl ChatStream {
         permit: Permit,
         prompt: Arc<str>,
         context: CallContext,
-        stop: CancellationToken,
+        ticket: Ticket,
     ) -> Self {
         let Opened { held, deltas, ending } = opened;
         Self {
@@ -62,7 +62,7 @@ impl ChatStream {
             prompt,
             answer: String::new(),
             context,
-            stop,
+            ticket,
         }
     }
 
@@ -81,7 +81,7 @@ impl ChatStream {
             None => {
                 tokio::select! {
                     biased;
-                    () = self.stop.cancelled() => Err(shutting_down()),
+                    error = self.ticket.ended() => Err(error),
                     () = sleep_until(self.context.deadline) => Err(deadline_exceeded()),
                     read = held.reader.read() => read.map_err(|error| {
                         // Too late for this chat, but the next one should not meet a token that is known as bad.
@@ -110,6 +110,7 @@ impl ChatStream {
     }
 
     fn event(&mut self, delta: Delta) -> ChatEvent {
+        self.ticket.count(delta.text().len());
         match delta {
             Delta::Content(text) => {
                 self.answer.push_str(&text);
