@@ -17,12 +17,17 @@ use crate::{
     auth::Auth,
     backend::{self, ConversationService, Endpoints},
     config::{self, Settings},
-    engine::{BenchPolicy, Engine, EnginePolicy, Models, UnmarkedEnd, upstream::Token, upstream::Upstream},
+    engine::{
+        BenchPolicy, ConversationPolicy, Engine, EnginePolicy, Models, Parts, StockPolicy, UnmarkedEnd,
+        store::{Forgetful, Saved, Store},
+        upstream::{Token, Upstream},
+    },
     grpc::{self, Grpc, Health},
     lifecycle::Lifecycle,
     net::{Listener, Protocol, Stops},
     openai::{self, Cors, KeyCheck, OpenAi, ResponseStore, Unsupported},
     ops::{self, Ops},
+    state::StateDir,
     telemetry::{self, AccessPolicy, Door, Metrics},
 };
 
@@ -105,7 +110,7 @@ impl App {
         let metrics = Metrics::build().map_err(|error| StartError::Build(error.to_string()))?;
         let metrics = Arc::new(metrics);
         let service = upstream(settings, surroundings)?;
-        let engine = engine(settings, Arc::new(service), Arc::clone(&metrics));
+        let engine = engine(settings, Arc::new(service), Arc::clone(&metrics))?;
         let lifecycle = Lifecycle::default();
         let auth = Auth::new(&settings.api_keys, settings.require_api_key);
         let listen = async |variable, host: &str, port| {
@@ -217,6 +222,7 @@ impl App {
             () = soft.cancelled() => false,
             _ = doors.join_next() => true,
             () = follow_pool(&engine, &health) => false,
+            () = engine.tend() => false,
         };
         tracing::info!(
             in_flight = engine.in_flight(),
@@ -307,8 +313,38 @@ fn tokens(settings: &Settings) -> Vec<Token> {
     settings.tokens.iter().cloned().map(Token::new).collect()
 }
 
-fn engine(settings: &Settings, service: Arc<dyn Upstream>, metrics: Arc<Metrics>) -> Engine {
-    let policy = EnginePolicy {
+fn engine(
+    settings: &Settings,
+    upstream: Arc<dyn Upstream>,
+    metrics: Arc<Metrics>,
+) -> Result<Engine, StartError> {
+    let (store, saved): (Arc<dyn Store>, Saved) = match &settings.state_dir {
+        None => (Arc::new(Forgetful), Saved::default()),
+        Some(directory) => {
+            let opened = StateDir::open(directory);
+            let (state, saved) = opened.map_err(|error| {
+                StartError::Build(format!("STATE_DIR: cannot use {}: {error}", directory.display()))
+            })?;
+            (Arc::new(state), saved)
+        }
+    };
+    Ok(Engine::new(Parts {
+        upstream,
+        tokens: tokens(settings),
+        models: models(settings),
+        policy: policy(settings),
+        metrics,
+        store,
+        saved,
+    }))
+}
+
+fn models(settings: &Settings) -> Models {
+    Models::new(settings.available_models.clone(), settings.model_aliases.clone())
+}
+
+fn policy(settings: &Settings) -> EnginePolicy {
+    EnginePolicy {
         max_retries: settings.max_retries,
         retry_delay: settings.retry_delay,
         patience: settings.timeout,
@@ -318,10 +354,21 @@ fn engine(settings: &Settings, service: Arc<dyn Upstream>, metrics: Arc<Metrics>
         },
         max_concurrent: settings.max_concurrent_requests,
         max_prompt_bytes: settings.max_prompt_bytes,
-        bench: BenchPolicy::default(),
-    };
-    let models = Models::new(settings.available_models.clone(), settings.model_aliases.clone());
-    Engine::new(service, tokens(settings), models, policy, metrics)
+        bench: BenchPolicy {
+            cooldown: settings.token_cooldown,
+            max_refusals: settings.token_max_failures,
+            max_in_flight: settings.max_in_flight_per_token,
+            ..BenchPolicy::default()
+        },
+        conversations: ConversationPolicy {
+            stock: StockPolicy {
+                limit: settings.warm_conversations,
+                ttl: settings.warm_ttl,
+            },
+            cleanup: settings.cleanup_conversations,
+        },
+        probe_interval: settings.breaker_probe_interval,
+    }
 }
 
 fn http_router(settings: &Settings, engine: Engine, auth: Auth, ops: Ops) -> Router {

@@ -116,6 +116,22 @@ pub struct Settings {
     pub unsupported_params: UnsupportedParams,
     /// `CORS_ALLOW_ORIGINS`: `*` or origins as browsers send them, no repeats.
     pub cors_allow_origins: Vec<String>,
+    /// `TOKEN_COOLDOWN`: the first rest of a refused token; more than 0, at most an hour.
+    pub token_cooldown: Duration,
+    /// `TOKEN_MAX_FAILURES`: refusals in a row that disable a token, 1 to 1 000 000.
+    pub token_max_failures: u32,
+    /// `MAX_IN_FLIGHT_PER_TOKEN`: chats that may hold one token, 0 to 1 000 000; 0 for no limit.
+    pub max_in_flight_per_token: usize,
+    /// `BREAKER_PROBE_INTERVAL`: between two probes of a failing upstream; more than 0, at most a year.
+    pub breaker_probe_interval: Duration,
+    /// `WARM_CONVERSATIONS`: conversations that stand ready in one account, 0 to 100.
+    pub warm_conversations: usize,
+    /// `WARM_TTL`: how long one may stand ready; more than 0, at most a year.
+    pub warm_ttl: Duration,
+    /// `CLEANUP_CONVERSATIONS`: whether conversations are deleted after use.
+    pub cleanup_conversations: bool,
+    /// `STATE_DIR`, joined to the directory of the settings.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Settings {
@@ -168,6 +184,14 @@ impl Settings {
             unmarked_end: UnmarkedEnd::default(),
             unsupported_params: UnsupportedParams::default(),
             cors_allow_origins: Vec::new(),
+            token_cooldown: Duration::ZERO,
+            token_max_failures: 0,
+            max_in_flight_per_token: 0,
+            breaker_probe_interval: Duration::ZERO,
+            warm_conversations: 0,
+            warm_ttl: Duration::ZERO,
+            cleanup_conversations: true,
+            state_dir: None,
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) enum Delta {
 }
 
 impl Delta {
-    /// The text, whatever it is of.
+    /// The text, of whichever sort.
     pub(super) fn text(&self) -> &str {
         match self {
             Delta::Content(text) | Delta::Reasoning(text) => text,

@@ -10,10 +10,10 @@ use futures::{
 };
 
 use super::{
-    Engine, Permit, Prepared,
+    Engine, Permit,
     chat::{CallContext, ChatEvent, ChatRequest, Completion, FinishReason, Usage},
+    chats::Prepared,
     error::ChatError,
-    failure::overloaded,
     outcome,
 };
 use crate::telemetry::{CallRecord, Outcome};
@@ -60,12 +60,8 @@ impl Engine {
     ///
     /// # Errors
     /// `overloaded`.
-    pub fn admit_more(&self, more: u32) -> Result<Vec<Permit>, ChatError> {
-        let mut all = Arc::clone(&self.shared.admission)
-            .try_acquire_many_owned(more)
-            .map_err(|_| overloaded())?;
-        let each = std::iter::from_fn(|| all.split(1).map(Permit));
-        Ok(each.collect())
+    pub fn admit_more(&self, more: usize) -> Result<Vec<Permit>, ChatError> {
+        self.shared.admission.take(more)
     }
 
     /// Starts as many chats as the requests want answers: resolves when the first text of any is here. Answers are
@@ -135,7 +131,7 @@ impl Engine {
         permit: Permit,
     ) -> Result<Vec<Planned>, ChatError> {
         let all: u64 = requests.iter().map(answers).sum();
-        let more = self.admit_more(u32::try_from(all.saturating_sub(1)).unwrap_or(u32::MAX));
+        let more = self.admit_more(usize::try_from(all.saturating_sub(1)).unwrap_or(usize::MAX));
         let mut permits = more.inspect_err(|error| context.record.conclude(outcome(error.kind())))?;
         permits.push(permit);
         let mut permits = permits.into_iter();

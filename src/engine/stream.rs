@@ -3,14 +3,14 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use tokio::time::sleep_until;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Permit,
     answer::{Delta, Ending, Read},
     chat::{CallContext, ChatEvent, Completion, FinishReason, Usage},
     error::ChatError,
-    failure::{cut, deadline_exceeded, shutting_down},
+    failure::{cut, deadline_exceeded},
+    inflight::Ticket,
     limits::LimitedReader,
     outcome,
     pool::Lease,
@@ -44,7 +44,7 @@ pub struct ChatStream {
     prompt: Arc<Prompt>,
     said: Said,
     context: CallContext,
-    stop: CancellationToken,
+    ticket: Ticket,
 }
 
 impl ChatStream {
@@ -53,7 +53,7 @@ impl ChatStream {
         permit: Permit,
         prompt: Arc<Prompt>,
         context: CallContext,
-        stop: CancellationToken,
+        ticket: Ticket,
     ) -> Self {
         let Opened { held, deltas, ending } = opened;
         Self {
@@ -63,7 +63,7 @@ impl ChatStream {
             prompt,
             said: Said::default(),
             context,
-            stop,
+            ticket,
         }
     }
 
@@ -82,7 +82,7 @@ impl ChatStream {
             None => {
                 tokio::select! {
                     biased;
-                    () = self.stop.cancelled() => Err(shutting_down()),
+                    error = self.ticket.ended() => Err(error),
                     () = sleep_until(self.context.deadline) => Err(deadline_exceeded()),
                     read = held.reader.read() => read.map_err(|error| {
                         // Too late for this chat, but the next one should not meet a token that is known as bad.
@@ -111,6 +111,7 @@ impl ChatStream {
     }
 
     fn event(&mut self, delta: Delta) -> ChatEvent {
+        self.ticket.count(delta.text().len());
         self.said.take(&delta);
         match delta {
             Delta::Content(text) => ChatEvent::Content(text),

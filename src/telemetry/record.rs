@@ -64,7 +64,14 @@ impl Outcome {
 #[derive(Debug, Clone)]
 pub struct CallRecord {
     inner: Arc<Inner>,
-    outcome: Arc<OnceLock<Outcome>>,
+    own: Arc<Own>,
+}
+
+/// What each part of a request has for itself.
+#[derive(Debug, Default)]
+struct Own {
+    outcome: OnceLock<Outcome>,
+    token: Mutex<Option<Arc<str>>>,
 }
 
 #[derive(Debug)]
@@ -95,16 +102,16 @@ impl CallRecord {
         };
         Self {
             inner: Arc::new(inner),
-            outcome: Arc::default(),
+            own: Arc::default(),
         }
     }
 
-    /// The record of a part of this request: the same in everything but how it ended, which each part has for itself.
+    /// The record of a part of this request: the same in everything but its token and how it ended.
     #[must_use]
     pub fn part(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
-            outcome: Arc::default(),
+            own: Arc::default(),
         }
     }
 
@@ -142,7 +149,9 @@ impl CallRecord {
 
     /// Notes the token that serves it now; the last one is told.
     pub fn set_token(&self, label: &Arc<str>) {
-        *self.inner.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(label));
+        for token in [&self.own.token, &self.inner.token] {
+            *token.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(label));
+        }
     }
 
     /// Notes that the first piece of the answer is here; of several attempts the last one counts.
@@ -170,13 +179,13 @@ impl CallRecord {
 
     /// Says how the request ended. The first to say so is right.
     pub fn conclude(&self, outcome: Outcome) {
-        self.outcome.get_or_init(|| outcome);
+        self.own.outcome.get_or_init(|| outcome);
     }
 
     /// How it ended, if that was said.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
-        self.outcome.get().copied()
+        self.own.outcome.get().copied()
     }
 
     pub(super) fn caller(&self) -> Option<&str> {
@@ -189,12 +198,14 @@ impl CallRecord {
         self.inner.model.get().map(String::as_str)
     }
 
-    pub(super) fn token(&self) -> Option<Arc<str>> {
-        self.inner
-            .token
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// The token that serves it now, by its short hash; of several parts the last that was given one.
+    #[must_use]
+    pub fn token(&self) -> Option<Arc<str>> {
+        let known = |token: &Mutex<Option<Arc<str>>>| {
+            let token = token.lock().unwrap_or_else(PoisonError::into_inner);
+            token.clone()
+        };
+        known(&self.own.token).or_else(|| known(&self.inner.token))
     }
 
     pub(super) fn first_token(&self) -> Option<Duration> {
