@@ -36,6 +36,7 @@ mod models;
 mod reflection;
 mod refusals;
 mod responses;
+mod responses_input;
 mod responses_kept;
 mod retries;
 mod support;
