@@ -53,7 +53,7 @@ async fn demonstrate(once: bool) -> Done {
         .await
         .map_err(|error| match error {
             busy @ StartError::Bind(..) => format!("{busy}\n(`duogate demo --once` takes free ports)"),
-            other @ StartError::Build(_) => other.to_string(),
+            other @ (StartError::Settings(..) | StartError::Build(_)) => other.to_string(),
         })?;
     let (http, grpc) = (app.http_address(), app.grpc_address());
     let (stop, watcher) = stop_on_signals();

@@ -7,7 +7,8 @@ mod service;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, middleware::from_fn_with_state};
+use axum::{Router, body::Body, extract::Request, middleware::from_fn_with_state};
+use http::{HeaderValue, Method, header};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -44,6 +45,9 @@ pub const CHAT_PATHS: &[&str] = &[
 
 /// Paths that machines ask every few seconds.
 pub const QUIET_PATHS: &[&str] = &["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
+
+/// Where methods' paths begin.
+const SERVICES: [&str; 2] = ["/duogate.v1.", "/grpc."];
 
 /// Messages up to this size pass, both ways, in bytes: what clients of other typed chat services are used to.
 const MAX_MESSAGE: usize = 20 * 1024 * 1024;
@@ -128,6 +132,16 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
     });
     let router = services.routes().prepare().into_axum_router();
     Ok((router.layer(from_fn_with_state(guard, layer::guard)), health))
+}
+
+/// Whether a request is for this door, by its content type. A browser asks beforehand whether it may call: that is
+/// known by its path.
+#[must_use]
+pub fn is_call(request: &Request) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let is_grpc = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/grpc");
+    let is_method = |path: &str| SERVICES.iter().any(|service| path.starts_with(service));
+    kind.is_some_and(is_grpc) || (request.method() == Method::OPTIONS && is_method(request.uri().path()))
 }
 
 /// The answer to a panic in a service: the catalogue's `internal`, and nothing of what happened.

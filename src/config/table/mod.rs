@@ -6,6 +6,7 @@
 mod access;
 mod answers;
 mod service;
+mod tls;
 mod upstream;
 
 use super::given::{Complaints, Given};
@@ -41,10 +42,14 @@ pub struct Group {
     pub variables: &'static [Variable],
 }
 
-static GROUPS: [Group; 7] = [
+static GROUPS: [Group; 8] = [
     Group {
         title: "Service",
         variables: service::SERVICE,
+    },
+    Group {
+        title: "TLS",
+        variables: tls::TLS,
     },
     Group {
         title: "Access",
