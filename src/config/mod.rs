@@ -14,6 +14,7 @@ mod headers;
 mod json;
 mod layers;
 mod models;
+mod origins;
 mod problems;
 mod secrets;
 mod settings;

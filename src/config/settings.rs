@@ -2,7 +2,7 @@
 
 use super::urls::{BaseUrl, ProxyUrl};
 use super::{Report, Sources, layers, read, table};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -75,6 +75,8 @@ pub struct Settings {
     pub api_keys: Vec<SecretString>,
     /// `API_KEYS_FILE`, joined to the directory of the settings.
     pub api_keys_file: Option<PathBuf>,
+    /// `CORS_ALLOW_ORIGINS`: origins as browsers write them, or `*` alone.
+    pub cors_allow_origins: Vec<HeaderValue>,
     /// `TOKEN_POOL` and the lines of `TOKEN_POOL_FILE`: cookie characters only, no repeats.
     pub tokens: Vec<SecretString>,
     /// `TOKEN_POOL_FILE`, joined to the directory of the settings.
@@ -164,6 +166,7 @@ impl Settings {
             require_api_key: true,
             api_keys: Vec::new(),
             api_keys_file: None,
+            cors_allow_origins: Vec::new(),
             tokens: Vec::new(),
             token_pool_file: None,
             available_models: Vec::new(),

@@ -2,16 +2,24 @@
 
 mod convert;
 pub mod error;
+mod frames;
 mod layer;
 mod service;
+mod web;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    middleware::{from_fn, from_fn_with_state},
+};
 use http::{HeaderValue, Method, header};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_web::GrpcWebLayer;
 
 use crate::{auth::Auth, engine::Engine};
 
@@ -52,6 +60,9 @@ const SERVICES: [&str; 2] = ["/duogate.v1.", "/grpc."];
 /// Messages up to this size pass, both ways, in bytes: what clients of other typed chat services are used to.
 const MAX_MESSAGE: usize = 20 * 1024 * 1024;
 
+/// The metadata of an answer that names the fields of its request that were left out of account.
+const IGNORED: &str = "x-duogate-ignored";
+
 /// What the services work with.
 #[derive(Clone)]
 pub struct Grpc {
@@ -61,6 +72,8 @@ pub struct Grpc {
     pub auth: Auth,
     /// How long a chat may take, retries included; a call's own deadline wins when it is shorter.
     pub request_timeout: Duration,
+    /// Origins whose scripts may call; `*` is every one.
+    pub cors_allow_origins: Vec<HeaderValue>,
     /// Ends the streams that would never end by themselves: health watches and reflection.
     pub soft_stop: CancellationToken,
 }
@@ -105,6 +118,9 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
     let chat = proto::chat_service_server::ChatServiceServer::new(service::Chat::new(grpc.engine.clone()))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
+    let chat = frames::ENCODINGS.into_iter().fold(chat, |chat, encoding| {
+        chat.accept_compressed(encoding).send_compressed(encoding)
+    });
     let describe = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -122,6 +138,7 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         engine,
         auth,
         request_timeout,
+        cors_allow_origins,
         soft_stop,
     } = grpc;
     let guard = Arc::new(layer::Guard {
@@ -131,17 +148,27 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         soft_stop,
     });
     let router = services.routes().prepare().into_axum_router();
-    Ok((router.layer(from_fn_with_state(guard, layer::guard)), health))
+    let router = router
+        .layer(from_fn_with_state(guard, layer::guard))
+        .layer(GrpcWebLayer::new())
+        .layer(from_fn(web::entrance))
+        .layer(web::cors(&cors_allow_origins));
+    Ok((router, health))
 }
 
 /// Whether a request is for this door, by its content type. A browser asks beforehand whether it may call: that is
 /// known by its path.
 #[must_use]
 pub fn is_call(request: &Request) -> bool {
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    let is_grpc = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/grpc");
     let is_method = |path: &str| SERVICES.iter().any(|service| path.starts_with(service));
-    kind.is_some_and(is_grpc) || (request.method() == Method::OPTIONS && is_method(request.uri().path()))
+    content_type(request).is_some_and(|kind| kind.starts_with("application/grpc"))
+        || (request.method() == Method::OPTIONS && is_method(request.uri().path()))
+}
+
+/// A request's content type, without parameters.
+fn content_type(request: &Request) -> Option<&str> {
+    let kind = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+    kind.split(';').next().map(str::trim)
 }
 
 /// The answer to a panic in a service: the catalogue's `internal`, and nothing of what happened.

@@ -1,8 +1,8 @@
 //! Who may ask, and for what: keys and models.
 
 use super::{ROW, Variable, json, path};
-use crate::config::models;
 use crate::config::secrets::{self, Sort};
+use crate::config::{models, origins};
 
 /// Keys. The list stands before the file, which adds to it.
 pub(super) const ACCESS: &[Variable] = &[
@@ -40,6 +40,19 @@ pub(super) const ACCESS: &[Variable] = &[
             secrets::from_file(Sort::Key, &mut settings.api_keys, given)
         },
         show: |settings| path(settings.api_keys_file.as_deref()),
+        ..ROW
+    },
+    Variable {
+        name: "CORS_ALLOW_ORIGINS",
+        default: r#"["*"]"#,
+        meaning: "The origins whose pages may call the gateway from a browser.",
+        limits: r#"JSON array of origins such as "https://app.example.com"; "*" allows every one, an empty list none"#,
+        blank_is_a_value: true,
+        set: |settings, given| {
+            settings.cors_allow_origins = origins::read(given)?;
+            Ok(())
+        },
+        show: |settings| origins::show(&settings.cors_allow_origins),
         ..ROW
     },
 ];

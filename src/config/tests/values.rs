@@ -173,3 +173,29 @@ fn open_doors_need_no_key_and_draw_a_warning() {
         loaded.warnings
     );
 }
+
+#[test]
+fn origins_are_written_as_browsers_write_them() {
+    let origins = |value: &str| with("CORS_ALLOW_ORIGINS", value).settings.cors_allow_origins;
+    assert_eq!(origins("[]"), [""; 0]);
+    assert_eq!(
+        origins(r#"["*", "https://App.example.com", "http://localhost:5173/", "https://a.test:443"]"#),
+        [
+            "*",
+            "https://app.example.com",
+            "http://localhost:5173",
+            "https://a.test"
+        ]
+    );
+    for wrong in [
+        "app.example.com",
+        "https://a.test/path",
+        "https://u@a.test",
+        "https://a.test?",
+        "data:x",
+        "",
+    ] {
+        let problem = problem_of("CORS_ALLOW_ORIGINS", &format!("[\"*\", \"{wrong}\"]"));
+        assert!(problem.contains("entry 2 is no origin"), "{problem}");
+    }
+}
