@@ -337,6 +337,7 @@ fn engine(settings: &Settings, service: Arc<dyn Upstream>, metrics: Arc<Metrics>
             config::UnmarkedEnd::Stop => UnmarkedEnd::Stop,
         },
         max_concurrent: settings.max_concurrent_requests,
+        max_prompt_bytes: settings.max_prompt_bytes,
         bench: BenchPolicy::default(),
     };
     let models = Models::new(settings.available_models.clone(), settings.model_aliases.clone());

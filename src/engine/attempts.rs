@@ -1,6 +1,6 @@
 //! The attempts of one chat: lease, conversation, message, answer, and what follows when one of them fails.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use tokio::time::{Instant, sleep};
 
@@ -10,6 +10,7 @@ use super::{
     chat::CallContext,
     error::ChatError,
     failure::{no_token, refused, unavailable},
+    limits::{LimitedReader, Limits},
     pool::{Lease, Trail},
     stream::{Held, Opened},
     upstream::{Upstream, UpstreamError},
@@ -27,8 +28,9 @@ pub(super) enum Want {
 
 /// One chat on its way through the attempts.
 pub(super) struct Chat<'a> {
-    pub(super) prompt: Arc<str>,
+    pub(super) prompt: &'a str,
     pub(super) model: &'a str,
+    pub(super) limits: &'a Limits,
     pub(super) context: &'a CallContext,
     pub(super) want: Want,
 }
@@ -75,18 +77,19 @@ impl Shared {
         &self,
         chat: &Chat<'_>,
         lease: &mut Lease,
-    ) -> Result<(AnswerReader, VecDeque<Delta>, Option<Ending>), UpstreamError> {
+    ) -> Result<(LimitedReader, VecDeque<Delta>, Option<Ending>), UpstreamError> {
         let mut conversation = self.conversations.fresh(lease.token()).await?;
         let reference = conversation.reference().clone();
         self.upstream
-            .post_message(lease.token(), &reference, &chat.prompt)
+            .post_message(lease.token(), &reference, chat.prompt)
             .await?;
         let answer = self
             .upstream
             .open_answer(lease.token(), &reference, chat.model)
             .await?;
         conversation.attach(answer);
-        let mut reader = AnswerReader::new(conversation, self.policy.patience, self.policy.unmarked_end);
+        let reader = AnswerReader::new(conversation, self.policy.patience, self.policy.unmarked_end);
+        let mut reader = LimitedReader::new(reader, chat.limits);
         let mut deltas = VecDeque::new();
         loop {
             let read = reader.read().await?;
