@@ -133,6 +133,7 @@ impl App {
             engine: engine.clone(),
             auth,
             request_timeout: settings.request_timeout,
+            unsupported: grpc::Unsupported::Refuse,
             cors_allow_origins: settings.cors_allow_origins.clone(),
             soft_stop: lifecycle.soft_stop().clone(),
         };

@@ -183,6 +183,7 @@ async fn chat_over_grpc(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
             role: Role::User.into(),
             content: vec![ContentPart {
                 part: Some(Part::Text(GRPC_QUESTION.to_owned())),
+                ..ContentPart::default()
             }],
             ..ChatMessage::default()
         }],
@@ -198,7 +199,8 @@ async fn chat_over_grpc(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
         match event.event {
             Some(Event::Content(delta)) => show(&delta.text)?,
             Some(Event::Finished(end)) => finished = end.finish_reason() == FinishReason::Stop,
-            Some(Event::Started(_) | Event::Reasoning(_) | Event::Usage(_)) | None => {}
+            // The rest is for programs.
+            Some(_) | None => {}
         }
     }
     show("\n")?;

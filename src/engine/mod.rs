@@ -47,7 +47,7 @@ use self::{
     pool::TokenPool,
     stream::{Opened, fold},
     text::Prompt,
-    upstream::{Token, Upstream},
+    upstream::{Capabilities, Token, Upstream},
 };
 use crate::telemetry::{CallRecord, Metrics, Outcome, OutcomeClass};
 
@@ -134,6 +134,12 @@ impl Engine {
     #[must_use]
     pub fn models(&self) -> &Models {
         &self.shared.models
+    }
+
+    /// What the upstream can do besides text.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.shared.upstream.capabilities()
     }
 
     /// Admits one chat, or says at once that there is no room for it.

@@ -11,7 +11,7 @@ use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use tokio::time::Instant;
 
 use super::upstream::{
-    Answer, AnswerEvent, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError,
+    Answer, AnswerEvent, Capabilities, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError,
 };
 use crate::telemetry::Metrics;
 
@@ -142,6 +142,10 @@ impl Upstream for Observed {
             }
         }
         .boxed()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
     }
 
     fn is_reachable(&self) -> BoxFuture<'static, bool> {

@@ -261,6 +261,28 @@ impl fmt::Display for UpstreamError {
 
 impl std::error::Error for UpstreamError {}
 
+/// What an upstream can do besides taking one text and giving another. What it cannot is refused at the doors, or left
+/// out where the settings say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// Calls of tools and functions.
+    pub tools: bool,
+    /// Images in messages.
+    pub images: bool,
+    /// Sound in messages, and as the answer.
+    pub audio: bool,
+    /// Files in messages.
+    pub files: bool,
+    /// Answers in JSON, and after a schema.
+    pub response_formats: bool,
+    /// Log probabilities of the answer's tokens.
+    pub logprobs: bool,
+    /// Searching the web for the answer.
+    pub web_search: bool,
+    /// Judging question and answer by a policy.
+    pub moderation: bool,
+}
+
 /// A conversation service. Every future and stream may be dropped at any time, which closes the call; the engine
 /// takes care not to drop the calls that create something.
 pub trait Upstream: Send + Sync + 'static {
@@ -299,6 +321,11 @@ pub trait Upstream: Send + Sync + 'static {
         conversation: &ConversationRef,
         model: &str,
     ) -> BoxFuture<'static, Result<Answer, UpstreamError>>;
+
+    /// What it can do besides text.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
 
     /// Whether a bare connection to every origin of the service can be made. Sends nothing.
     fn is_reachable(&self) -> BoxFuture<'static, bool>;

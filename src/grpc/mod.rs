@@ -1,10 +1,14 @@
 //! The gRPC door: the protobuf services, with health and reflection, over the engine.
 
+mod checks;
 mod convert;
 pub mod error;
 mod frames;
 mod layer;
+mod messages;
+mod request;
 mod service;
+mod tools;
 mod web;
 
 use std::{sync::Arc, time::Duration};
@@ -21,6 +25,7 @@ use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_web::GrpcWebLayer;
 
+pub use self::request::Unsupported;
 use crate::{auth::Auth, engine::Engine};
 
 /// The generated code of `proto/duogate/v1`.
@@ -72,6 +77,8 @@ pub struct Grpc {
     pub auth: Auth,
     /// How long a chat may take, retries included; a call's own deadline wins when it is shorter.
     pub request_timeout: Duration,
+    /// What becomes of requests for something that the upstream cannot do.
+    pub unsupported: Unsupported,
     /// Origins whose scripts may call; `*` is every one.
     pub cors_allow_origins: Vec<HeaderValue>,
     /// Ends the streams that would never end by themselves: health watches and reflection.
@@ -115,9 +122,12 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health(reporter);
     health.set_serving(false).await;
-    let chat = proto::chat_service_server::ChatServiceServer::new(service::Chat::new(grpc.engine.clone()))
-        .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE);
+    let chat = proto::chat_service_server::ChatServiceServer::new(service::Chat::new(
+        grpc.engine.clone(),
+        grpc.unsupported,
+    ))
+    .max_decoding_message_size(MAX_MESSAGE)
+    .max_encoding_message_size(MAX_MESSAGE);
     let chat = frames::ENCODINGS.into_iter().fold(chat, |chat, encoding| {
         chat.accept_compressed(encoding).send_compressed(encoding)
     });
@@ -138,6 +148,7 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         engine,
         auth,
         request_timeout,
+        unsupported: _,
         cors_allow_origins,
         soft_stop,
     } = grpc;
