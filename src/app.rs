@@ -6,7 +6,10 @@ mod errands;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration, time::Instant};
 
-use axum::{Router, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -19,7 +22,7 @@ use crate::{
     grpc::{self, Grpc, Health},
     lifecycle::Lifecycle,
     net::{Listener, Protocol, Stops, Tls},
-    openai::{self, KeyCheck, OpenAi},
+    openai::{self, Cors, KeyCheck, OpenAi, Unsupported},
     ops::{self, Ops},
     telemetry::{self, AccessPolicy, Door, Metrics},
 };
@@ -133,7 +136,10 @@ impl App {
             engine: engine.clone(),
             auth,
             request_timeout: settings.request_timeout,
-            unsupported: grpc::Unsupported::Refuse,
+            unsupported: match settings.unsupported_params {
+                config::UnsupportedParams::Error => grpc::Unsupported::Refuse,
+                config::UnsupportedParams::Ignore => grpc::Unsupported::LeaveOut,
+            },
             cors_allow_origins: settings.cors_allow_origins.clone(),
             soft_stop: lifecycle.soft_stop().clone(),
         };
@@ -141,7 +147,7 @@ impl App {
             .await
             .map_err(|error| StartError::Build(error.to_string()))?;
         let grpc_router = recorded(
-            grpc_router,
+            grpc_router.layer(CatchPanicLayer::custom(grpc::panicked)),
             Door::Grpc,
             grpc::CHAT_PATHS,
             grpc::QUIET_PATHS,
@@ -351,7 +357,12 @@ fn http_router(settings: &Settings, engine: Engine, auth: Auth, ops: Ops) -> Rou
         max_body: settings.max_body_bytes,
         request_timeout: settings.request_timeout,
         keepalive_interval: settings.keepalive_interval,
+        unsupported: match settings.unsupported_params {
+            config::UnsupportedParams::Error => Unsupported::Refuse,
+            config::UnsupportedParams::Ignore => Unsupported::LeaveOut,
+        },
     };
+    let cors = Cors::new(&settings.cors_allow_origins);
     let check = Arc::new(KeyCheck {
         auth,
         open: ops::is_open,
@@ -361,9 +372,12 @@ fn http_router(settings: &Settings, engine: Engine, auth: Auth, ops: Ops) -> Rou
         .fallback(openai::unknown_url)
         .method_not_allowed_fallback(openai::method_not_supported)
         .layer(from_fn_with_state(check, openai::check_key))
+        .layer(CatchPanicLayer::custom(openai::panicked))
+        .layer(from_fn(openai::about))
+        .layer(from_fn_with_state(cors, openai::cors))
 }
 
-/// The layers that both doors have outermost.
+/// The layer that both doors have outermost.
 fn recorded(
     router: Router,
     door: Door,
@@ -376,10 +390,6 @@ fn recorded(
         chats,
         quiet,
         metrics: Arc::clone(metrics),
-    };
-    let router = match door {
-        Door::Http => router.layer(CatchPanicLayer::custom(openai::panicked)),
-        Door::Grpc => router.layer(CatchPanicLayer::custom(grpc::panicked)),
     };
     router.layer(from_fn_with_state(Arc::new(policy), telemetry::layer))
 }

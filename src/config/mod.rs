@@ -26,7 +26,7 @@ mod together;
 mod urls;
 
 pub use problems::{Problem, Problems};
-pub use settings::{ClientAuth, LogFormat, Settings, UnmarkedEnd};
+pub use settings::{ClientAuth, LogFormat, Settings, UnmarkedEnd, UnsupportedParams};
 pub use sources::{Flags, Sources};
 pub use table::{Group, Variable, groups};
 pub use urls::{BaseUrl, ProxyUrl};

@@ -1,43 +1,76 @@
-//! Origins of pages that may call from a browser.
+//! The origins whose web pages may call the gateway.
 
 use super::given::{Complaints, Given};
-use http::HeaderValue;
-use url::{Origin, Url};
 
-/// Reads a list of origins, each as browsers write it.
-pub(super) fn read(given: &Given<'_>) -> Result<Vec<HeaderValue>, Complaints> {
+/// Reads the list of origins; a repeated one counts once.
+pub(super) fn read(given: &mut Given<'_>) -> Result<Vec<String>, Complaints> {
+    let mut origins: Vec<String> = Vec::new();
+    let mut complaints = Vec::new();
     let entries = given.list(r#"["https://app.example.com"]"#)?;
-    let (mut origins, mut wrong) = (Vec::new(), Vec::new());
     for (index, entry) in entries.into_iter().enumerate() {
+        let place = index + 1;
         match entry.as_deref().and_then(origin) {
-            Some(origin) => origins.push(origin),
-            None => wrong.push(format!(
-                "entry {} is no origin; expected * or such as https://app.example.com, without a path",
-                index + 1
+            None => complaints.push(format!(
+                "entry {place} is no origin; expected \"*\" or such as \"https://app.example.com\""
             )),
+            Some(origin) if origins.contains(&origin) => {
+                given
+                    .warnings
+                    .push(format!("entry {place} repeats an earlier one and counts once"));
+            }
+            Some(origin) => origins.push(origin),
         }
     }
-    Complaints::check(wrong)?;
-    Ok(origins)
+    Complaints::check(complaints).map(|()| origins)
 }
 
-fn origin(text: &str) -> Option<HeaderValue> {
+/// An origin as browsers send it: scheme, host and port, and no slash at the end. Schemes that only a browser knows
+/// (`chrome-extension`) are taken as they stand.
+fn origin(text: &str) -> Option<String> {
     if text == "*" {
-        return Some(HeaderValue::from_static("*"));
+        return Some(text.to_owned());
     }
-    let url = Url::parse(text).ok()?;
-    let is_bare = matches!(url.path(), "" | "/")
+    let url = url::Url::parse(text).ok()?;
+    let bare = url.has_host()
+        && matches!(url.path(), "" | "/")
         && url.query().is_none()
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none();
     let origin = url.origin();
-    let written = (is_bare && matches!(origin, Origin::Tuple(..))).then(|| origin.ascii_serialization())?;
-    HeaderValue::from_str(&written).ok()
+    let spelled = if origin.is_tuple() {
+        origin.ascii_serialization()
+    } else {
+        text.trim_end_matches('/').to_owned()
+    };
+    (bare && spelled.bytes().all(|byte| byte.is_ascii_graphic())).then_some(spelled)
 }
 
-/// As one would write them.
-pub(super) fn show(origins: &[HeaderValue]) -> String {
-    let texts: Vec<_> = origins.iter().filter_map(|origin| origin.to_str().ok()).collect();
-    serde_json::to_string(&texts).unwrap_or_default()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_spelled_as_browsers_send_them() {
+        for (given, spelled) in [
+            ("*", "*"),
+            ("https://App.Example.com/", "https://app.example.com"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("https://example.com:443", "https://example.com"),
+            ("chrome-extension://abc", "chrome-extension://abc"),
+        ] {
+            assert_eq!(origin(given).as_deref(), Some(spelled));
+        }
+        for wrong in [
+            "",
+            "example.com",
+            "https://",
+            "https://a/b",
+            "https://u:p@a",
+            "https://a?b",
+            "https://a#b",
+        ] {
+            assert_eq!(origin(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::urls::{BaseUrl, ProxyUrl};
 use super::{Report, Sources, layers, read, table};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +37,16 @@ pub enum ClientAuth {
     Grpc,
     /// Both.
     Both,
+}
+
+/// What becomes of a request that asks for something which the upstream cannot do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnsupportedParams {
+    /// It is refused, and the field named.
+    #[default]
+    Error,
+    /// It is answered without that, and a header names what was left out.
+    Ignore,
 }
 
 /// Everything that can be set, checked and within its limits. `Debug` shows no key, token, header value or proxy
@@ -75,8 +85,6 @@ pub struct Settings {
     pub api_keys: Vec<SecretString>,
     /// `API_KEYS_FILE`, joined to the directory of the settings.
     pub api_keys_file: Option<PathBuf>,
-    /// `CORS_ALLOW_ORIGINS`: origins as browsers write them, or `*` alone.
-    pub cors_allow_origins: Vec<HeaderValue>,
     /// `TOKEN_POOL` and the lines of `TOKEN_POOL_FILE`: cookie characters only, no repeats.
     pub tokens: Vec<SecretString>,
     /// `TOKEN_POOL_FILE`, joined to the directory of the settings.
@@ -119,6 +127,10 @@ pub struct Settings {
     pub max_concurrent_requests: usize,
     /// `UNMARKED_END`.
     pub unmarked_end: UnmarkedEnd,
+    /// `UNSUPPORTED_PARAMS`.
+    pub unsupported_params: UnsupportedParams,
+    /// `CORS_ALLOW_ORIGINS`: `*` or origins as browsers send them, no repeats.
+    pub cors_allow_origins: Vec<String>,
 }
 
 impl Settings {
@@ -168,7 +180,6 @@ impl Settings {
             require_api_key: true,
             api_keys: Vec::new(),
             api_keys_file: None,
-            cors_allow_origins: Vec::new(),
             tokens: Vec::new(),
             token_pool_file: None,
             available_models: Vec::new(),
@@ -190,6 +201,8 @@ impl Settings {
             max_prompt_bytes: 0,
             max_concurrent_requests: 0,
             unmarked_end: UnmarkedEnd::default(),
+            unsupported_params: UnsupportedParams::default(),
+            cors_allow_origins: Vec::new(),
         }
     }
 

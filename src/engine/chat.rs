@@ -190,7 +190,7 @@ pub enum FinishReason {
 }
 
 /// What a chat cost, in tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Tokens of the text that was sent.
     pub prompt_tokens: u32,

@@ -39,6 +39,13 @@ pub(super) fn shutting_down() -> ChatError {
     .with_retry_after(Some(BACK_IN))
 }
 
+pub(super) fn overloaded() -> ChatError {
+    /// By then some of the chats under way are likely to have ended.
+    const ROOM_IN: Duration = Duration::from_secs(1);
+    let message = "The gateway has as many requests under way as it may. Send the request again.";
+    ChatError::new(ErrorKind::Overloaded, message).with_retry_after(Some(ROOM_IN))
+}
+
 pub(super) fn deadline_exceeded() -> ChatError {
     ChatError::new(
         ErrorKind::DeadlineExceeded,

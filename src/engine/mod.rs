@@ -4,6 +4,7 @@
 mod answer;
 mod attempts;
 pub mod chat;
+mod choices;
 mod conversation;
 pub mod error;
 mod failure;
@@ -32,6 +33,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use answer::UnmarkedEnd;
+pub use choices::{ChoiceEvent, ChoiceStream, Completions};
 pub use models::{MAX_MODEL_NAME, MODEL_CREATED, MODEL_OWNER, Models, not_found};
 pub use slot::{BenchPolicy, TokenSnapshot};
 pub use stream::ChatStream;
@@ -41,7 +43,7 @@ use self::{
     chat::{CallContext, ChatRequest, Completion},
     conversation::Conversations,
     error::{ChatError, ErrorKind},
-    failure::{deadline_exceeded, shutting_down},
+    failure::{deadline_exceeded, overloaded, shutting_down},
     limits::Limits,
     observed::Observed,
     pool::TokenPool,
@@ -147,17 +149,12 @@ impl Engine {
     /// # Errors
     /// `overloaded`, or `shutting_down` once [`Engine::drain`] was called.
     pub fn admit(&self) -> Result<Permit, ChatError> {
-        /// By then some of the chats under way are likely to have ended.
-        const ROOM_IN: Duration = Duration::from_secs(1);
         if self.shared.draining.load(Ordering::SeqCst) {
             return Err(shutting_down());
         }
         let permit = Arc::clone(&self.shared.admission)
             .try_acquire_owned()
-            .map_err(|_| {
-                let message = "The gateway has as many requests under way as it may. Send the request again.";
-                ChatError::new(ErrorKind::Overloaded, message).with_retry_after(Some(ROOM_IN))
-            })?;
+            .map_err(|_| overloaded())?;
         Ok(Permit(permit))
     }
 
@@ -260,6 +257,7 @@ impl Engine {
             context,
             want,
         };
+        let began = Instant::now();
         let opened = tokio::select! {
             biased;
             () = self.shared.stop.cancelled() => Err(shutting_down()),
@@ -267,6 +265,7 @@ impl Engine {
                 opened.unwrap_or_else(|_| Err(deadline_exceeded()))
             }
         };
+        context.record.note_upstream(began.elapsed());
         opened.inspect_err(|error| context.record.conclude(outcome(error.kind())))
     }
 

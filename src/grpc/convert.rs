@@ -2,7 +2,7 @@
 
 use super::proto::{self, ChatMessage, ContentPart, content_part::Part};
 use crate::engine::{
-    MODEL_CREATED, MODEL_OWNER,
+    Completions, MODEL_CREATED, MODEL_OWNER,
     chat::{Completion, FinishReason, Head, Usage},
 };
 
@@ -29,15 +29,33 @@ pub(super) fn usage(usage: Usage) -> proto::Usage {
     }
 }
 
-pub(super) fn whole(head: Head, completion: Completion) -> proto::CreateChatCompletionResponse {
+pub(super) fn whole(head: Head, completions: Completions) -> proto::CreateChatCompletionResponse {
     let Head { id, created, model } = head;
+    let Completions {
+        choices,
+        usage: figures,
+    } = completions;
+    proto::CreateChatCompletionResponse {
+        id,
+        created: created_seconds(created),
+        model,
+        choices: (0..)
+            .zip(choices)
+            .map(|(index, completion)| choice(index, completion))
+            .collect(),
+        usage: Some(usage(figures)),
+        ..proto::CreateChatCompletionResponse::default()
+    }
+}
+
+fn choice(index: u32, completion: Completion) -> proto::Choice {
     let Completion {
         text,
         reasoning,
         reason,
-        usage: figures,
+        // Told once, for all answers together.
+        usage: _,
     } = completion;
-    let created = created_seconds(created);
     let message = ChatMessage {
         role: proto::Role::Assistant.into(),
         content: vec![ContentPart {
@@ -47,19 +65,11 @@ pub(super) fn whole(head: Head, completion: Completion) -> proto::CreateChatComp
         reasoning: (!reasoning.is_empty()).then_some(proto::Reasoning { text: reasoning }),
         ..ChatMessage::default()
     };
-    let choice = proto::Choice {
-        index: 0,
+    proto::Choice {
+        index,
         message: Some(message),
         finish_reason: finish_reason(reason).into(),
         logprobs: None,
-    };
-    proto::CreateChatCompletionResponse {
-        id,
-        created,
-        model,
-        choices: vec![choice],
-        usage: Some(usage(figures)),
-        ..proto::CreateChatCompletionResponse::default()
     }
 }
 

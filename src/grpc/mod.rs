@@ -19,7 +19,7 @@ use axum::{
     extract::Request,
     middleware::{from_fn, from_fn_with_state},
 };
-use http::{HeaderValue, Method, header};
+use http::{Method, header};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -80,7 +80,7 @@ pub struct Grpc {
     /// What becomes of requests for something that the upstream cannot do.
     pub unsupported: Unsupported,
     /// Origins whose scripts may call; `*` is every one.
-    pub cors_allow_origins: Vec<HeaderValue>,
+    pub cors_allow_origins: Vec<String>,
     /// Ends the streams that would never end by themselves: health watches and reflection.
     pub soft_stop: CancellationToken,
 }

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     engine::{
-        ChatStream, Engine, Permit,
-        chat::{CallContext, ChatEvent, ChatRequest, Head},
+        ChoiceEvent, ChoiceStream, Engine, Permit,
+        chat::{CallContext, ChatRequest, Head},
         error::{ChatError, ErrorKind},
         not_found,
     },
@@ -97,8 +97,8 @@ impl ChatService for Chat {
             ignored,
         } = self.accept(request)?;
         let record = context.record.clone();
-        match self.engine.complete(request, context, permit).await {
-            Ok(completion) => Ok(naming(&ignored, convert::whole(head, completion))),
+        match self.engine.complete_choices(request, context, permit).await {
+            Ok(completions) => Ok(naming(&ignored, convert::whole(head, completions))),
             Err(failure) => Err(error::status(&failure, &record)),
         }
     }
@@ -117,7 +117,8 @@ impl ChatService for Chat {
             ignored,
         } = self.accept(request)?;
         let record = context.record.clone();
-        let chat = self.engine.stream(request, context, permit).await;
+        let unfinished = request.n.unwrap_or(1);
+        let chat = self.engine.stream_choices(request, context, permit).await;
         let chat = chat.map_err(|failure| error::status(&failure, &record))?;
         let Head { id, created, model } = head;
         let created = convert::created_seconds(created);
@@ -130,8 +131,10 @@ impl ChatService for Chat {
         let events = Events {
             chat,
             record,
-            queue: VecDeque::from([started]),
+            queue: VecDeque::from([(0, started)]),
             sequence: 0,
+            unfinished,
+            last: None,
         };
         let events = stream::unfold(events, |mut events| async move {
             events.next().await.map(|item| (item, events))
@@ -167,41 +170,62 @@ impl ChatService for Chat {
     }
 }
 
-/// A streamed answer as numbered events.
+/// Streamed answers as numbered events.
 struct Events {
-    chat: ChatStream,
+    chat: ChoiceStream,
     record: CallRecord,
-    queue: VecDeque<Event>,
+    /// What goes out next, each with its answer's index.
+    queue: VecDeque<(u32, Event)>,
     sequence: u32,
+    /// Answers that are not whole yet.
+    unfinished: u64,
+    /// The end of the last answer: the figures go before it.
+    last: Option<(u32, Event)>,
 }
 
 impl Events {
     async fn next(&mut self) -> Option<Result<StreamChatCompletionResponse, Status>> {
-        if self.queue.is_empty() {
+        while self.queue.is_empty() {
             match self.chat.next().await? {
-                Ok(ChatEvent::Content(text)) => {
-                    let logprobs = Vec::new();
-                    self.queue
-                        .push_back(Event::Content(ContentDelta { text, logprobs }));
-                }
-                Ok(ChatEvent::Reasoning(text)) => {
-                    self.queue.push_back(Event::Reasoning(ReasoningDelta { text }));
-                }
-                Ok(ChatEvent::Finished { reason, usage }) => {
-                    let finish_reason = convert::finish_reason(reason).into();
-                    self.queue.push_back(Event::Usage(convert::usage(usage)));
-                    self.queue.push_back(Event::Finished(Finished { finish_reason }));
-                }
+                Ok(event) => self.take(event),
                 Err(failure) => return Some(Err(error::status(&failure, &self.record))),
             }
         }
-        let event = self.queue.pop_front()?;
+        let (choice_index, event) = self.queue.pop_front()?;
         let sequence = self.sequence;
         self.sequence += 1;
         Some(Ok(StreamChatCompletionResponse {
             sequence,
-            choice_index: 0,
+            choice_index,
             event: Some(event),
         }))
+    }
+
+    fn take(&mut self, event: ChoiceEvent) {
+        match event {
+            ChoiceEvent::Content { index, text } => {
+                let logprobs = Vec::new();
+                self.queue
+                    .push_back((index, Event::Content(ContentDelta { text, logprobs })));
+            }
+            ChoiceEvent::Reasoning { index, text } => {
+                self.queue
+                    .push_back((index, Event::Reasoning(ReasoningDelta { text })));
+            }
+            ChoiceEvent::Finished { index, reason } => {
+                let finish_reason = convert::finish_reason(reason).into();
+                let finished = (index, Event::Finished(Finished { finish_reason }));
+                self.unfinished = self.unfinished.saturating_sub(1);
+                if self.unfinished == 0 {
+                    self.last = Some(finished);
+                } else {
+                    self.queue.push_back(finished);
+                }
+            }
+            ChoiceEvent::Usage(usage) => {
+                self.queue.push_back((0, Event::Usage(convert::usage(usage))));
+                self.queue.extend(self.last.take());
+            }
+        }
     }
 }

@@ -28,11 +28,14 @@ const EXPOSED: [&str; 9] = [
 const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// Lets scripts of these origins call; `*` is all of them. A key goes into a header that they set, never into a cookie.
-pub(super) fn cors(origins: &[HeaderValue]) -> CorsLayer {
+pub(super) fn cors(origins: &[String]) -> CorsLayer {
     let origin = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else {
-        AllowOrigin::list(origins.iter().cloned())
+        let origins = origins
+            .iter()
+            .filter_map(|origin| HeaderValue::from_str(origin).ok());
+        AllowOrigin::list(origins)
     };
     CorsLayer::new()
         .allow_origin(origin)

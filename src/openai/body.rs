@@ -2,22 +2,42 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::de::DeserializeSeed;
 
+use super::{
+    fields::Fields,
+    request::{Found, KnownFields},
+};
 use crate::engine::error::{ChatError, ErrorKind};
 
 /// A body must be there by then.
 const BODY_READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Reads `body` as JSON of at most `limit` bytes.
-pub(super) async fn read_json<T: DeserializeOwned>(
+/// Beyond this many bytes parsing takes milliseconds, too long for a thread that others wait for.
+const PARSED_IN_PLACE: usize = 128 * 1024;
+
+/// Reads `body` as a JSON object of at most `limit` bytes, and keeps the fields of `table`.
+pub(super) async fn read_fields(
     headers: &HeaderMap,
     body: Body,
     limit: usize,
-) -> Result<T, ChatError> {
+    table: KnownFields,
+) -> Result<Fields, ChatError> {
+    let bytes = read(headers, body, limit).await?;
+    if bytes.len() <= PARSED_IN_PLACE {
+        return parse(&bytes, table);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes, table)).await;
+    parsed.unwrap_or_else(|failure| {
+        let message = "The gateway failed at reading the request's body.";
+        Err(ChatError::new(ErrorKind::Internal, message).with_detail(failure.to_string()))
+    })
+}
+
+async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ChatError> {
     check_type(headers)?;
     let announced = headers
         .get(header::CONTENT_LENGTH)
@@ -26,21 +46,18 @@ pub(super) async fn read_json<T: DeserializeOwned>(
         return Err(too_large(limit));
     }
     let collected = tokio::time::timeout(BODY_READ_TIMEOUT, Limited::new(body, limit).collect()).await;
-    let bytes = match collected {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
-        Ok(Err(error)) => {
-            return Err(
-                ChatError::new(ErrorKind::InvalidRequest, "The request's body broke off.")
-                    .with_detail(error.to_string()),
-            );
-        }
+    match collected {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+        Ok(Err(error)) => Err(
+            ChatError::new(ErrorKind::InvalidRequest, "The request's body broke off.")
+                .with_detail(error.to_string()),
+        ),
         Err(_) => {
             let message = "The request's body did not arrive in time.";
-            return Err(ChatError::new(ErrorKind::RequestTimeout, message));
+            Err(ChatError::new(ErrorKind::RequestTimeout, message))
         }
-    };
-    parse(&bytes)
+    }
 }
 
 /// JSON, and whatever calls itself a kind of JSON. A client that names no type is taken at its word.
@@ -69,38 +86,25 @@ fn too_large(limit: usize) -> ChatError {
     ChatError::new(ErrorKind::RequestTooLarge, message)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ChatError> {
+fn parse(bytes: &[u8], table: KnownFields) -> Result<Fields, ChatError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let parsed = serde_path_to_error::deserialize(&mut json);
-    let parsed = parsed.map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        if inner.is_data() {
-            wrong_value(&path, &inner)
-        } else {
-            broken(&inner)
-        }
-    })?;
+    let Found { fields, twice } = table.deserialize(&mut json).map_err(|error| broken(&error))?;
     json.end().map_err(|error| broken(&error))?;
-    Ok(parsed)
+    match twice {
+        None => Ok(fields),
+        Some(name) => {
+            let message = format!("Duplicate parameter: '{name}' was given more than once.");
+            Err(ChatError::invalid(name, message))
+        }
+    }
 }
 
 fn broken(error: &serde_json::Error) -> ChatError {
-    let message = "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your \
-                   HTTP library correctly. The API expects a JSON payload, but what was sent was not valid JSON.)";
+    let message = if error.is_data() {
+        "Invalid request: the JSON body must be an object."
+    } else {
+        "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library \
+         correctly. The API expects a JSON payload, but what was sent was not valid JSON.)"
+    };
     ChatError::new(ErrorKind::InvalidRequest, message).with_detail(error.to_string())
-}
-
-/// A value of a wrong type or form, told by its path and without its place in the text.
-fn wrong_value(path: &str, error: &serde_json::Error) -> ChatError {
-    let text = error.to_string();
-    let reason = text
-        .rsplit_once(" at line ")
-        .map_or(text.as_str(), |(reason, _)| reason);
-    // Long values are quoted in reasons: enough of one to know it again will do.
-    let reason: String = reason.chars().take(300).collect();
-    if path == "." {
-        return ChatError::new(ErrorKind::InvalidRequest, format!("Invalid request: {reason}."));
-    }
-    ChatError::invalid(path, format!("Invalid value for '{path}': {reason}."))
 }

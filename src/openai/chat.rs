@@ -10,13 +10,16 @@ use axum::{
 use tokio::time::Instant;
 
 use super::{
-    OpenAi, body, convert, error, sse,
-    wire::{AnswerMessage, ChatCompletion, Choice, Object},
+    OpenAi, body, convert, error,
+    fields::CHAT,
+    headers,
+    request::{self, KnownFields, Reading},
+    sse::{self, Form},
 };
 use crate::{
     engine::{
         Permit,
-        chat::{CallContext, Completion, Head},
+        chat::{CallContext, Head},
         error::{ChatError, ErrorKind},
     },
     telemetry::CallRecord,
@@ -44,54 +47,32 @@ async fn answer(
 ) -> Result<Response, ChatError> {
     let deadline = Instant::now() + openai.request_timeout;
     let (parts, body) = request.into_parts();
-    let Object(wire) = body::read_json(&parts.headers, body, openai.max_body).await?;
-    let asked = convert::read(wire)?;
+    let fields = body::read_fields(&parts.headers, body, openai.max_body, KnownFields(CHAT)).await?;
+    let capabilities = openai.engine.capabilities();
+    let asked = request::read(fields, Reading::new(&capabilities, openai.unsupported))?;
     record.set_model(&asked.request.model);
     let head = Head::new(asked.request.model.clone());
     let context = CallContext {
         deadline,
         record: record.clone(),
     };
-    if !asked.stream {
-        let completion = openai.engine.complete(asked.request, context, permit).await?;
-        return Ok(Json(whole(&head, completion)).into_response());
-    }
-    let engine = openai.engine.clone();
-    let opening = Box::pin(async move { engine.stream(asked.request, context, permit).await });
-    sse::respond(
-        opening,
-        head,
-        asked.include_usage,
-        openai.keepalive_interval,
-        record,
-    )
-    .await
-}
-
-fn whole(head: &Head, completion: Completion) -> ChatCompletion<'_> {
-    let Completion {
-        text,
-        reasoning,
-        reason,
-        usage,
-    } = completion;
-    let message = AnswerMessage {
-        role: "assistant",
-        content: text,
-        refusal: None,
-        reasoning_content: reasoning,
+    let mut response = if asked.stream {
+        let engine = openai.engine.clone();
+        let form = Form {
+            head,
+            choices: u32::try_from(asked.request.n.unwrap_or(1)).unwrap_or(u32::MAX),
+            include_usage: asked.include_usage,
+            keepalive: openai.keepalive_interval,
+        };
+        let opening = Box::pin(async move { engine.stream_choices(asked.request, context, permit).await });
+        sse::respond(opening, form, record).await?
+    } else {
+        let completions = openai
+            .engine
+            .complete_choices(asked.request, context, permit)
+            .await?;
+        Json(convert::whole(&head, completions)).into_response()
     };
-    ChatCompletion {
-        id: &head.id,
-        object: "chat.completion",
-        created: head.created,
-        model: &head.model,
-        choices: [Choice {
-            index: 0,
-            message,
-            logprobs: None,
-            finish_reason: convert::finish_reason(reason),
-        }],
-        usage: convert::usage(usage),
-    }
+    headers::name_ignored(response.headers_mut(), &asked.ignored);
+    Ok(response)
 }

@@ -18,8 +18,8 @@ use crate::{
     telemetry::CallRecord,
 };
 
-const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(super) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+pub(super) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// How a kind looks: its status, OpenAI's `type`, and its `code` where that is not the kind's own name.
 struct Look {

@@ -4,7 +4,12 @@ mod body;
 mod chat;
 mod convert;
 pub mod error;
+mod fields;
+mod headers;
+mod messages;
 mod models;
+mod request;
+mod schema;
 mod sse;
 mod wire;
 
@@ -17,7 +22,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::Method;
+use http::{Method, StatusCode};
+
+pub use headers::{Cors, about, cors};
+pub use request::Unsupported;
 
 use crate::{
     auth::Auth,
@@ -42,6 +50,8 @@ pub struct OpenAi {
     pub request_timeout: Duration,
     /// How long a stream may be silent before a comment keeps its connection alive.
     pub keepalive_interval: Duration,
+    /// What becomes of requests for what the upstream cannot do.
+    pub unsupported: Unsupported,
 }
 
 /// The routes of the API, without any layer.
@@ -60,8 +70,11 @@ pub async fn unknown_url(request: Request) -> Response {
     refuse(&request, &ChatError::new(ErrorKind::UnknownUrl, message))
 }
 
-/// Answers a method that a path does not have, as OpenAI does.
+/// Answers a method that a path does not have, as OpenAI does; `OPTIONS` is there everywhere, and says which are.
 pub async fn method_not_supported(request: Request) -> Response {
+    if request.method() == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     let message = if CHAT_PATHS.contains(&request.uri().path()) {
         "Only POST requests are accepted.".to_owned()
     } else {

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     engine::{
-        self, ChatStream,
-        chat::{ChatEvent, Head},
+        self, ChoiceEvent, ChoiceStream,
+        chat::Head,
         error::{ChatError, ErrorKind},
     },
     telemetry::CallRecord,
@@ -32,44 +32,45 @@ const COMMENT: &str = ": keep-alive\n\n";
 const DONE: &str = "data: [DONE]\n\n";
 
 /// A stream that is being started.
-pub(super) type Opening = Pin<Box<dyn Future<Output = Result<ChatStream, ChatError>> + Send>>;
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<ChoiceStream, ChatError>> + Send>>;
 
 enum Stage {
     /// Waiting for the first event, behind a 200 that is out already.
     Opening(Opening),
     /// The first chunk, which says who speaks, is still to be sent.
-    Started(ChatStream),
-    Flowing(ChatStream),
+    Started(ChoiceStream),
+    Flowing(ChoiceStream),
     Ended,
+}
+
+/// How a stream is told.
+#[derive(Debug)]
+pub(super) struct Form {
+    pub(super) head: Head,
+    /// How many answers come.
+    pub(super) choices: u32,
+    pub(super) include_usage: bool,
+    /// After so much silence a comment is sent; the status is held no longer than this.
+    pub(super) keepalive: Duration,
 }
 
 struct Events {
     stage: Stage,
-    head: Head,
-    include_usage: bool,
-    keepalive: Duration,
+    form: Form,
     record: CallRecord,
 }
 
-/// Answers with the stream that `opening` gives, holding the status for at most `keepalive`.
+/// Answers with the stream that `opening` gives.
 pub(super) async fn respond(
     mut opening: Opening,
-    head: Head,
-    include_usage: bool,
-    keepalive: Duration,
+    form: Form,
     record: CallRecord,
 ) -> Result<Response, ChatError> {
-    let stage = match timeout(keepalive, &mut opening).await {
+    let stage = match timeout(form.keepalive, &mut opening).await {
         Ok(opened) => Stage::Started(opened?),
         Err(_) => Stage::Opening(opening),
     };
-    let events = Events {
-        stage,
-        head,
-        include_usage,
-        keepalive,
-        record,
-    };
+    let events = Events { stage, form, record };
     let body = stream::unfold(events, |mut events| async move {
         let bytes = events.next().await?;
         Some((Ok::<_, std::convert::Infallible>(bytes), events))
@@ -88,7 +89,7 @@ pub(super) async fn respond(
 
 impl Events {
     async fn next(&mut self) -> Option<Bytes> {
-        match timeout(self.keepalive, self.advance()).await {
+        match timeout(self.form.keepalive, self.advance()).await {
             Ok(text) => text.map(Bytes::from),
             Err(_) => Some(Bytes::from_static(COMMENT.as_bytes())),
         }
@@ -104,45 +105,50 @@ impl Events {
         }
         self.stage = match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Started(stream) => {
-                let role = Delta {
-                    role: Some("assistant"),
-                    content: convert::borrowed(""),
-                    ..Delta::default()
-                };
                 self.stage = Stage::Flowing(stream);
-                return Some(self.delta(role, None));
+                let roles = (0..self.form.choices).map(|index| {
+                    let role = Delta {
+                        role: Some("assistant"),
+                        content: convert::borrowed(""),
+                        ..Delta::default()
+                    };
+                    self.delta(index, role, None)
+                });
+                return Some(roles.collect());
             }
             stage @ (Stage::Opening(_) | Stage::Flowing(_) | Stage::Ended) => stage,
         };
         let Stage::Flowing(stream) = &mut self.stage else {
             return None;
         };
-        match stream.next().await? {
-            Ok(ChatEvent::Content(text)) => Some(self.delta(
-                Delta {
+        Some(match stream.next().await? {
+            Ok(ChoiceEvent::Content { index, text }) => {
+                let delta = Delta {
                     content: convert::borrowed(&text),
                     ..Delta::default()
-                },
-                None,
-            )),
-            Ok(ChatEvent::Reasoning(text)) => Some(self.delta(
-                Delta {
+                };
+                self.delta(index, delta, None)
+            }
+            Ok(ChoiceEvent::Reasoning { index, text }) => {
+                let delta = Delta {
                     reasoning_content: convert::borrowed(&text),
                     ..Delta::default()
-                },
-                None,
-            )),
-            Ok(ChatEvent::Finished { reason, usage }) => {
-                let mut text = self.delta(Delta::default(), Some(convert::finish_reason(reason)));
-                if self.include_usage {
-                    text += &self.chunk(&[], Some(convert::usage(usage)));
-                }
-                text += DONE;
-                self.stage = Stage::Ended;
-                Some(text)
+                };
+                self.delta(index, delta, None)
             }
-            Err(error) => Some(self.fail(&error)),
-        }
+            Ok(ChoiceEvent::Finished { index, reason }) => {
+                self.delta(index, Delta::default(), Some(convert::finish_reason(reason)))
+            }
+            Ok(ChoiceEvent::Usage(usage)) => {
+                self.stage = Stage::Ended;
+                if self.form.include_usage {
+                    self.chunk(&[], Some(convert::usage(usage))) + DONE
+                } else {
+                    DONE.to_owned()
+                }
+            }
+            Err(error) => self.fail(&error),
+        })
     }
 
     /// Tells a failure in band. Nothing comes after it, least of all a mark of a good end.
@@ -152,10 +158,10 @@ impl Events {
         event(&error::body(failure))
     }
 
-    fn delta(&self, delta: Delta<'_>, finish_reason: Option<&'static str>) -> String {
+    fn delta(&self, index: u32, delta: Delta<'_>, finish_reason: Option<&'static str>) -> String {
         self.chunk(
             &[ChunkChoice {
-                index: 0,
+                index,
                 delta,
                 logprobs: None,
                 finish_reason,
@@ -166,12 +172,12 @@ impl Events {
 
     fn chunk(&self, choices: &[ChunkChoice<'_>], usage: Option<UsageFigures>) -> String {
         event(&Chunk {
-            id: &self.head.id,
+            id: &self.form.head.id,
             object: "chat.completion.chunk",
-            created: self.head.created,
-            model: &self.head.model,
+            created: self.form.head.created,
+            model: &self.form.head.model,
             choices,
-            usage: self.include_usage.then_some(usage),
+            usage: self.form.include_usage.then_some(usage),
         })
     }
 }

@@ -62,7 +62,10 @@ impl Outcome {
 
 /// What is known of one request. Cheap to clone; all clones are one record.
 #[derive(Debug, Clone)]
-pub struct CallRecord(Arc<Inner>);
+pub struct CallRecord {
+    inner: Arc<Inner>,
+    outcome: Arc<OnceLock<Outcome>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -73,14 +76,14 @@ struct Inner {
     model: OnceLock<String>,
     token: Mutex<Option<Arc<str>>>,
     first_token: Mutex<Option<Duration>>,
-    outcome: OnceLock<Outcome>,
+    upstream: Mutex<Option<Duration>>,
 }
 
 impl CallRecord {
     /// A record that begins now.
     #[must_use]
     pub fn new(door: Door, request_id: String) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             request_id,
             door,
             began: Instant::now(),
@@ -88,74 +91,106 @@ impl CallRecord {
             model: OnceLock::new(),
             token: Mutex::default(),
             first_token: Mutex::default(),
-            outcome: OnceLock::new(),
-        }))
+            upstream: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+            outcome: Arc::default(),
+        }
+    }
+
+    /// The record of a part of this request: the same in everything but how it ended, which each part has for itself.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            outcome: Arc::default(),
+        }
     }
 
     /// The request's id.
     #[must_use]
     pub fn request_id(&self) -> &str {
-        &self.0.request_id
+        &self.inner.request_id
     }
 
     /// The door.
     #[must_use]
     pub fn door(&self) -> Door {
-        self.0.door
+        self.inner.door
     }
 
     /// Since when it has been under way.
     #[must_use]
     pub fn began(&self) -> Instant {
-        self.0.began
+        self.inner.began
     }
 
     /// Notes the hash of the caller's key.
     pub fn set_caller(&self, caller: &str) {
-        self.0.caller.get_or_init(|| caller.to_owned());
+        self.inner.caller.get_or_init(|| caller.to_owned());
     }
 
     /// Notes the model, as the client named it.
     pub fn set_model(&self, model: &str) {
         /// Names come from clients; no model's is longer.
         const LONGEST: usize = 256;
-        self.0.model.get_or_init(|| model.chars().take(LONGEST).collect());
+        self.inner
+            .model
+            .get_or_init(|| model.chars().take(LONGEST).collect());
     }
 
     /// Notes the token that serves it now; the last one is told.
     pub fn set_token(&self, label: &Arc<str>) {
-        *self.0.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(label));
+        *self.inner.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(label));
     }
 
     /// Notes that the first piece of the answer is here; of several attempts the last one counts.
     pub fn note_first_token(&self) {
-        let elapsed = self.0.began.elapsed();
-        *self.0.first_token.lock().unwrap_or_else(PoisonError::into_inner) = Some(elapsed);
+        let elapsed = self.inner.began.elapsed();
+        *self
+            .inner
+            .first_token
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(elapsed);
+    }
+
+    /// Notes how long the upstream was waited for until there was something to send; of several answers at once the
+    /// one that took longest counts.
+    pub fn note_upstream(&self, waited: Duration) {
+        let mut known = self.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = (*known).max(Some(waited));
+    }
+
+    /// How long the upstream was waited for, once that is known.
+    #[must_use]
+    pub fn upstream(&self) -> Option<Duration> {
+        *self.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says how the request ended. The first to say so is right.
     pub fn conclude(&self, outcome: Outcome) {
-        self.0.outcome.get_or_init(|| outcome);
+        self.outcome.get_or_init(|| outcome);
     }
 
     /// How it ended, if that was said.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
-        self.0.outcome.get().copied()
+        self.outcome.get().copied()
     }
 
     pub(super) fn caller(&self) -> Option<&str> {
-        self.0.caller.get().map(String::as_str)
+        self.inner.caller.get().map(String::as_str)
     }
 
     /// The model, once it is known.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        self.0.model.get().map(String::as_str)
+        self.inner.model.get().map(String::as_str)
     }
 
     pub(super) fn token(&self) -> Option<Arc<str>> {
-        self.0
+        self.inner
             .token
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -163,6 +198,10 @@ impl CallRecord {
     }
 
     pub(super) fn first_token(&self) -> Option<Duration> {
-        *self.0.first_token.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .inner
+            .first_token
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

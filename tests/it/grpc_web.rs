@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use duogate::{app::client::CreateChatCompletionResponse, sim::answer_text};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use prost::Message;
 
 use crate::support::{Ask, Gateway, KEY, Setup, frame};
@@ -139,7 +139,7 @@ async fn ask_first(gateway: &Gateway, page: &str) -> HeaderMap {
 #[tokio::test]
 async fn pages_of_other_origins_are_not_told_that_they_may_call() {
     let setup = Setup::new().settings(|settings| {
-        settings.cors_allow_origins = vec![HeaderValue::from_static(PAGE)];
+        settings.cors_allow_origins = vec![PAGE.to_owned()];
     });
     let gateway = setup.start().await;
     let allowed = ask_first(&gateway, PAGE).await;

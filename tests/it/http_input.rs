@@ -212,7 +212,7 @@ async fn what_a_text_service_cannot_give_is_refused_by_name() {
     let tool = json!([{ "type": "function", "function": { "name": "f" } }]);
     let image = json!([{ "type": "image_url", "image_url": { "url": "data:," } }]);
     let table = [
-        (with(&json!({ "n": 2 })), "n"),
+        (with(&json!({ "n": 9 })), "n"),
         (with(&json!({ "n": 128 })), "n"),
         (with(&json!({ "tools": tool })), "tools"),
         (with(&json!({ "tools": tool, "tool_choice": "auto" })), "tools"),
@@ -258,8 +258,11 @@ async fn what_clients_send_besides_is_taken_as_openai_takes_it() {
         { "role": "user", "content": "So?", "weather": "fine" },
     ]);
     let nulls = json!({ "temperature": null, "top_p": null, "n": null, "stream": null, "stream_options": null,
-        "tools": null, "tool_choice": null, "response_format": null, "logprobs": null, "audio": null,
-        "modalities": null, "stop": null, "max_tokens": null, "user": null, "seed": null });
+        "logprobs": null, "top_logprobs": null, "audio": null, "modalities": null, "moderation": null, "stop": null,
+        "max_tokens": null, "max_completion_tokens": null, "seed": null, "logit_bias": null, "metadata": null,
+        "prediction": null, "prompt_cache_key": null, "prompt_cache_retention": null, "reasoning_effort": null,
+        "safety_identifier": null, "service_tier": null, "store": null, "verbosity": null,
+        "frequency_penalty": null, "presence_penalty": null });
     for body in [
         with(&json!({ "messages": history })),
         with(&nulls),

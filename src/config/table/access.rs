@@ -42,20 +42,23 @@ pub(super) const ACCESS: &[Variable] = &[
         show: |settings| path(settings.api_keys_file.as_deref()),
         ..ROW
     },
-    Variable {
-        name: "CORS_ALLOW_ORIGINS",
-        default: r#"["*"]"#,
-        meaning: "The origins whose pages may call the gateway from a browser.",
-        limits: r#"JSON array of origins such as "https://app.example.com"; "*" allows every one, an empty list none"#,
-        blank_is_a_value: true,
-        set: |settings, given| {
-            settings.cors_allow_origins = origins::read(given)?;
-            Ok(())
-        },
-        show: |settings| origins::show(&settings.cors_allow_origins),
-        ..ROW
-    },
+    CORS,
 ];
+
+/// Web pages.
+const CORS: Variable = Variable {
+    name: "CORS_ALLOW_ORIGINS",
+    default: r#"["*"]"#,
+    meaning: "The origins whose web pages may call the HTTP door. An empty list allows none.",
+    limits: r#"JSON array of "*" or origins such as "https://app.example.com""#,
+    blank_is_a_value: true,
+    set: |settings, given| {
+        settings.cors_allow_origins = origins::read(given)?;
+        Ok(())
+    },
+    show: |settings| json(&settings.cors_allow_origins),
+    ..ROW
+};
 
 /// Models and other names for them.
 pub(super) const MODELS: &[Variable] = &[

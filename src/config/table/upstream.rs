@@ -4,7 +4,7 @@ use super::{ROW, Variable, path, word};
 use crate::config::given::Given;
 use crate::config::headers;
 use crate::config::secrets::{self, Sort};
-use crate::config::settings::UnmarkedEnd;
+use crate::config::settings::{UnmarkedEnd, UnsupportedParams};
 use crate::config::urls::{BaseUrl, ProxyUrl};
 
 /// The list of tokens stands before their file, which adds to it.
@@ -135,6 +135,23 @@ pub(super) const UPSTREAM: &[Variable] = &[
         show: |settings| word(UNMARKED_ENDS, &settings.unmarked_end),
         ..ROW
     },
+    Variable {
+        name: "UNSUPPORTED_PARAMS",
+        default: "error",
+        meaning: "What becomes of a request for what the upstream cannot do, such as tools: it is refused, or answered without.",
+        limits: "error or ignore",
+        set: |settings, given| {
+            settings.unsupported_params = given.choice(UNSUPPORTED)?;
+            Ok(())
+        },
+        show: |settings| word(UNSUPPORTED, &settings.unsupported_params),
+        ..ROW
+    },
+];
+
+const UNSUPPORTED: &[(&str, UnsupportedParams)] = &[
+    ("error", UnsupportedParams::Error),
+    ("ignore", UnsupportedParams::Ignore),
 ];
 
 const UNMARKED_ENDS: &[(&str, UnmarkedEnd)] = &[("error", UnmarkedEnd::Error), ("stop", UnmarkedEnd::Stop)];

@@ -11,6 +11,8 @@ pub(crate) struct Ask {
     pub(crate) model: String,
     pub(crate) messages: Vec<(&'static str, String)>,
     pub(crate) key: Option<String>,
+    /// More fields of the JSON body.
+    pub(crate) more: Value,
 }
 
 impl Ask {
@@ -19,11 +21,18 @@ impl Ask {
             model: "it-model".to_owned(),
             messages: vec![("user", text.into())],
             key: Some(KEY.to_owned()),
+            more: json!({}),
         }
     }
 
     pub(crate) fn model(mut self, model: impl Into<String>) -> Self {
         self.model = model.into();
+        self
+    }
+
+    /// More fields of the JSON body; the other door does not know them.
+    pub(crate) fn with(mut self, more: Value) -> Self {
+        self.more = more;
         self
     }
 
@@ -44,6 +53,8 @@ impl Ask {
             body["stream"] = json!(true);
             body["stream_options"] = json!({ "include_usage": true });
         }
+        let more = self.more.as_object().unwrap().clone();
+        body.as_object_mut().unwrap().extend(more);
         body
     }
 

@@ -1,0 +1,300 @@
+//! The fields of `POST /v1/chat/completions`, one row each: what it may be, and what it means here.
+
+use serde_json::{Map, Value};
+
+use super::schema::{Key, Shape, TEXT, key, nullable};
+use crate::engine::upstream::Capabilities;
+
+/// What a field means here.
+#[derive(Debug)]
+pub(super) enum Use {
+    /// It is obeyed.
+    Obeyed,
+    /// The upstream has no such setting: leaving it out changes the answer's flavour, not its meaning.
+    Ignored,
+    /// Leaving it out would change what the answer means.
+    Needs(Need),
+}
+
+/// Something that not every upstream can do.
+#[derive(Debug)]
+pub(super) struct Need {
+    /// What it is, in words.
+    pub(super) what: &'static str,
+    /// Whether a request with this value really asks for it.
+    pub(super) asked: fn(&Value, &Fields) -> bool,
+    /// Whether the upstream can do it.
+    pub(super) offered: fn(&Capabilities) -> bool,
+}
+
+/// One field.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) key: Key,
+    pub(super) meaning: Use,
+}
+
+/// The fields of one request, those of the table only.
+pub(super) type Fields = Map<String, Value>;
+
+const fn obeyed(key: Key) -> Field {
+    Field {
+        key,
+        meaning: Use::Obeyed,
+    }
+}
+
+const fn ignored(key: Key) -> Field {
+    Field {
+        key,
+        meaning: Use::Ignored,
+    }
+}
+
+const fn needs(
+    key: Key,
+    what: &'static str,
+    asked: fn(&Value, &Fields) -> bool,
+    offered: fn(&Capabilities) -> bool,
+) -> Field {
+    Field {
+        key,
+        meaning: Use::Needs(Need { what, asked, offered }),
+    }
+}
+
+const BOOL: Shape = Shape::Bool;
+/// No upper bound is known to OpenAI's clients.
+const TOKENS: Shape = Shape::Integer(1, i128::MAX);
+const PENALTY: Shape = Shape::Number(-2.0, 2.0);
+const MANY: usize = usize::MAX;
+const AUDIO_FORMATS: &[&str] = &["wav", "aac", "mp3", "flac", "opus", "pcm16"];
+/// OpenAI's specification says 64, the texts of its SDKs 128.
+const SAFETY_IDENTIFIER: Shape = Shape::Text(0, 128);
+
+const FUNCTION: &[Key] = &[
+    key("name", Shape::Text(1, 64)),
+    nullable("description", TEXT),
+    nullable("parameters", Shape::AnyObject),
+    nullable("strict", BOOL),
+];
+const TOOL: Shape = Shape::Tagged(
+    "type",
+    &[
+        ("function", &[key("function", Shape::Object(FUNCTION))]),
+        (
+            "custom",
+            &[key(
+                "custom",
+                Shape::Object(&[key("name", TEXT), nullable("description", TEXT)]),
+            )],
+        ),
+    ],
+);
+const NAMED: &[Key] = &[key("name", TEXT)];
+const TOOL_CHOICE: &[Shape] = &[
+    Shape::Word(&["none", "auto", "required"]),
+    Shape::Tagged(
+        "type",
+        &[
+            ("function", &[key("function", Shape::Object(NAMED))]),
+            ("custom", &[key("custom", Shape::Object(NAMED))]),
+            (
+                "allowed_tools",
+                &[key(
+                    "allowed_tools",
+                    Shape::Object(&[
+                        key("mode", Shape::Word(&["auto", "required"])),
+                        key("tools", Shape::List(0, MANY, &Shape::AnyObject)),
+                    ]),
+                )],
+            ),
+        ],
+    ),
+];
+const JSON_SCHEMA: &[Key] = &[
+    key("name", Shape::Text(1, 64)),
+    nullable("description", TEXT),
+    nullable("schema", Shape::AnyObject),
+    nullable("strict", BOOL),
+];
+const RESPONSE_FORMAT: Shape = Shape::Tagged(
+    "type",
+    &[
+        ("text", &[]),
+        ("json_object", &[]),
+        ("json_schema", &[key("json_schema", Shape::Object(JSON_SCHEMA))]),
+    ],
+);
+const AUDIO: &[Key] = &[
+    key("voice", Shape::Either(&[TEXT, Shape::AnyObject])),
+    key("format", Shape::Word(AUDIO_FORMATS)),
+];
+const MODERATION: &[Key] = &[
+    key("model", TEXT),
+    nullable(
+        "policy",
+        Shape::Object(&[
+            nullable("input", Shape::Object(MODERATED)),
+            nullable("output", Shape::Object(MODERATED)),
+        ]),
+    ),
+];
+const MODERATED: &[Key] = &[key("mode", Shape::Word(&["score", "block"]))];
+const STREAM_OPTIONS: &[Key] = &[
+    nullable("include_usage", BOOL),
+    nullable("include_obfuscation", BOOL),
+];
+const PREDICTION: Shape = Shape::Tagged(
+    "type",
+    &[(
+        "content",
+        &[key(
+            "content",
+            Shape::Either(&[TEXT, Shape::List(1, MANY, &Shape::AnyObject)]),
+        )],
+    )],
+);
+const CACHE_OPTIONS: &[Key] = &[
+    nullable("mode", TEXT),
+    nullable("ttl", Shape::Either(&[TEXT, Shape::Integer(0, i128::MAX)])),
+];
+const WEB_SEARCH: &[Key] = &[
+    key("search_context_size", Shape::Word(&["low", "medium", "high"])),
+    nullable("user_location", Shape::AnyObject),
+];
+const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priority", "fast"];
+
+/// Every field that is known, in the order in which their faults are told.
+pub(super) static CHAT: &[Field] = &[
+    obeyed(key("model", TEXT)),
+    obeyed(key("messages", Shape::List(1, MANY, &Shape::AnyObject))),
+    obeyed(nullable("stream", BOOL)),
+    obeyed(nullable("stream_options", Shape::Object(STREAM_OPTIONS))),
+    obeyed(nullable("n", Shape::Integer(1, 128))),
+    obeyed(nullable(
+        "stop",
+        Shape::Either(&[Shape::Text(1, MANY), Shape::List(1, 4, &Shape::Text(1, MANY))]),
+    )),
+    obeyed(nullable("max_completion_tokens", TOKENS)),
+    obeyed(nullable("max_tokens", TOKENS)),
+    needs(
+        key("tools", Shape::List(0, 128, &TOOL)),
+        "tools",
+        |tools, fields| is_filled(tools) && !is_word(fields.get("tool_choice"), &["none"]),
+        |can| can.tools,
+    ),
+    needs(
+        key("tool_choice", Shape::Either(TOOL_CHOICE)),
+        "a choice of tools",
+        |choice, fields| {
+            !is_word(Some(choice), &["none", "auto"])
+                || (is_word(Some(choice), &["auto"]) && fields.get("tools").is_some_and(is_filled))
+        },
+        |can| can.tools,
+    ),
+    needs(
+        key("functions", Shape::List(1, 128, &Shape::Object(FUNCTION))),
+        "functions",
+        |functions, fields| is_filled(functions) && !is_word(fields.get("function_call"), &["none"]),
+        |can| can.tools,
+    ),
+    needs(
+        key(
+            "function_call",
+            Shape::Either(&[Shape::Word(&["none", "auto"]), Shape::Object(NAMED)]),
+        ),
+        "a choice of functions",
+        |choice, fields| {
+            choice.is_object()
+                || (is_word(Some(choice), &["auto"]) && fields.get("functions").is_some_and(is_filled))
+        },
+        |can| can.tools,
+    ),
+    needs(
+        key("response_format", RESPONSE_FORMAT),
+        "response formats other than text",
+        |format, _| !is_word(format.get("type"), &["text"]),
+        |can| can.response_formats,
+    ),
+    needs(
+        nullable("logprobs", BOOL),
+        "log probabilities",
+        |asked, _| asked == &Value::Bool(true),
+        |can| can.logprobs,
+    ),
+    needs(
+        nullable("top_logprobs", Shape::Integer(0, 20)),
+        "log probabilities",
+        |asked, _| asked.as_f64().is_some_and(|many| many > 0.0),
+        |can| can.logprobs,
+    ),
+    needs(
+        nullable("audio", Shape::Object(AUDIO)),
+        "audio",
+        |_, _| true,
+        |can| can.audio,
+    ),
+    needs(
+        nullable("modalities", Shape::List(1, 2, &Shape::Word(&["text", "audio"]))),
+        "modalities other than text",
+        |modalities, _| {
+            modalities
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|one| one == "audio")
+        },
+        |can| can.audio,
+    ),
+    needs(
+        key("web_search_options", Shape::Object(WEB_SEARCH)),
+        "web search",
+        |_, _| true,
+        |can| can.web_search,
+    ),
+    needs(
+        nullable("moderation", Shape::Object(MODERATION)),
+        "moderation",
+        |_, _| true,
+        |can| can.moderation,
+    ),
+    ignored(nullable("temperature", Shape::Number(0.0, 2.0))),
+    ignored(nullable("top_p", Shape::Number(0.0, 1.0))),
+    ignored(nullable("frequency_penalty", PENALTY)),
+    ignored(nullable("presence_penalty", PENALTY)),
+    ignored(nullable(
+        "logit_bias",
+        Shape::Pairs(MANY, MANY, &Shape::Number(-100.0, 100.0)),
+    )),
+    ignored(nullable(
+        "seed",
+        Shape::Integer(i64::MIN as i128, i64::MAX as i128),
+    )),
+    ignored(nullable("metadata", Shape::Pairs(16, 64, &Shape::Text(0, 512)))),
+    ignored(key("parallel_tool_calls", BOOL)),
+    ignored(nullable("prediction", PREDICTION)),
+    ignored(nullable("prompt_cache_key", TEXT)),
+    ignored(nullable("prompt_cache_options", Shape::Object(CACHE_OPTIONS))),
+    ignored(nullable(
+        "prompt_cache_retention",
+        Shape::Word(&["in_memory", "in-memory", "24h"]),
+    )),
+    ignored(nullable("reasoning_effort", Shape::Word(EFFORTS))),
+    ignored(nullable("safety_identifier", SAFETY_IDENTIFIER)),
+    ignored(nullable("service_tier", Shape::Word(TIERS))),
+    ignored(nullable("store", BOOL)),
+    ignored(key("user", TEXT)),
+    ignored(nullable("verbosity", Shape::Word(&["low", "medium", "high"]))),
+];
+
+fn is_word(value: Option<&Value>, words: &[&str]) -> bool {
+    value
+        .and_then(Value::as_str)
+        .is_some_and(|word| words.contains(&word))
+}
+
+fn is_filled(list: &Value) -> bool {
+    list.as_array().is_some_and(|items| !items.is_empty())
+}

@@ -1,0 +1,157 @@
+//! A chat's messages as texts: all roles, content in either form, and the history of tools told in words.
+
+use serde_json::{Map, Value};
+
+use super::{
+    request::Reading,
+    schema::{Key, Shape, TEXT, missing, nullable, unknown_word, wrong_type},
+};
+use crate::engine::{
+    chat::{Message, Role},
+    error::ChatError,
+};
+
+const CALLED: &[Key] = &[nullable("name", TEXT), nullable("arguments", TEXT)];
+const CUSTOM: &[Key] = &[nullable("name", TEXT), nullable("input", TEXT)];
+const CALL: Shape = Shape::Object(&[
+    nullable("id", TEXT),
+    nullable("type", TEXT),
+    nullable("function", Shape::Object(CALLED)),
+    nullable("custom", Shape::Object(CUSTOM)),
+]);
+
+/// What a message may hold besides role and content. What clients send back as they got it is full of nulls.
+static MESSAGE: &[Key] = &[
+    // OpenAI's own limit.
+    nullable("name", Shape::Text(0, 64)),
+    nullable("tool_call_id", TEXT),
+    nullable("tool_calls", Shape::List(0, usize::MAX, &CALL)),
+    nullable("function_call", Shape::Object(CALLED)),
+    nullable("refusal", TEXT),
+    nullable("audio", Shape::AnyObject),
+];
+
+const ROLES: &[&str] = &["system", "developer", "assistant", "user", "function", "tool"];
+const PARTS: &[&str] = &["text", "image_url", "input_audio", "refusal", "file"];
+
+/// Reads the message at `index`, which is known to be an object.
+pub(super) fn read(reading: &mut Reading<'_>, index: usize, message: Value) -> Result<Message, ChatError> {
+    let path = format!("messages[{index}]");
+    let Value::Object(mut message) = message else {
+        return Err(wrong_type(path, "an object", &message));
+    };
+    let (role, word) = read_role(&path, message.get("role"))?;
+    MESSAGE.iter().try_for_each(|key| key.check(&message, &path))?;
+    let field = format!("{path}.content");
+    let text = match message.remove("content") {
+        Some(Value::String(text)) => text,
+        Some(Value::Array(parts)) => read_parts(reading, &field, parts)?,
+        // Only the model may have said nothing: it called a tool, or refused.
+        None | Some(Value::Null) if role == Role::Assistant => take_text(&mut message, "refusal"),
+        None | Some(Value::Null) if word == Word::Function => String::new(),
+        None => return Err(missing(field)),
+        Some(other) => return Err(wrong_type(field, "a string or an array of content parts", &other)),
+    };
+    let mut told: Vec<String> = (!text.is_empty()).then_some(text).into_iter().collect();
+    if let Some(Value::Array(calls)) = message.get("tool_calls") {
+        told.extend(calls.iter().map(tell_tool_call));
+    }
+    if let Some(call @ Value::Object(_)) = message.get("function_call") {
+        told.push(tell_call(call, "arguments"));
+    }
+    // A tool's answer is named by its function's name, or else by the call that it answers.
+    let named = |message: &mut Map<String, Value>, key| match message.remove(key) {
+        Some(Value::String(name)) => Some(name),
+        _ => None,
+    };
+    let name = named(&mut message, "name").or_else(|| {
+        let id = named(&mut message, "tool_call_id");
+        id.filter(|_| role == Role::Tool)
+    });
+    Ok(Message {
+        role,
+        name,
+        text: told.join("\n"),
+    })
+}
+
+/// Roles that are one to the engine and two to OpenAI's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Function,
+    Other,
+}
+
+fn read_role(path: &str, role: Option<&Value>) -> Result<(Role, Word), ChatError> {
+    let field = format!("{path}.role");
+    match role {
+        None => Err(missing(field)),
+        Some(Value::String(word)) => match word.as_str() {
+            "system" | "developer" => Ok((Role::System, Word::Other)),
+            "user" => Ok((Role::User, Word::Other)),
+            "assistant" => Ok((Role::Assistant, Word::Other)),
+            "tool" => Ok((Role::Tool, Word::Other)),
+            "function" => Ok((Role::Tool, Word::Function)),
+            other => Err(unknown_word(field, other, ROLES)),
+        },
+        Some(other) => Err(wrong_type(field, "a string", other)),
+    }
+}
+
+fn read_parts(reading: &mut Reading<'_>, field: &str, parts: Vec<Value>) -> Result<String, ChatError> {
+    if parts.is_empty() {
+        let message = format!(
+            "Invalid '{field}': empty array. Expected an array with minimum length 1, but got an empty array instead."
+        );
+        return Err(ChatError::invalid(field, message));
+    }
+    let mut joined = String::new();
+    for (number, part) in parts.into_iter().enumerate() {
+        let path = format!("{field}[{number}]");
+        let Value::Object(mut part) = part else {
+            return Err(wrong_type(path, "an object", &part));
+        };
+        let kind = match part.get("type") {
+            None => return Err(missing(format!("{path}.type"))),
+            Some(Value::String(kind)) => kind.clone(),
+            Some(other) => return Err(wrong_type(format!("{path}.type"), "a string", other)),
+        };
+        match kind.as_str() {
+            key @ ("text" | "refusal") => joined.push_str(&text_of_part(&mut part, &path, key)?),
+            "image_url" => joined.push_str(reading.left_out(&path, "image_url", |can| can.images)?),
+            "input_audio" => joined.push_str(reading.left_out(&path, "input_audio", |can| can.audio)?),
+            "file" => joined.push_str(reading.left_out(&path, "file", |can| can.files)?),
+            other => return Err(unknown_word(format!("{path}.type"), other, PARTS)),
+        }
+    }
+    Ok(joined)
+}
+
+fn text_of_part(part: &mut Map<String, Value>, path: &str, key: &str) -> Result<String, ChatError> {
+    match part.remove(key) {
+        Some(Value::String(text)) => Ok(text),
+        None => Err(missing(format!("{path}.{key}"))),
+        Some(other) => Err(wrong_type(format!("{path}.{key}"), "a string", &other)),
+    }
+}
+
+fn take_text(object: &mut Map<String, Value>, key: &str) -> String {
+    match object.remove(key) {
+        Some(Value::String(text)) => text,
+        _ => String::new(),
+    }
+}
+
+/// A call that the model made earlier in the conversation.
+fn tell_tool_call(call: &Value) -> String {
+    match (call.get("function"), call.get("custom")) {
+        (Some(function @ Value::Object(_)), _) => tell_call(function, "arguments"),
+        (_, Some(custom @ Value::Object(_))) => tell_call(custom, "input"),
+        _ => "[called a tool]".to_owned(),
+    }
+}
+
+fn tell_call(call: &Value, given: &str) -> String {
+    let text = |key: &str| call.get(key).and_then(Value::as_str).unwrap_or_default();
+    format!("[called {}({})]", text("name"), text(given))
+}

@@ -1,0 +1,277 @@
+//! Shapes of request fields, declared as data: what a JSON value may be, and what is said of one that is not.
+
+use serde_json::{Map, Value};
+
+use crate::engine::error::ChatError;
+
+/// What a value may be.
+#[derive(Debug)]
+pub(super) enum Shape {
+    Bool,
+    /// From least to most; `1.0` is an integer too, as JSON has it.
+    Integer(i128, i128),
+    /// From least to most.
+    Number(f64, f64),
+    /// So many characters.
+    Text(usize, usize),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// So many of this shape.
+    List(usize, usize, &'static Shape),
+    /// These keys; others are ignored.
+    Object(&'static [Key]),
+    /// An object whose other keys depend on the word under this key.
+    Tagged(&'static str, &'static [(&'static str, &'static [Key])]),
+    /// Any keys: at most so many, of so many characters, each with a value of this shape.
+    Pairs(usize, usize, &'static Shape),
+    /// The first shape that is of the value's JSON type.
+    Either(&'static [Shape]),
+    /// An object, whatever is in it.
+    AnyObject,
+}
+
+/// A text without limits.
+pub(super) const TEXT: Shape = Shape::Text(0, usize::MAX);
+
+/// One key of an object.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    pub(super) null: Null,
+}
+
+/// What null means for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Null {
+    /// The key is absent.
+    Absent,
+    /// Nothing: it is a mistake.
+    Illegal,
+}
+
+/// A key that may be null.
+pub(super) const fn nullable(name: &'static str, shape: Shape) -> Key {
+    Key {
+        name,
+        shape,
+        null: Null::Absent,
+    }
+}
+
+/// A key that may be absent, but not null.
+pub(super) const fn key(name: &'static str, shape: Shape) -> Key {
+    Key {
+        name,
+        shape,
+        null: Null::Illegal,
+    }
+}
+
+impl Key {
+    /// Checks this key of the object at `path`.
+    pub(super) fn check(&self, object: &Map<String, Value>, path: &str) -> Result<(), ChatError> {
+        match object.get(self.name) {
+            None => Ok(()),
+            Some(Value::Null) if self.null == Null::Absent => Ok(()),
+            Some(value) => self.shape.check(value, &join(path, self.name)),
+        }
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// Says that a parameter must be there.
+pub(super) fn missing(field: impl Into<String>) -> ChatError {
+    let field = field.into();
+    let message = format!("Missing required parameter: '{field}'.");
+    ChatError::invalid(field, message)
+}
+
+/// Says that a word is none of those that are known.
+pub(super) fn unknown_word(field: impl Into<String>, word: &str, known: &[&str]) -> ChatError {
+    let word: String = word.chars().take(64).collect();
+    let known: Vec<String> = known.iter().map(|known| format!("'{known}'")).collect();
+    let known = match known.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{}, and {last}", others.join(", ")),
+        _ => known.concat(),
+    };
+    ChatError::invalid(
+        field,
+        format!("Invalid value: '{word}'. Supported values are: {known}."),
+    )
+}
+
+/// Says that a value is of a wrong type.
+pub(super) fn wrong_type(field: impl Into<String>, expected: &str, value: &Value) -> ChatError {
+    let field = field.into();
+    let got = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a decimal",
+        Value::Number(_) => "an integer",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    };
+    let message = format!("Invalid type for '{field}': expected {expected}, but got {got} instead.");
+    ChatError::invalid(field, message)
+}
+
+/// A value as an integer; one that no integer type holds comes as the nearest that does.
+pub(super) fn integer(value: &Value) -> Option<i128> {
+    let number = value.as_number()?;
+    if let Some(integer) = number.as_i128() {
+        return Some(integer);
+    }
+    let float = number.as_f64()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it is whole, and the cast saturates"
+    )]
+    (float.fract() == 0.0).then_some(float as i128)
+}
+
+impl Shape {
+    /// What a value of this shape is, in words.
+    fn expected(&self) -> String {
+        match self {
+            Shape::Bool => "a boolean".to_owned(),
+            Shape::Integer(..) => "an integer".to_owned(),
+            Shape::Number(..) => "a decimal".to_owned(),
+            Shape::Text(..) => "a string".to_owned(),
+            Shape::Word(words) => format!("one of '{}'", words.join("', '")),
+            Shape::List(..) => "an array".to_owned(),
+            Shape::Object(_) | Shape::Tagged(..) | Shape::Pairs(..) | Shape::AnyObject => {
+                "an object".to_owned()
+            }
+            Shape::Either(shapes) => {
+                let each: Vec<String> = shapes.iter().map(Shape::expected).collect();
+                each.join(" or ")
+            }
+        }
+    }
+
+    /// Whether a value is of this shape's JSON type.
+    fn is_of_type(&self, value: &Value) -> bool {
+        match self {
+            Shape::Bool => value.is_boolean(),
+            Shape::Integer(..) => integer(value).is_some(),
+            Shape::Number(..) => value.is_number(),
+            Shape::Text(..) | Shape::Word(_) => value.is_string(),
+            Shape::List(..) => value.is_array(),
+            Shape::Object(_) | Shape::Tagged(..) | Shape::Pairs(..) | Shape::AnyObject => value.is_object(),
+            Shape::Either(shapes) => shapes.iter().any(|shape| shape.is_of_type(value)),
+        }
+    }
+
+    /// Checks the value at `path`.
+    ///
+    /// # Errors
+    /// `invalid_request`, naming the innermost field that is at fault.
+    pub(super) fn check(&self, value: &Value, path: &str) -> Result<(), ChatError> {
+        if !self.is_of_type(value) {
+            return Err(wrong_type(path, &self.expected(), value));
+        }
+        match (self, value) {
+            (Shape::Integer(least, most), value) => {
+                let number = integer(value).unwrap_or_default();
+                in_range(path, "integer", number, *least, *most)
+            }
+            (Shape::Number(least, most), value) => {
+                let number = value.as_f64().unwrap_or_default();
+                in_range(path, "decimal", number, *least, *most)
+            }
+            (Shape::Text(least, most), Value::String(text)) => {
+                // Counting characters is needed only where bytes do not settle it.
+                let settled = text.len() <= *most && *least <= 1;
+                let length = if settled { text.len() } else { text.chars().count() };
+                in_size(path, "string", length, *least, *most)
+            }
+            (Shape::Word(words), Value::String(word)) if !words.contains(&word.as_str()) => {
+                Err(unknown_word(path, word, words))
+            }
+            (Shape::List(least, most, of), Value::Array(items)) => {
+                in_size(path, "array", items.len(), *least, *most)?;
+                let mut items = items.iter().enumerate();
+                items.try_for_each(|(index, item)| of.check(item, &format!("{path}[{index}]")))
+            }
+            (Shape::Object(keys), Value::Object(object)) => {
+                keys.iter().try_for_each(|key| key.check(object, path))
+            }
+            (Shape::Tagged(tag, kinds), Value::Object(object)) => check_tagged(tag, kinds, object, path),
+            (Shape::Pairs(most, longest, of), Value::Object(object)) => {
+                in_size(path, "object", object.len(), 0, *most)?;
+                object.iter().try_for_each(|(name, value)| {
+                    in_size(path, "key", name.chars().count(), 0, *longest)?;
+                    let shown: String = name.chars().take(64).collect();
+                    of.check(value, &format!("{path}.{shown}"))
+                })
+            }
+            (Shape::Either(shapes), value) => {
+                let shape = shapes.iter().find(|shape| shape.is_of_type(value));
+                shape.map_or(Ok(()), |shape| shape.check(value, path))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_tagged(
+    tag: &str,
+    kinds: &[(&str, &[Key])],
+    object: &Map<String, Value>,
+    path: &str,
+) -> Result<(), ChatError> {
+    let field = format!("{path}.{tag}");
+    let word = match object.get(tag) {
+        None => return Err(missing(field)),
+        Some(Value::String(word)) => word,
+        Some(other) => return Err(wrong_type(field, "a string", other)),
+    };
+    match kinds.iter().find(|(name, _)| name == word) {
+        Some((_, keys)) => keys.iter().try_for_each(|key| key.check(object, path)),
+        None => {
+            let known: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
+            Err(unknown_word(field, word, &known))
+        }
+    }
+}
+
+fn in_range<T>(path: &str, what: &str, number: T, least: T, most: T) -> Result<(), ChatError>
+where
+    T: Copy + PartialOrd + std::fmt::Display,
+{
+    let (side, sign, bound) = if number < least {
+        ("below minimum", ">=", least)
+    } else if number > most {
+        ("above maximum", "<=", most)
+    } else {
+        return Ok(());
+    };
+    let message = format!(
+        "Invalid '{path}': {what} {side} value. Expected a value {sign} {bound}, but got {number} instead."
+    );
+    Err(ChatError::invalid(path, message))
+}
+
+fn in_size(path: &str, what: &str, size: usize, least: usize, most: usize) -> Result<(), ChatError> {
+    let (side, name, bound) = if size < least {
+        ("short", "minimum", least)
+    } else if size > most {
+        ("long", "maximum", most)
+    } else {
+        return Ok(());
+    };
+    let message = format!(
+        "Invalid '{path}': {what} too {side}. Expected one with {name} length {bound}, but got one with length {size} \
+         instead."
+    );
+    Err(ChatError::invalid(path, message))
+}
