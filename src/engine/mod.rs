@@ -19,6 +19,7 @@ pub mod upstream;
 pub mod verdict;
 
 use std::{
+    future::ready,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -261,6 +262,8 @@ impl Engine {
         let opened = tokio::select! {
             biased;
             () = self.shared.stop.cancelled() => Err(shutting_down()),
+            // A timer is looked at only after the first call was made.
+            () = ready(()), if began >= context.deadline => Err(deadline_exceeded()),
             opened = timeout_at(context.deadline, self.shared.attempts(&chat)) => {
                 opened.unwrap_or_else(|_| Err(deadline_exceeded()))
             }
