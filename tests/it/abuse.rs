@@ -35,7 +35,7 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
-/// What an attack may make the process grow by at the most, in KiB; for good, that is: at its height it may be twice.
+/// What an attack may make the process grow by at the most, in KiB.
 const MOST_GROWTH: u64 = 48 * 1024;
 
 /// The program, serving in a process of its own, so that what it takes can be measured.
@@ -92,12 +92,17 @@ impl Served {
         let grpc = serving["grpc"].as_str().unwrap().parse().unwrap();
         // What it says later is read along, so that it never waits for its reader.
         std::thread::spawn(move || lines.for_each(drop));
-        Self {
+        let served = Self {
             child,
             grpc,
             _place: place,
             sim,
+        };
+        // What it loads for its first chats is no growth.
+        for _ in 0..3 {
+            served.chat().await;
         }
+        served
     }
 
     /// What the process takes of memory now, in KiB.
