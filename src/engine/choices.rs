@@ -224,6 +224,10 @@ impl ChoiceStream {
             Ok(ChatEvent::Finished { reason, usage }) => {
                 self.unfinished = self.unfinished.saturating_sub(1);
                 self.usage = Some(self.usage.map_or(usage, |sum| together(sum, usage)));
+                if self.unfinished == 0 {
+                    // Whoever goes now has all that matters.
+                    self.record.conclude(Outcome::OK);
+                }
                 Ok(ChoiceEvent::Finished { index, reason })
             }
             Err(error) => {

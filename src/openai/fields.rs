@@ -298,3 +298,7 @@ fn is_word(value: Option<&Value>, words: &[&str]) -> bool {
 fn is_filled(list: &Value) -> bool {
     list.as_array().is_some_and(|items| !items.is_empty())
 }
+
+#[cfg(test)]
+#[path = "fields_tests.rs"]
+mod tests;

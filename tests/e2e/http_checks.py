@@ -108,7 +108,7 @@ def bad_bodies(world):
 def fields(world):
     extra = CHAT | {"model": "gpt-4o", "brand_new": {"a": 1}, "stop": None, "user": "u", "metadata": {"a": "b"}}
     equal(chat(world.strict, extra).json()["choices"][0]["message"]["content"], ANSWER, "content")
-    for field, value in [("n", 2), ("tools", [{"type": "function", "function": {"name": "f"}}])]:
+    for field, value in [("n", 9), ("tools", [{"type": "function", "function": {"name": "f"}}])]:
         answer = chat(world.strict, CHAT | {"model": "gpt-4o", field: value})
         answer.error(400, "unsupported_parameter", param=field)
 

@@ -10,8 +10,11 @@
 
 mod abuse;
 mod admission;
+mod answer_limits;
 mod answers;
+mod bad_requests;
 mod binary;
+mod choices;
 mod crowd;
 mod cuts;
 mod deadlines;
@@ -24,6 +27,7 @@ mod grpc_input;
 mod grpc_web;
 mod health;
 mod house;
+mod http_headers;
 mod http_input;
 mod http_limits;
 mod http_paths;
@@ -39,3 +43,4 @@ mod retries;
 mod schema;
 mod support;
 mod tls;
+mod wire_shapes;
