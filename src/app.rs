@@ -235,7 +235,7 @@ impl App {
             () = soft.cancelled() => false,
             _ = open.join_next() => true,
             () = follow_pool(&engine, &health) => false,
-            () = follow_files(tls) => false,
+            () = doors::follow(tls) => false,
         };
         tracing::info!(
             in_flight = engine.in_flight(),
@@ -271,14 +271,6 @@ async fn follow_pool(engine: &Engine, health: &Health) {
             health.set_serving(serving).await;
         }
         tokio::time::sleep(EVERY).await;
-    }
-}
-
-/// Takes new certificates over; never ends.
-async fn follow_files(tls: Option<Tls>) {
-    match tls {
-        Some(tls) => tls.follow().await,
-        None => std::future::pending().await,
     }
 }
 

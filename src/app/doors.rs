@@ -58,3 +58,11 @@ pub(super) async fn tls(settings: &Settings) -> Result<Option<Tls>, StartError> 
         StartError::Settings(variable, error.reason)
     })
 }
+
+/// Takes new certificates over; never ends.
+pub(super) async fn follow(tls: Option<Tls>) {
+    match tls {
+        Some(tls) => tls.follow().await,
+        None => std::future::pending().await,
+    }
+}

@@ -16,25 +16,20 @@ use prost::Message;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, tcp::OwnedReadHalf},
+    net::TcpStream,
     task::JoinSet,
     time::timeout,
 };
 
-use crate::support::{Ask, KEY, TOKENS, frame, within};
+use crate::support::{
+    Ask, KEY, TOKENS, frame,
+    http2::{
+        Attacker, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS,
+        WINDOW_UPDATE, call, framed, packed,
+    },
+    within,
+};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const PATH: &str = "/duogate.v1.ChatService/CreateChatCompletion";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 /// What an attack may make the process grow by at the most, in KiB.
 const MOST_GROWTH: u64 = 48 * 1024;
 
@@ -148,113 +143,7 @@ impl Served {
     }
 
     async fn connect(&self) -> Attacker {
-        let stream = TcpStream::connect(self.grpc).await.unwrap();
-        let (read, write) = stream.into_split();
-        let mut attacker = Attacker { read, write };
-        let hello = [
-            PREFACE,
-            &framed(SETTINGS, 0, 0, &[]),
-            &framed(SETTINGS, 1, 0, &[]),
-        ]
-        .concat();
-        attacker.send(&hello).await;
-        attacker
-    }
-}
-
-fn framed(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// Headers as HPACK has them in its plainest form.
-fn packed<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in headers {
-        block.push(0);
-        for text in [name, value] {
-            // A length of up to 127 + 127 takes two bytes.
-            match u8::try_from(text.len()).unwrap() {
-                short @ ..127 => block.push(short),
-                long => block.extend([127, long - 127]),
-            }
-            block.extend_from_slice(text.as_bytes());
-        }
-    }
-    block
-}
-
-fn call(more: &[(&'static str, &'static str)]) -> Vec<u8> {
-    let key = format!("Bearer {KEY}");
-    let plain = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", PATH),
-        (":authority", "gateway"),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-        ("authorization", key.as_str()),
-    ];
-    packed(plain.into_iter().chain(more.iter().copied()))
-}
-
-/// A connection whose other end trusts nothing.
-struct Attacker {
-    read: OwnedReadHalf,
-    write: tokio::net::tcp::OwnedWriteHalf,
-}
-
-impl Attacker {
-    /// Sends as much as is taken; false when the connection was closed, or no more is taken.
-    async fn send(&mut self, bytes: &[u8]) -> bool {
-        let patience = Duration::from_secs(1);
-        matches!(timeout(patience, self.write.write_all(bytes)).await, Ok(Ok(())))
-    }
-
-    /// The same, while what comes back is read away.
-    async fn send_reading(self, bytes: &[u8]) -> Told {
-        let Self { mut read, mut write } = self;
-        let reading = async {
-            let mut all = Vec::new();
-            let _ended = timeout(Duration::from_secs(5), read.read_to_end(&mut all)).await;
-            all
-        };
-        let sending = async {
-            let _sent = timeout(Duration::from_secs(5), write.write_all(bytes)).await;
-            let _closed = write.shutdown().await;
-        };
-        let (all, ()) = tokio::join!(reading, sending);
-        Told(all)
-    }
-}
-
-/// What the gateway said, as frames.
-struct Told(Vec<u8>);
-
-impl Told {
-    /// The payloads of all frames of a kind.
-    fn of(&self, kind: u8) -> Vec<&[u8]> {
-        let (mut found, mut rest) = (Vec::new(), self.0.as_slice());
-        while rest.len() >= 9 {
-            let length = u32::from_be_bytes([0, rest[0], rest[1], rest[2]]) as usize;
-            let end = (9 + length).min(rest.len());
-            if rest[3] == kind {
-                found.push(&rest[9..end]);
-            }
-            rest = &rest[end..];
-        }
-        found
-    }
-
-    /// The connection was given up for this reason.
-    #[track_caller]
-    fn assert_gone_away(&self, reason: u32) {
-        let reasons: Vec<u32> = self
-            .of(GOAWAY)
-            .iter()
-            .map(|gone| u32::from_be_bytes(gone[4..8].try_into().unwrap()))
-            .collect();
-        assert!(reasons.contains(&reason), "{reasons:?}");
+        Attacker::connect(self.grpc).await
     }
 }
 
@@ -264,7 +153,7 @@ const FRAME_SIZE_ERROR: u32 = 6;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rapid_reset_ends_its_own_connection_and_nothing_else() {
     let served = Served::start().await;
-    let headers = call(&[]);
+    let headers = call();
     let storm: Vec<u8> = (0..20_000_u32)
         .flat_map(|index| {
             let stream = 2 * index + 1;
@@ -284,7 +173,7 @@ async fn a_rapid_reset_ends_its_own_connection_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_streams_are_more_than_one_connection_gets() {
     let served = Served::start().await;
-    let headers = call(&[]);
+    let headers = call();
     let crowd: Vec<u8> = (0..10_000_u32)
         .flat_map(|index| framed(HEADERS, END_HEADERS, 2 * index + 1, &headers))
         .collect();
@@ -301,7 +190,7 @@ async fn ten_thousand_streams_are_more_than_one_connection_gets() {
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_small_frames_are_borne_whether_the_peer_listens_or_not() {
     let served = Served::start().await;
-    let open = framed(HEADERS, END_HEADERS, 1, &call(&[]));
+    let open = framed(HEADERS, END_HEADERS, 1, &call());
     let floods = [
         ("pings", framed(PING, 0, 0, &[7; 8]).repeat(100_000)),
         (
@@ -335,11 +224,11 @@ async fn headers_without_end_are_not_collected() {
     let long = "x".repeat(200);
     let block = packed((0..80).map(|_| ("x-more", long.as_str())));
     let endless = [
-        framed(HEADERS, 0, 1, &call(&[])),
+        framed(HEADERS, 0, 1, &call()),
         framed(CONTINUATION, 0, 1, &block).repeat(2000),
     ];
     // One header is put into the table once, and is then named 60,000 times with one byte each.
-    let mut bomb = call(&[]);
+    let mut bomb = call();
     bomb.extend([0x40, 1, b'x', 127, 0xa1, 0x1e]);
     bomb.extend([b'y'; 4000]);
     bomb.extend([0xbe; 60_000]);
@@ -368,7 +257,7 @@ async fn headers_without_end_are_not_collected() {
 async fn a_call_in_frames_of_one_byte_is_a_call() {
     let served = Served::start().await;
     let body = frame(&Ask::new("byte by byte").proto().encode_to_vec());
-    let mut bytes = framed(HEADERS, END_HEADERS, 1, &call(&[]));
+    let mut bytes = framed(HEADERS, END_HEADERS, 1, &call());
     for byte in &body {
         bytes.extend(framed(DATA, 0, 1, &[*byte]));
     }
@@ -396,7 +285,7 @@ async fn what_is_no_http_2_is_closed() {
     let served = Served::start().await;
     let mut random = fastrand::Rng::with_seed(20);
     let noise: Vec<u8> = (0..200_000).map(|_| random.u8(..)).collect();
-    let open = framed(HEADERS, END_HEADERS, 1, &call(&[]));
+    let open = framed(HEADERS, END_HEADERS, 1, &call());
     let large = [open.clone(), framed(DATA, 0, 1, &vec![0; 1 << 20])].concat();
     served
         .stands("a frame beyond the limit", async |served| {
@@ -408,12 +297,12 @@ async fn what_is_no_http_2_is_closed() {
         ("noise", noise.clone()),
         (
             "half a head",
-            framed(HEADERS, END_HEADERS, 1, &call(&[]))[..20].to_vec(),
+            framed(HEADERS, END_HEADERS, 1, &call())[..20].to_vec(),
         ),
         ("broken compression", framed(HEADERS, END_HEADERS, 1, &[0xff; 64])),
         ("data for no stream", framed(DATA, 0, 99, b"?")),
-        ("headers on stream 0", framed(HEADERS, END_HEADERS, 0, &call(&[]))),
-        ("an even stream", framed(HEADERS, END_HEADERS, 2, &call(&[]))),
+        ("headers on stream 0", framed(HEADERS, END_HEADERS, 0, &call())),
+        ("an even stream", framed(HEADERS, END_HEADERS, 2, &call())),
         (
             "a window beyond all",
             framed(WINDOW_UPDATE, 0, 0, &0x7fff_ffff_u32.to_be_bytes()),

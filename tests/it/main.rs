@@ -21,6 +21,7 @@ mod deadlines;
 mod drain;
 mod failover;
 mod forms;
+mod grpc_chats;
 mod grpc_fields;
 mod grpc_frames;
 mod grpc_input;

@@ -8,6 +8,7 @@ mod door;
 mod gateway;
 mod grpc;
 mod http;
+pub(crate) mod http2;
 mod paths;
 mod raw;
 mod wait;
