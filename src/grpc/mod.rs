@@ -163,7 +163,7 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         .layer(from_fn_with_state(guard, layer::guard))
         .layer(GrpcWebLayer::new())
         .layer(from_fn(web::entrance))
-        .layer(web::cors(&cors_allow_origins));
+        .layer(from_fn_with_state(web::terms(&cors_allow_origins), web::cors));
     Ok((router, health))
 }
 

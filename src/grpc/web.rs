@@ -2,11 +2,12 @@
 //! those who are wrong here.
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::content_type;
@@ -27,8 +28,9 @@ const EXPOSED: [&str; 9] = [
 /// How long a browser may remember that it may call.
 const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(3600);
 
-/// Lets scripts of these origins call; `*` is all of them. A key goes into a header that they set, never into a cookie.
-pub(super) fn cors(origins: &[String]) -> CorsLayer {
+/// What scripts of these origins are told; `*` is all of them. A key goes into a header that they set, never into a
+/// cookie.
+pub(super) fn terms(origins: &[String]) -> CorsLayer {
     let origin = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else {
@@ -44,6 +46,15 @@ pub(super) fn cors(origins: &[String]) -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(EXPOSED.map(HeaderName::from_static))
         .max_age(REMEMBERED)
+}
+
+/// Tells browsers whether a script may call. Others are not bothered with it.
+pub(super) async fn cors(State(terms): State<CorsLayer>, request: Request, next: Next) -> Response {
+    if !request.headers().contains_key(header::ORIGIN) {
+        return next.run(request).await;
+    }
+    let Ok(response) = terms.layer(next).oneshot(request).await;
+    response
 }
 
 /// Lets gRPC over HTTP/2 and gRPC-Web over whatever HTTP pass.

@@ -57,13 +57,6 @@ fn function(name: &str, parameters: Option<&str>) -> Tool {
     }
 }
 
-fn image() -> Part {
-    Part::Image(Image {
-        source: Some(image::Source::Url("https://example.com/cat.png".to_owned())),
-        ..Image::default()
-    })
-}
-
 fn audio(format: AudioFormat) -> Part {
     Part::Audio(Audio {
         data: vec![1, 2, 3],
@@ -195,6 +188,10 @@ fn beyond_text() -> Vec<(Request, &'static str, &'static str)> {
         voice: "alloy".to_owned(),
         format: AudioFormat::Wav.into(),
     };
+    let image = Part::Image(Image {
+        source: Some(image::Source::Url("https://example.com/cat.png".to_owned())),
+        ..Image::default()
+    });
     vec![
         (
             with(|request| request.tools = vec![function("f", None)]),
@@ -244,7 +241,7 @@ fn beyond_text() -> Vec<(Request, &'static str, &'static str)> {
             "moderation",
             "moderation",
         ),
-        (with_part(image()), "messages[0].content[1]", "image"),
+        (with_part(image), "messages[0].content[1]", "image"),
         (with_part(file), "messages[0].content[1]", "file"),
         (
             with_part(audio(AudioFormat::Mp3)),
@@ -314,7 +311,6 @@ async fn a_value_beyond_its_limits_is_told_by_its_field_even_where_it_has_no_eff
     let table = [
         (with(|request| request.max_tokens = Some(0)), "max_tokens"),
         (with(|request| request.n = Some(0)), "n"),
-        (with(|request| request.n = Some(129)), "n"),
         (stops(5), "stop"),
         (with(|request| request.stop = vec![String::new()]), "stop"),
         (
@@ -336,14 +332,11 @@ async fn a_value_beyond_its_limits_is_told_by_its_field_even_where_it_has_no_eff
             "safety_identifier",
         ),
         (with(|request| request.reasoning_effort = 99), "reasoning_effort"),
-        (with(|request| request.verbosity = -1), "verbosity"),
-        (with(|request| request.service_tier = 99), "service_tier"),
         (
             with(|request| request.prompt_cache_retention = 99),
             "prompt_cache_retention",
         ),
         (with(|request| request.modalities = vec![1, 0]), "modalities[1]"),
-        (with(|request| request.modalities = vec![99]), "modalities[0]"),
         (
             with(|request| request.prediction = Some(Prediction::default())),
             "prediction.content",

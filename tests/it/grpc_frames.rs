@@ -155,6 +155,10 @@ async fn the_request_id_stands_in_the_head_and_in_the_trailers() {
         assert_eq!(answer.headers["x-request-id"], "it-is-mine", "{path}");
         assert_eq!(answer.trailers["x-request-id"], "it-is-mine", "{path}");
         assert_eq!(answer.trailers["grpc-status"], "0", "{path}");
+        assert!(
+            !answer.headers.contains_key("access-control-allow-origin"),
+            "{path}"
+        );
         let cut = Ask::new("who?").model("fault:cut").proto().encode_to_vec();
         let answer = raw_call(&gateway, STREAM, &id, frame(&cut)).await;
         assert_eq!(answer.status.code(), Code::Aborted);
