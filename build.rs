@@ -8,7 +8,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     // Reflection must answer for imported files too, and shows the comments to whoever explores.
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_files(["duogate/v1/chat.proto", "duogate/v1/models.proto"])?;
+    compiler.open_files(["duogate/v1/chat.proto"])?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR for build scripts")?);
     fs::write(
         out.join("duogate_descriptor.bin"),

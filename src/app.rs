@@ -1,6 +1,7 @@
 //! The composition root, the only room that knows every part: it puts them together, runs them, and takes them down
 //! in order.
 
+mod doors;
 mod errands;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration, time::Instant};
@@ -24,7 +25,7 @@ use crate::{
     },
     grpc::{self, Grpc, Health},
     lifecycle::Lifecycle,
-    net::{Listener, Protocol, Stops},
+    net::{Listener, Protocol, Stops, Tls},
     openai::{self, Cors, KeyCheck, OpenAi, ResponseStore, Unsupported},
     ops::{self, Ops},
     state::StateDir,
@@ -33,7 +34,7 @@ use crate::{
 
 /// The generated messages and clients of the gRPC door.
 pub use crate::grpc::proto as client;
-pub use errands::{ask_liveness, try_tokens};
+pub use errands::{ask_liveness, check_files, try_tokens};
 
 /// What streams that were ended by the grace's end may take to reach their clients.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -43,6 +44,8 @@ const CLEAN_UP: Duration = Duration::from_secs(5);
 /// Why the gateway could not start.
 #[derive(Debug)]
 pub enum StartError {
+    /// A setting cannot be used, which only its use shows: the variable, and what is wrong.
+    Settings(&'static str, String),
     /// An address cannot be had: the variable that names it, the address, and why.
     Bind(&'static str, String, io::Error),
     /// A part could not be built.
@@ -52,6 +55,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            StartError::Settings(variable, reason) => write!(f, "{variable}: {reason}"),
             StartError::Bind(variable, address, error) if error.kind() == io::ErrorKind::AddrInUse => {
                 write!(
                     f,
@@ -80,7 +84,9 @@ pub struct Stop {
 /// A gateway whose sockets are bound. It serves once it is [run](App::run).
 pub struct App {
     http: Listener,
-    grpc: Listener,
+    /// None where one port serves both.
+    grpc: Option<Listener>,
+    tls: Option<Tls>,
     http_router: Router,
     grpc_router: Router,
     engine: Engine,
@@ -113,12 +119,8 @@ impl App {
         let engine = engine(settings, Arc::new(service), Arc::clone(&metrics))?;
         let lifecycle = Lifecycle::default();
         let auth = Auth::new(&settings.api_keys, settings.require_api_key);
-        let listen = async |variable, host: &str, port| {
-            let bound = Listener::bind(host, port).await;
-            bound.map_err(|error| StartError::Bind(variable, format!("{host}:{port}"), error))
-        };
-        let http = listen("PORT", &settings.host, settings.port).await?;
-        let grpc = listen("GRPC_PORT", &settings.grpc_host, settings.grpc_port).await?;
+        let tls = doors::tls(settings).await?;
+        let (http, grpc) = doors::bind(settings).await?;
         let ops = Ops {
             engine: engine.clone(),
             lifecycle: lifecycle.clone(),
@@ -139,6 +141,11 @@ impl App {
             engine: engine.clone(),
             auth,
             request_timeout: settings.request_timeout,
+            unsupported: match settings.unsupported_params {
+                config::UnsupportedParams::Error => grpc::Unsupported::Refuse,
+                config::UnsupportedParams::Ignore => grpc::Unsupported::LeaveOut,
+            },
+            cors_allow_origins: settings.cors_allow_origins.clone(),
             soft_stop: lifecycle.soft_stop().clone(),
         };
         let (grpc_router, health) = grpc::routes(door)
@@ -155,6 +162,7 @@ impl App {
         Ok(Self {
             http,
             grpc,
+            tls,
             http_router,
             grpc_router,
             engine,
@@ -170,10 +178,10 @@ impl App {
         self.http.address()
     }
 
-    /// Where the gRPC door is.
+    /// Where the gRPC door is; the same as the HTTP door's where one port serves both.
     #[must_use]
     pub fn grpc_address(&self) -> SocketAddr {
-        self.grpc.address()
+        self.grpc.as_ref().unwrap_or(&self.http).address()
     }
 
     /// The engine, for whoever watches it from inside the process.
@@ -201,6 +209,7 @@ impl App {
         let Self {
             http,
             grpc,
+            tls,
             http_router,
             grpc_router,
             engine,
@@ -212,17 +221,27 @@ impl App {
             soft: lifecycle.soft_stop().clone(),
             hard: lifecycle.hard_stop().clone(),
         };
-        let mut doors = JoinSet::new();
-        doors.spawn(http.serve(http_router, Protocol::Http, stops.clone()));
-        doors.spawn(grpc.serve(grpc_router, Protocol::Http2, stops));
+        let mut open = JoinSet::new();
+        let over = |protocol| tls.clone().map(|tls| (tls, protocol));
+        match grpc {
+            Some(grpc) => {
+                open.spawn(http.serve(http_router, over(Protocol::Any), stops.clone()));
+                open.spawn(grpc.serve(grpc_router, over(Protocol::Http2), stops));
+            }
+            None => {
+                let router = doors::both(http_router, grpc_router);
+                open.spawn(http.serve(router, over(Protocol::Any), stops));
+            }
+        }
         lifecycle.ready();
         engine.warm_up();
         let ended_by_itself = tokio::select! {
             biased;
             () = soft.cancelled() => false,
-            _ = doors.join_next() => true,
+            _ = open.join_next() => true,
             () = follow_pool(&engine, &health) => false,
             () = engine.tend() => false,
+            () = doors::follow(tls) => false,
         };
         tracing::info!(
             in_flight = engine.in_flight(),
@@ -232,7 +251,7 @@ impl App {
         health.set_serving(false).await;
         engine.drain();
         lifecycle.drain();
-        drain(&mut doors, &engine, &lifecycle, grace).await;
+        drain(&mut open, &engine, &lifecycle, grace).await;
         if timeout(CLEAN_UP, engine.finish_background_work()).await.is_err() {
             tracing::warn!(
                 left = engine.background_work(),

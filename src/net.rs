@@ -1,10 +1,12 @@
 //! Sockets: binding, accepting, and serving a connection until it or the process ends. The same for both doors.
 
 mod linger;
+mod tls;
 
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,8 +17,16 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::tls::{ClientAuth, Protocol, Tls, TlsError, TlsFile, TlsFiles};
 
 /// A request's head must be there by then; a connection that idles between requests is closed after it too.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,15 +39,13 @@ const PING_PATIENCE: Duration = Duration::from_secs(20);
 const MAX_STREAMS: u32 = 1024;
 /// All headers of one request together, in bytes.
 const MAX_HEADERS: u32 = 64 * 1024;
-
-/// Which protocols a door speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1, and HTTP/2 by prior knowledge.
-    Http,
-    /// HTTP/2 alone, as gRPC needs it.
-    Http2,
-}
+/// Streams that a peer opened and reset before they were looked at; one more, and the connection ends. What a rapid
+/// reset costs is bounded by it.
+const MAX_UNSEEN_RESETS: usize = 64;
+/// Streams that were reset because the peer broke the rules of HTTP/2; one more, and the connection ends.
+const MAX_FAULTY_STREAMS: usize = 256;
+/// A TLS handshake must be done by then.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// When serving ends.
 #[derive(Debug, Clone)]
@@ -76,8 +84,9 @@ impl Listener {
     }
 
     /// Accepts and serves until the soft stop, then waits for the connections that are open; the hard stop closes
-    /// those that are left.
-    pub async fn serve(self, router: Router, protocol: Protocol, stops: Stops) {
+    /// those that are left. Without TLS both HTTP/1.1 and HTTP/2 by prior knowledge are understood, with it what the
+    /// handshake agreed on.
+    pub async fn serve(self, router: Router, tls: Option<(Tls, Protocol)>, stops: Stops) {
         let connections = TaskTracker::new();
         let Self { listener, .. } = self;
         loop {
@@ -88,7 +97,8 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve_connection(stream, router.clone(), protocol, stops.clone()));
+                    let tls = tls.as_ref().map(|(tls, protocol)| tls.config(*protocol));
+                    connections.spawn(serve_connection(stream, tls, router.clone(), stops.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "a connection could not be accepted");
@@ -102,17 +112,55 @@ impl Listener {
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, protocol: Protocol, stops: Stops) {
+async fn serve_connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, router: Router, stops: Stops) {
     // Without it a small answer can wait 40 ms for the peer's delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "a connection was lost before it began");
         return;
     }
-    let builder = builder(protocol);
-    let connection = builder.serve_connection(
-        TokioIo::new(Lingering::new(stream)),
-        TowerToHyperService::new(router),
-    );
+    let stream = Lingering::new(stream);
+    match tls {
+        None => serve_stream(stream, router, stops).await,
+        Some(config) => {
+            let stream = tokio::select! {
+                biased;
+                () = stops.soft.cancelled() => return,
+                stream = shake_hands(stream, config) => stream,
+            };
+            if let Some(stream) = stream {
+                serve_stream(stream, router, stops).await;
+            }
+        }
+    }
+}
+
+/// The connection in its TLS, unless the peer fails at it. It is then told why.
+async fn shake_hands(stream: Lingering, config: Arc<ServerConfig>) -> Option<impl Stream> {
+    let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
+    match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err((error, mut stream))) => {
+            tracing::debug!(error = %error, "a TLS handshake failed");
+            if let Err(error) = stream.shutdown().await {
+                tracing::debug!(error = %error, "a connection broke");
+            }
+            None
+        }
+        Err(_) => {
+            tracing::debug!("a TLS handshake took too long");
+            None
+        }
+    }
+}
+
+/// What bytes go over.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+async fn serve_stream(stream: impl Stream, router: Router, stops: Stops) {
+    let builder = builder();
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let mut draining = false;
     loop {
@@ -133,11 +181,8 @@ async fn serve_connection(stream: TcpStream, router: Router, protocol: Protocol,
     }
 }
 
-fn builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
+fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    if protocol == Protocol::Http2 {
-        builder = builder.http2_only();
-    }
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -148,6 +193,8 @@ fn builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_PATIENCE)
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADERS);
+        .max_header_list_size(MAX_HEADERS)
+        .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
+        .max_local_error_reset_streams(MAX_FAULTY_STREAMS);
     builder
 }

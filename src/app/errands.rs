@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{StartError, Surroundings, tokens, upstream};
+use super::{StartError, Surroundings, doors, tokens, upstream};
 use crate::{config::Settings, engine::upstream::Upstream};
 
 /// Tries each token with the one call that changes nothing, and tells how that went, by the token's short hash.
@@ -22,21 +22,62 @@ pub async fn try_tokens(settings: &Settings) -> Result<Vec<(String, Result<(), S
     Ok(results)
 }
 
-/// Asks the gateway on `host:port` whether it lives.
+/// Reads the files that are read again whenever they change, and nothing else.
+///
+/// # Errors
+/// When one cannot be used.
+pub async fn check_files(settings: &Settings) -> Result<(), StartError> {
+    doors::tls(settings).await.map(drop)
+}
+
+/// Asks the gateway that runs with these settings whether it lives. Its certificate is not checked: it is known by its
+/// port. Where it wants one of its callers, a door that opens a TLS handshake is sign of life enough.
 ///
 /// # Errors
 /// When it does not answer in time, or answers otherwise.
-pub async fn ask_liveness(host: &str, port: u16, patience: Duration) -> Result<(), StartError> {
+pub async fn ask_liveness(settings: &Settings, host: &str, patience: Duration) -> Result<(), StartError> {
     let failed = |reason: String| StartError::Build(reason);
     // The client insists on a TLS provider, even where none is used.
     let _installed = rustls::crypto::ring::default_provider().install_default();
+    // HTTP/2 keeps the reason of a broken connection to itself.
     let client = reqwest::Client::builder()
         .no_proxy()
-        .timeout(patience)
+        .http1_only()
+        .timeout(patience);
+    let client = client
         .tls_certs_only([])
+        .tls_danger_accept_invalid_certs(true)
         .build();
     let client = client.map_err(|error| failed(error.to_string()))?;
-    let answer = client.get(format!("http://{host}:{port}/livez")).send().await;
+    let scheme = if settings.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let answer = client
+        .get(format!("{scheme}://{host}:{}/livez", settings.port))
+        .send()
+        .await;
     let answer = answer.and_then(reqwest::Response::error_for_status);
-    answer.map(drop).map_err(|error| failed(error.to_string()))
+    match answer {
+        Ok(_) => Ok(()),
+        Err(error) if asks_for_certificate(&error) => Ok(()),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+/// Whether the peer broke a connection off for want of a certificate.
+fn asks_for_certificate(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let io = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        let tls = io.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::AlertReceived(alert)) = tls {
+            return *alert == rustls::AlertDescription::CertificateRequired;
+        }
+        cause = error.source();
+    }
+    false
 }

@@ -16,6 +16,7 @@ pub(super) fn run(loaded: &Loaded, online: bool, health: bool) -> Done {
     if health {
         return lives(settings);
     }
+    runtime(1)?.block_on(app::check_files(settings))?;
     for warning in &loaded.warnings {
         complain(&format!("warning: {warning}"));
     }
@@ -66,7 +67,7 @@ fn lives(settings: &Settings) -> Done {
         host if host.contains(':') => format!("[{host}]"),
         host => host.to_owned(),
     };
-    let status = runtime(1)?.block_on(app::ask_liveness(&host, settings.port, PATIENCE));
+    let status = runtime(1)?.block_on(app::ask_liveness(settings, &host, PATIENCE));
     match status {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {

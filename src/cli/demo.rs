@@ -53,7 +53,7 @@ async fn demonstrate(once: bool) -> Done {
         .await
         .map_err(|error| match error {
             busy @ StartError::Bind(..) => format!("{busy}\n(`duogate demo --once` takes free ports)"),
-            other @ StartError::Build(_) => other.to_string(),
+            other @ (StartError::Settings(..) | StartError::Build(_)) => other.to_string(),
         })?;
     let (http, grpc) = (app.http_address(), app.grpc_address());
     let (stop, watcher) = stop_on_signals();
@@ -183,6 +183,7 @@ async fn chat_over_grpc(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
             role: Role::User.into(),
             content: vec![ContentPart {
                 part: Some(Part::Text(GRPC_QUESTION.to_owned())),
+                ..ContentPart::default()
             }],
             ..ChatMessage::default()
         }],
@@ -198,7 +199,8 @@ async fn chat_over_grpc(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
         match event.event {
             Some(Event::Content(delta)) => show(&delta.text)?,
             Some(Event::Finished(end)) => finished = end.finish_reason() == FinishReason::Stop,
-            Some(Event::Started(_) | Event::Reasoning(_) | Event::Usage(_)) | None => {}
+            // The rest is for programs.
+            Some(_) | None => {}
         }
     }
     show("\n")?;

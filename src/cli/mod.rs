@@ -14,7 +14,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, Flags, Loaded, Sources};
+use crate::{
+    app::StartError,
+    config::{self, Flags, Loaded, Sources},
+};
 
 /// Bad settings, as `sysexits` has no number for them and shells expect 2.
 const BAD_SETTINGS: u8 = 2;
@@ -94,9 +97,12 @@ impl Cli {
             }) => with_settings(settings, |loaded| check::run(&loaded, online, health)),
             Command::Sim(args) => sim::run(&args),
         };
-        done.unwrap_or_else(|error| {
-            complain(&error.to_string());
-            ExitCode::FAILURE
+        done.unwrap_or_else(|error| match error.downcast_ref() {
+            Some(StartError::Settings(..)) => unusable(error.as_ref()),
+            Some(StartError::Bind(..) | StartError::Build(_)) | None => {
+                complain(&error.to_string());
+                ExitCode::FAILURE
+            }
         })
     }
 }
@@ -124,11 +130,13 @@ fn with_settings(args: SettingsArgs, run: impl FnOnce(Loaded) -> Done) -> Done {
     );
     match config::load(&sources) {
         Ok(loaded) => run(loaded),
-        Err(problems) => {
-            complain(&format!("the settings are not usable:\n{problems}"));
-            Ok(ExitCode::from(BAD_SETTINGS))
-        }
+        Err(problems) => Ok(unusable(&problems)),
     }
+}
+
+fn unusable(problems: &dyn std::error::Error) -> ExitCode {
+    complain(&format!("the settings are not usable:\n{problems}"));
+    ExitCode::from(BAD_SETTINGS)
 }
 
 fn init_here() -> Done {

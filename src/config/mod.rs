@@ -22,10 +22,11 @@ mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
+mod together;
 mod urls;
 
 pub use problems::{Problem, Problems};
-pub use settings::{LogFormat, Settings, UnmarkedEnd, UnsupportedParams};
+pub use settings::{ClientAuth, LogFormat, Settings, UnmarkedEnd, UnsupportedParams};
 pub use sources::{Flags, Sources};
 pub use table::{Group, Variable, groups};
 pub use urls::{BaseUrl, ProxyUrl};
@@ -57,7 +58,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let mut settings = Settings::blank();
     read(&figment, sources, &mut settings, &mut report);
     settings.settle();
-    check_together(&settings, files_were_read, &mut report);
+    together::check(&settings, files_were_read, &mut report);
     let warnings = report.finish()?;
     Ok(Loaded { settings, warnings })
 }
@@ -79,43 +80,5 @@ fn read(figment: &Figment, sources: &Sources, settings: &mut Settings, report: &
         for message in outcome.err().map(|complaints| complaints.0).unwrap_or_default() {
             report.problem(variable.name, message, source.as_deref());
         }
-    }
-}
-
-/// The checks that need more than one variable. Each is skipped where one of its variables is wrong by itself, so
-/// that one mistake is not told twice.
-fn check_together(settings: &Settings, files_were_read: bool, report: &mut Report) {
-    let keys_are_known = files_were_read && !report.blames(&["API_KEYS", "API_KEYS_FILE", "REQUIRE_API_KEY"]);
-    if settings.require_api_key && settings.api_keys.is_empty() && keys_are_known {
-        let message = "no key is configured and REQUIRE_API_KEY is true; run `duogate init` to write a .env with a \
-                       fresh key, or set REQUIRE_API_KEY=false to let everybody in";
-        report.problem("API_KEYS", message.to_owned(), None);
-    }
-    if !settings.require_api_key {
-        report.warning(
-            "REQUIRE_API_KEY",
-            "is false: whoever reaches the ports may use the gateway",
-        );
-    }
-    let tokens_are_known = files_were_read && !report.blames(&["TOKEN_POOL", "TOKEN_POOL_FILE"]);
-    if settings.tokens.is_empty() && tokens_are_known {
-        report.warning(
-            "TOKEN_POOL",
-            "holds no token: the gateway starts, and answers no chat",
-        );
-    }
-    let same_place = settings.port == settings.grpc_port && settings.host == settings.grpc_host;
-    if same_place && settings.port != 0 && !report.blames(&["HOST", "PORT", "GRPC_HOST", "GRPC_PORT"]) {
-        let message = "is the same as PORT on the same host; expected a port of its own";
-        report.problem("GRPC_PORT", message.to_owned(), None);
-    }
-    if settings.request_timeout < settings.timeout && !report.blames(&["TIMEOUT", "REQUEST_TIMEOUT"]) {
-        report.warning(
-            "REQUEST_TIMEOUT",
-            "is shorter than TIMEOUT, which can then never be reached",
-        );
-    }
-    if !report.blames(&["AVAILABLE_MODELS", "MODEL_ALIASES"]) {
-        models::check_aliases(settings, report);
     }
 }

@@ -28,6 +28,17 @@ pub enum UnmarkedEnd {
     Stop,
 }
 
+/// Which doors ask their clients for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// None.
+    Off,
+    /// The gRPC door.
+    Grpc,
+    /// Both.
+    Both,
+}
+
 /// What becomes of a request that asks for something which the upstream cannot do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UnsupportedParams {
@@ -54,6 +65,14 @@ pub struct Settings {
     pub grpc_host: String,
     /// `GRPC_PORT`: the gRPC port; 0 takes any free one.
     pub grpc_port: u16,
+    /// `TLS_CERT`, joined to the directory of the settings; given together with the key.
+    pub tls_cert: Option<PathBuf>,
+    /// `TLS_KEY`, joined to the directory of the settings.
+    pub tls_key: Option<PathBuf>,
+    /// `TLS_CLIENT_CA`, joined to the directory of the settings.
+    pub tls_client_ca: Option<PathBuf>,
+    /// `TLS_CLIENT_AUTH`, where it is set; what holds is [`client_auth`](Self::client_auth).
+    pub tls_client_auth: Option<ClientAuth>,
     /// `WORKERS`: runtime threads, 0 to 1024; 0 is one a core.
     pub workers: usize,
     /// `LOG_FORMAT`.
@@ -144,6 +163,24 @@ impl Settings {
             .collect()
     }
 
+    /// Whether one port serves both doors. Port 0 is a free one for each.
+    #[must_use]
+    pub fn one_port(&self) -> bool {
+        self.port != 0 && self.port == self.grpc_port && self.host == self.grpc_host
+    }
+
+    /// Which doors ask their clients for a certificate. Where nothing else is said, a CA is there to be used by the
+    /// gRPC door; on one port the doors cannot be told apart when the handshake asks.
+    #[must_use]
+    pub fn client_auth(&self) -> ClientAuth {
+        match (self.tls_client_auth, &self.tls_client_ca) {
+            (Some(chosen), _) => chosen,
+            (None, None) => ClientAuth::Off,
+            (None, Some(_)) if self.one_port() => ClientAuth::Both,
+            (None, Some(_)) => ClientAuth::Grpc,
+        }
+    }
+
     /// Settings that say nothing yet: what a variable leaves alone stays empty.
     pub(super) fn blank() -> Self {
         Self {
@@ -153,6 +190,10 @@ impl Settings {
             port: 0,
             grpc_host: String::new(),
             grpc_port: 0,
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_client_auth: None,
             workers: 0,
             log_format: LogFormat::default(),
             log_level: String::new(),

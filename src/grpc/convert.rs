@@ -1,79 +1,10 @@
-//! Wire to engine and back. Bad input ends here, with the path of its field.
+//! Answers, written: engine to wire.
 
-use super::proto::{self, ChatMessage, ContentPart, CreateChatCompletionRequest, content_part::Part};
+use super::proto::{self, ChatMessage, ContentPart, content_part::Part};
 use crate::engine::{
-    MODEL_CREATED, MODEL_OWNER,
-    chat::{ChatRequest, Completion, FinishReason, Head, Message, Role, Usage},
-    error::ChatError,
+    Completions, MODEL_CREATED, MODEL_OWNER,
+    chat::{Completion, FinishReason, Head, Usage},
 };
-
-pub(super) fn read(wire: CreateChatCompletionRequest) -> Result<ChatRequest, ChatError> {
-    // The end user's name is for the caller's own records; it never travels upstream.
-    let CreateChatCompletionRequest {
-        model,
-        messages,
-        temperature,
-        top_p,
-        user: _,
-    } = wire;
-    let messages = messages
-        .into_iter()
-        .enumerate()
-        .map(|(index, message)| read_message(index, message));
-    let request = ChatRequest {
-        model,
-        messages: messages.collect::<Result<_, _>>()?,
-        temperature,
-        top_p,
-        ..ChatRequest::default()
-    };
-    request.check()?;
-    Ok(request)
-}
-
-fn read_message(index: usize, wire: ChatMessage) -> Result<Message, ChatError> {
-    let ChatMessage {
-        role,
-        content,
-        name,
-        tool_call_id,
-        reasoning: _,
-    } = wire;
-    let role = read_role(index, role)?;
-    if content.is_empty() && role != Role::Assistant {
-        let field = format!("messages[{index}].content");
-        let message = format!("Invalid '{field}': expected at least one part.");
-        return Err(ChatError::invalid(field, message));
-    }
-    let mut text = String::new();
-    for (number, ContentPart { part }) in content.into_iter().enumerate() {
-        match part {
-            Some(Part::Text(piece)) => text.push_str(&piece),
-            None => {
-                let field = format!("messages[{index}].content[{number}].part");
-                let message = format!("Missing '{field}': a part that this gateway knows must be set.");
-                return Err(ChatError::invalid(field, message));
-            }
-        }
-    }
-    let name = name.or(tool_call_id.filter(|_| role == Role::Tool));
-    Ok(Message { role, name, text })
-}
-
-fn read_role(index: usize, role: i32) -> Result<Role, ChatError> {
-    match proto::Role::try_from(role) {
-        Ok(proto::Role::System | proto::Role::Developer) => Ok(Role::System),
-        Ok(proto::Role::User) => Ok(Role::User),
-        Ok(proto::Role::Assistant) => Ok(Role::Assistant),
-        Ok(proto::Role::Tool) => Ok(Role::Tool),
-        Ok(proto::Role::Unspecified) | Err(_) => {
-            let field = format!("messages[{index}].role");
-            let message =
-                format!("Invalid '{field}': {role} is no role. Use one of the enum duogate.v1.Role.");
-            Err(ChatError::invalid(field, message))
-        }
-    }
-}
 
 pub(super) fn finish_reason(reason: FinishReason) -> proto::FinishReason {
     match reason {
@@ -95,38 +26,51 @@ pub(super) fn usage(usage: Usage) -> proto::Usage {
         prompt_tokens,
         completion_tokens,
         total_tokens,
+        ..proto::Usage::default()
     }
 }
 
-pub(super) fn whole(head: Head, completion: Completion) -> proto::CreateChatCompletionResponse {
+pub(super) fn whole(head: Head, completions: Completions) -> proto::CreateChatCompletionResponse {
     let Head { id, created, model } = head;
+    let Completions {
+        choices,
+        usage: figures,
+    } = completions;
+    proto::CreateChatCompletionResponse {
+        id,
+        created: created_seconds(created),
+        model,
+        choices: (0..)
+            .zip(choices)
+            .map(|(index, completion)| choice(index, completion))
+            .collect(),
+        usage: Some(usage(figures)),
+        ..proto::CreateChatCompletionResponse::default()
+    }
+}
+
+fn choice(index: u32, completion: Completion) -> proto::Choice {
     let Completion {
         text,
         reasoning,
         reason,
-        usage: figures,
+        // Told once, for all answers together.
+        usage: _,
     } = completion;
-    let created = created_seconds(created);
     let message = ChatMessage {
         role: proto::Role::Assistant.into(),
         content: vec![ContentPart {
             part: Some(Part::Text(text)),
+            ..ContentPart::default()
         }],
-        name: None,
-        tool_call_id: None,
         reasoning: (!reasoning.is_empty()).then_some(proto::Reasoning { text: reasoning }),
+        ..ChatMessage::default()
     };
-    let choice = proto::Choice {
-        index: 0,
+    proto::Choice {
+        index,
         message: Some(message),
         finish_reason: finish_reason(reason).into(),
-    };
-    proto::CreateChatCompletionResponse {
-        id,
-        created,
-        model,
-        choices: vec![choice],
-        usage: Some(usage(figures)),
+        logprobs: None,
     }
 }
 

@@ -10,10 +10,10 @@ use axum::{
     body::Body,
     extract::{Request, State},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use futures::{StreamExt, stream};
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method};
 use http_body::Frame;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{CHAT_PATHS, error};
+use super::{CHAT_PATHS, content_type, error, frames, web};
 use crate::{
     auth::Auth,
     engine::{
@@ -64,12 +64,9 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         return Status::internal("the call has no record").into_http::<Body>();
     };
     if !speaks_grpc(&request) {
-        return (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "gRPC calls are POSTs of application/grpc\n",
-        )
-            .into_response();
+        return web::not_a_call();
     }
+    frames::agree_on_encoding(request.headers_mut());
     if let Err(failure) = guard.admit(&mut request, &record) {
         return error::status(&failure, &record).into_http::<Body>();
     }
@@ -84,7 +81,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     }
     match Status::from_header_map(response.headers()) {
         Some(status) if status.code() != Code::Ok => detailed(&status, response, &record),
-        Some(_) | None => response,
+        Some(_) | None => frames::with_id_in_trailers(response, record),
     }
 }
 
@@ -108,14 +105,10 @@ impl Guard {
     }
 }
 
-/// Whether a request is a call of gRPC's at all; its specification answers others with 415.
+/// Whether a request is a call of gRPC's at all.
 fn speaks_grpc(request: &Request) -> bool {
-    let kind = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
-    request.method() == Method::POST && matches!(essence, Some("application/grpc" | "application/grpc+proto"))
+    let kind = content_type(request);
+    request.method() == Method::POST && matches!(kind, Some("application/grpc" | "application/grpc+proto"))
 }
 
 fn is_open(path: &str) -> bool {
@@ -193,8 +186,9 @@ fn detailed(status: &Status, response: Response, record: &CallRecord) -> Respons
         return response;
     }
     let failure = match status.code() {
-        // The library's word for a message beyond the limit; grpc-go and grpc-java say RESOURCE_EXHAUSTED.
-        Code::OutOfRange => {
+        // The library's words for a message beyond the limit, as it comes or when it is unpacked; grpc-go and grpc-java
+        // say RESOURCE_EXHAUSTED of both.
+        Code::OutOfRange | Code::ResourceExhausted => {
             let limit = super::MAX_MESSAGE;
             let message = format!("The message is larger than the limit of {limit} bytes.");
             ChatError::new(ErrorKind::RequestTooLarge, message)
@@ -211,7 +205,6 @@ fn detailed(status: &Status, response: Response, record: &CallRecord) -> Respons
         | Code::NotFound
         | Code::AlreadyExists
         | Code::PermissionDenied
-        | Code::ResourceExhausted
         | Code::FailedPrecondition
         | Code::Aborted
         | Code::Internal
@@ -219,7 +212,14 @@ fn detailed(status: &Status, response: Response, record: &CallRecord) -> Respons
         | Code::DataLoss
         | Code::Unauthenticated => return undecoded(status, record),
     };
-    error::status(&failure, record).into_http::<Body>()
+    let mut answer = error::status(&failure, record).into_http::<Body>();
+    // What a client may compress with, told to one that used something else.
+    if let Some(encodings) = response.headers().get(frames::ACCEPT_ENCODING) {
+        answer
+            .headers_mut()
+            .insert(frames::ACCEPT_ENCODING, encodings.clone());
+    }
+    answer
 }
 
 /// A message that does not decode is INTERNAL by gRPC's own table of statuses, and the caller's fault all the same.

@@ -1,17 +1,31 @@
 //! The gRPC door: the protobuf services, with health and reflection, over the engine.
 
+mod checks;
 mod convert;
 pub mod error;
+mod frames;
 mod layer;
+mod messages;
+mod request;
 mod service;
+mod tools;
+mod web;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    middleware::{from_fn, from_fn_with_state},
+};
+use http::{Method, header};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_web::GrpcWebLayer;
 
+pub use self::request::Unsupported;
 use crate::{auth::Auth, engine::Engine};
 
 /// The generated code of `proto/duogate/v1`.
@@ -45,8 +59,14 @@ pub const CHAT_PATHS: &[&str] = &[
 /// Paths that machines ask every few seconds.
 pub const QUIET_PATHS: &[&str] = &["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
 
+/// Where methods' paths begin.
+const SERVICES: [&str; 2] = ["/duogate.v1.", "/grpc."];
+
 /// Messages up to this size pass, both ways, in bytes: what clients of other typed chat services are used to.
 const MAX_MESSAGE: usize = 20 * 1024 * 1024;
+
+/// The metadata of an answer that names the fields of its request that were left out of account.
+const IGNORED: &str = "x-duogate-ignored";
 
 /// What the services work with.
 #[derive(Clone)]
@@ -57,6 +77,10 @@ pub struct Grpc {
     pub auth: Auth,
     /// How long a chat may take, retries included; a call's own deadline wins when it is shorter.
     pub request_timeout: Duration,
+    /// What becomes of requests for something that the upstream cannot do.
+    pub unsupported: Unsupported,
+    /// Origins whose scripts may call; `*` is every one.
+    pub cors_allow_origins: Vec<String>,
     /// Ends the streams that would never end by themselves: health watches and reflection.
     pub soft_stop: CancellationToken,
 }
@@ -98,9 +122,15 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health(reporter);
     health.set_serving(false).await;
-    let chat = proto::chat_service_server::ChatServiceServer::new(service::Chat::new(grpc.engine.clone()))
-        .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE);
+    let chat = proto::chat_service_server::ChatServiceServer::new(service::Chat::new(
+        grpc.engine.clone(),
+        grpc.unsupported,
+    ))
+    .max_decoding_message_size(MAX_MESSAGE)
+    .max_encoding_message_size(MAX_MESSAGE);
+    let chat = frames::ENCODINGS.into_iter().fold(chat, |chat, encoding| {
+        chat.accept_compressed(encoding).send_compressed(encoding)
+    });
     let describe = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -118,6 +148,8 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         engine,
         auth,
         request_timeout,
+        unsupported: _,
+        cors_allow_origins,
         soft_stop,
     } = grpc;
     let guard = Arc::new(layer::Guard {
@@ -127,7 +159,27 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         soft_stop,
     });
     let router = services.routes().prepare().into_axum_router();
-    Ok((router.layer(from_fn_with_state(guard, layer::guard)), health))
+    let router = router
+        .layer(from_fn_with_state(guard, layer::guard))
+        .layer(GrpcWebLayer::new())
+        .layer(from_fn(web::entrance))
+        .layer(from_fn_with_state(web::terms(&cors_allow_origins), web::cors));
+    Ok((router, health))
+}
+
+/// Whether a request is for this door, by its content type. A browser asks beforehand whether it may call: that is
+/// known by its path.
+#[must_use]
+pub fn is_call(request: &Request) -> bool {
+    let is_method = |path: &str| SERVICES.iter().any(|service| path.starts_with(service));
+    content_type(request).is_some_and(|kind| kind.starts_with("application/grpc"))
+        || (request.method() == Method::OPTIONS && is_method(request.uri().path()))
+}
+
+/// A request's content type, without parameters.
+fn content_type(request: &Request) -> Option<&str> {
+    let kind = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+    kind.split(';').next().map(str::trim)
 }
 
 /// The answer to a panic in a service: the catalogue's `internal`, and nothing of what happened.

@@ -1,12 +1,12 @@
 //! `duogate.v1.ChatService`.
 
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 use futures::{StreamExt, stream, stream::BoxStream};
 use tonic::{Request, Response, Status};
 
 use super::{
-    convert, error,
+    IGNORED, convert, error,
     layer::Admitted,
     proto::{
         ContentDelta, CreateChatCompletionRequest, CreateChatCompletionResponse, Finished, GetModelRequest,
@@ -14,11 +14,12 @@ use super::{
         StreamChatCompletionResponse, chat_service_server::ChatService,
         stream_chat_completion_response::Event,
     },
+    request::{self, Reading, Unsupported},
 };
 use crate::{
     engine::{
-        ChatStream, Engine, Permit,
-        chat::{CallContext, ChatEvent, ChatRequest, Head},
+        ChoiceEvent, ChoiceStream, Engine, Permit,
+        chat::{CallContext, ChatRequest, Head},
         error::{ChatError, ErrorKind},
         not_found,
     },
@@ -27,12 +28,7 @@ use crate::{
 
 pub(super) struct Chat {
     engine: Engine,
-}
-
-impl Chat {
-    pub(super) fn new(engine: Engine) -> Self {
-        Self { engine }
-    }
+    unsupported: Unsupported,
 }
 
 /// A chat that has come through the door.
@@ -41,25 +37,45 @@ struct Call {
     request: ChatRequest,
     context: CallContext,
     permit: Permit,
+    /// Names of the fields that have no effect.
+    ignored: Vec<Cow<'static, str>>,
 }
 
-fn accept(request: Request<CreateChatCompletionRequest>) -> Result<Call, Status> {
-    let record = record(&request)?;
-    let admitted = request.extensions().get::<Admitted>().cloned();
-    let admission = admitted.and_then(|admitted| Some((admitted.take_permit()?, admitted.deadline)));
-    let Some((permit, deadline)) = admission else {
-        let failure = ChatError::new(ErrorKind::Internal, "The call came past its admission.");
-        return Err(error::status(&failure, &record));
-    };
-    let request = convert::read(request.into_inner()).map_err(|failure| error::status(&failure, &record))?;
-    record.set_model(&request.model);
-    let head = Head::new(request.model.clone());
-    Ok(Call {
-        head,
-        request,
-        context: CallContext { deadline, record },
-        permit,
-    })
+impl Chat {
+    pub(super) fn new(engine: Engine, unsupported: Unsupported) -> Self {
+        Self { engine, unsupported }
+    }
+
+    fn accept(&self, request: Request<CreateChatCompletionRequest>) -> Result<Call, Status> {
+        let record = record(&request)?;
+        let admitted = request.extensions().get::<Admitted>().cloned();
+        let admission = admitted.and_then(|admitted| Some((admitted.take_permit()?, admitted.deadline)));
+        let Some((permit, deadline)) = admission else {
+            let failure = ChatError::new(ErrorKind::Internal, "The call came past its admission.");
+            return Err(error::status(&failure, &record));
+        };
+        let reading = Reading::new(self.engine.capabilities(), self.unsupported);
+        let read = request::read(request.into_inner(), reading);
+        let (request, ignored) = read.map_err(|failure| error::status(&failure, &record))?;
+        record.set_model(&request.model);
+        let head = Head::new(request.model.clone());
+        Ok(Call {
+            head,
+            request,
+            context: CallContext { deadline, record },
+            permit,
+            ignored,
+        })
+    }
+}
+
+/// An answer whose metadata name the fields of the request that have no effect.
+fn naming<T>(ignored: &[Cow<'static, str>], answer: T) -> Response<T> {
+    let mut response = Response::new(answer);
+    if let (false, Ok(names)) = (ignored.is_empty(), ignored.join(", ").parse()) {
+        response.metadata_mut().insert(IGNORED, names);
+    }
+    response
 }
 
 fn record<T>(request: &Request<T>) -> Result<CallRecord, Status> {
@@ -78,10 +94,11 @@ impl ChatService for Chat {
             request,
             context,
             permit,
-        } = accept(request)?;
+            ignored,
+        } = self.accept(request)?;
         let record = context.record.clone();
-        match self.engine.complete(request, context, permit).await {
-            Ok(completion) => Ok(Response::new(convert::whole(head, completion))),
+        match self.engine.complete_choices(vec![request], context, permit).await {
+            Ok(completions) => Ok(naming(&ignored, convert::whole(head, completions))),
             Err(failure) => Err(error::status(&failure, &record)),
         }
     }
@@ -97,23 +114,32 @@ impl ChatService for Chat {
             request,
             context,
             permit,
-        } = accept(request)?;
+            ignored,
+        } = self.accept(request)?;
         let record = context.record.clone();
-        let chat = self.engine.stream(request, context, permit).await;
+        let unfinished = request.n.unwrap_or(1);
+        let chat = self.engine.stream_choices(vec![request], context, permit).await;
         let chat = chat.map_err(|failure| error::status(&failure, &record))?;
         let Head { id, created, model } = head;
         let created = convert::created_seconds(created);
-        let started = Event::Started(Started { id, created, model });
+        let started = Event::Started(Started {
+            id,
+            created,
+            model,
+            ..Started::default()
+        });
         let events = Events {
             chat,
             record,
-            queue: VecDeque::from([started]),
+            queue: VecDeque::from([(0, started)]),
             sequence: 0,
+            unfinished,
+            last: None,
         };
         let events = stream::unfold(events, |mut events| async move {
             events.next().await.map(|item| (item, events))
         });
-        Ok(Response::new(events.boxed()))
+        Ok(naming(&ignored, events.boxed()))
     }
 
     async fn list_models(
@@ -144,37 +170,62 @@ impl ChatService for Chat {
     }
 }
 
-/// A streamed answer as numbered events.
+/// Streamed answers as numbered events.
 struct Events {
-    chat: ChatStream,
+    chat: ChoiceStream,
     record: CallRecord,
-    queue: VecDeque<Event>,
+    /// What goes out next, each with its answer's index.
+    queue: VecDeque<(u32, Event)>,
     sequence: u32,
+    /// Answers that are not whole yet.
+    unfinished: u64,
+    /// The end of the last answer: the figures go before it.
+    last: Option<(u32, Event)>,
 }
 
 impl Events {
     async fn next(&mut self) -> Option<Result<StreamChatCompletionResponse, Status>> {
-        if self.queue.is_empty() {
+        while self.queue.is_empty() {
             match self.chat.next().await? {
-                Ok(ChatEvent::Content(text)) => self.queue.push_back(Event::Content(ContentDelta { text })),
-                Ok(ChatEvent::Reasoning(text)) => {
-                    self.queue.push_back(Event::Reasoning(ReasoningDelta { text }));
-                }
-                Ok(ChatEvent::Finished { reason, usage }) => {
-                    let finish_reason = convert::finish_reason(reason).into();
-                    self.queue.push_back(Event::Usage(convert::usage(usage)));
-                    self.queue.push_back(Event::Finished(Finished { finish_reason }));
-                }
+                Ok(event) => self.take(event),
                 Err(failure) => return Some(Err(error::status(&failure, &self.record))),
             }
         }
-        let event = self.queue.pop_front()?;
+        let (choice_index, event) = self.queue.pop_front()?;
         let sequence = self.sequence;
         self.sequence += 1;
         Some(Ok(StreamChatCompletionResponse {
             sequence,
-            choice_index: 0,
+            choice_index,
             event: Some(event),
         }))
+    }
+
+    fn take(&mut self, event: ChoiceEvent) {
+        match event {
+            ChoiceEvent::Content { index, text } => {
+                let logprobs = Vec::new();
+                self.queue
+                    .push_back((index, Event::Content(ContentDelta { text, logprobs })));
+            }
+            ChoiceEvent::Reasoning { index, text } => {
+                self.queue
+                    .push_back((index, Event::Reasoning(ReasoningDelta { text })));
+            }
+            ChoiceEvent::Finished { index, reason } => {
+                let finish_reason = convert::finish_reason(reason).into();
+                let finished = (index, Event::Finished(Finished { finish_reason }));
+                self.unfinished = self.unfinished.saturating_sub(1);
+                if self.unfinished == 0 {
+                    self.last = Some(finished);
+                } else {
+                    self.queue.push_back(finished);
+                }
+            }
+            ChoiceEvent::Usage(usage) => {
+                self.queue.push_back((0, Event::Usage(convert::usage(usage))));
+                self.queue.extend(self.last.take());
+            }
+        }
     }
 }

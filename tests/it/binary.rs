@@ -11,7 +11,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::PATIENCE;
+use duogate::config::ClientAuth;
+
+use crate::support::{Authority, PATIENCE, Setup};
 
 const SECRET: &str = "sk-very-secret-0123456789";
 
@@ -180,6 +182,62 @@ fn a_port_in_use_is_told_by_its_variable() {
         assert_eq!(code, 1, "{err}");
         let expected = format!("{variable}: 127.0.0.1:{port} is in use by another program");
         assert!(err.contains(&expected), "{err}");
+    }
+}
+
+#[test]
+fn a_tls_file_that_cannot_be_used_is_a_bad_setting() {
+    let place = place();
+    fs::write(place.path().join("tls.crt"), "nothing").unwrap();
+    let keys = format!("[\"{SECRET}\"]");
+    let environment = [
+        ("HOST", "127.0.0.1"),
+        ("PORT", "0"),
+        ("GRPC_PORT", "0"),
+        ("API_KEYS", &keys),
+        ("TLS_CERT", "tls.crt"),
+        ("TLS_KEY", "tls.key"),
+    ];
+    for command in ["serve", "check"] {
+        let (code, out, err) = run(place.path(), &[command], &environment);
+        assert_eq!(code, 2, "{command}: {err}");
+        assert!(
+            err.contains("TLS_KEY: the file does not exist"),
+            "{command}: {err}"
+        );
+        assert!(out.is_empty(), "{out}");
+    }
+    let (code, _, err) = run(place.path(), &["serve"], &environment[..5]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("TLS_KEY: is missing"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_check_knows_a_gateway_that_speaks_tls() {
+    let (authority, place) = (Authority::new(), place());
+    authority.sign().write(place.path());
+    fs::write(place.path().join("ca.crt"), authority.pem()).unwrap();
+    for asks in [ClientAuth::Off, ClientAuth::Both] {
+        let setup = Setup::new().tls(place.path()).settings(|settings| {
+            settings.tls_client_ca = Some(place.path().join("ca.crt"));
+            settings.tls_client_auth = Some(asks);
+        });
+        let pair = authority.sign();
+        let gateway = setup.start_with(Some(&authority), Some(&pair)).await;
+        let port = gateway.http.port().to_string();
+        let environment = [
+            ("HOST", "127.0.0.1"),
+            ("PORT", &port),
+            ("REQUIRE_API_KEY", "false"),
+            ("TLS_CERT", "tls.crt"),
+            ("TLS_KEY", "tls.key"),
+        ];
+        let check =
+            || tokio::task::block_in_place(|| run(place.path(), &["check", "--health"], &environment));
+        let (code, _, err) = check();
+        assert_eq!(code, 0, "{asks:?}: {err}");
+        gateway.stop().await;
+        assert_eq!(check().0, 1);
     }
 }
 

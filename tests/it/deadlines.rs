@@ -36,6 +36,51 @@ async fn a_grpc_deadline_that_passes_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn a_grpc_deadline_is_told_within_50_milliseconds() {
+    let gateway = Setup::new().start().await;
+    gateway.sim.hold();
+    for (timeout, allowed) in [("100m", 100), ("250000u", 250)] {
+        for path in [CREATE, STREAM] {
+            let mut late = Vec::new();
+            // A machine that does much else may be late by itself, but not every time.
+            for _ in 0..5 {
+                let body = frame(&Ask::new("hurry").proto().encode_to_vec());
+                let began = Instant::now();
+                let answer = raw_call(&gateway, path, &[("grpc-timeout", timeout)], body).await;
+                let late_by = began.elapsed().checked_sub(Duration::from_millis(allowed));
+                late.push(late_by.expect("not before its time"));
+                assert_eq!(failure_of(&answer.status, false).kind, "deadline_exceeded");
+            }
+            let best = late.iter().min().unwrap();
+            assert!(*best < Duration::from_millis(50), "{path} {timeout}: {late:?}");
+        }
+    }
+    gateway.sim.release();
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_grpc_deadline_that_has_passed_already_costs_no_call() {
+    let gateway = Setup::new().start().await;
+    for path in [CREATE, STREAM] {
+        for timeout in ["1n", "0S", "0m"] {
+            let body = frame(&Ask::new("too late").proto().encode_to_vec());
+            let answer = raw_call(&gateway, path, &[("grpc-timeout", timeout)], body).await;
+            let failure = failure_of(&answer.status, false);
+            assert_eq!(failure.kind, "deadline_exceeded", "{path} {timeout}");
+        }
+    }
+    gateway.settled().await;
+    assert!(
+        gateway.sim.counts().calls.is_empty(),
+        "{:?}",
+        gateway.sim.counts()
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_long_grpc_deadline_leaves_the_gateways_own_in_force() {
     let gateway = Setup::new()
         .settings(|settings| settings.request_timeout = SHORT)

@@ -30,9 +30,10 @@ async fn send(gateway: &Gateway, path: &str, body: Vec<u8>) -> RawAnswer {
 #[tokio::test]
 async fn a_field_at_fault_is_named() {
     let gateway = Gateway::start().await;
-    let empty = ContentPart { part: None };
+    let empty = ContentPart::default();
     let text = ContentPart {
         part: Some(Part::Text("a".to_owned())),
+        ..ContentPart::default()
     };
     let table = [
         (with(|request| request.model.clear()), "model"),

@@ -8,6 +8,7 @@
     reason = "in a test a panic is a verdict"
 )]
 
+mod abuse;
 mod admission;
 mod answer_limits;
 mod answers;
@@ -21,7 +22,11 @@ mod deadlines;
 mod drain;
 mod failover;
 mod forms;
+mod grpc_chats;
+mod grpc_fields;
+mod grpc_frames;
 mod grpc_input;
+mod grpc_web;
 mod health;
 mod house;
 mod http_headers;
@@ -33,11 +38,14 @@ mod keys;
 mod leaving;
 mod metrics;
 mod models;
+mod one_port;
 mod reflection;
 mod refusals;
 mod responses;
 mod responses_input;
 mod responses_kept;
 mod retries;
+mod schema;
 mod support;
+mod tls;
 mod wire_shapes;

@@ -7,6 +7,7 @@ mod access;
 mod answers;
 mod pool;
 mod service;
+mod tls;
 mod upstream;
 
 use super::given::{Complaints, Given};
@@ -42,10 +43,14 @@ pub struct Group {
     pub variables: &'static [Variable],
 }
 
-static GROUPS: [Group; 8] = [
+static GROUPS: [Group; 9] = [
     Group {
         title: "Service",
         variables: service::SERVICE,
+    },
+    Group {
+        title: "TLS",
+        variables: tls::TLS,
     },
     Group {
         title: "Access",

@@ -73,7 +73,7 @@ pub(super) const SERVICE: &[Variable] = &[
         name: "GRPC_PORT",
         default: "50051",
         meaning: "The port of the gRPC door.",
-        limits: "0 to 65535, not PORT; 0 takes any free port",
+        limits: "0 to 65535; 0 takes any free port; the same as PORT on the same host: one port for both",
         set: |settings, given| {
             settings.grpc_port = given.integer(0..=65_535)?;
             Ok(())

@@ -6,6 +6,7 @@ mod layers;
 mod places;
 mod reference;
 mod secrecy;
+mod tls;
 mod values;
 
 use super::{Flags, Loaded, Problems, Sources, load};

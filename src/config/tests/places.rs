@@ -183,18 +183,15 @@ fn headers_are_an_object_of_texts() {
 }
 
 #[test]
-fn the_doors_need_ports_of_their_own() {
-    let problem = problem_of("GRPC_PORT", "3333");
-    assert_eq!(
-        problem,
-        "GRPC_PORT: is the same as PORT on the same host; expected a port of its own"
-    );
-    Setup::new()
-        .environment("PORT", "0")
-        .environment("GRPC_PORT", "0")
-        .loaded();
-    Setup::new()
-        .environment("GRPC_PORT", "3333")
-        .environment("GRPC_HOST", "127.0.0.2")
-        .loaded();
+fn the_doors_share_a_port_where_they_are_told_to() {
+    let shared = |variables: &[(&str, &str)]| {
+        let setup = variables.iter().fold(Setup::new(), |setup, (name, value)| {
+            setup.environment(name, *value)
+        });
+        setup.loaded().settings.one_port()
+    };
+    assert!(shared(&[("GRPC_PORT", "3333")]));
+    assert!(!shared(&[]));
+    assert!(!shared(&[("PORT", "0"), ("GRPC_PORT", "0")]));
+    assert!(!shared(&[("GRPC_PORT", "3333"), ("GRPC_HOST", "127.0.0.2")]));
 }

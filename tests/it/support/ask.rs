@@ -64,6 +64,7 @@ impl Ask {
             role: role_named(role).into(),
             content: vec![ContentPart {
                 part: Some(Part::Text(text.clone())),
+                ..ContentPart::default()
             }],
             ..ChatMessage::default()
         });

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
-use super::within;
+use super::{Authority, Pair, within};
 
 /// A key that opens the doors, and one more.
 pub(crate) const KEY: &str = "sk-it-0123456789abcdef";
@@ -24,6 +24,7 @@ pub(crate) const TOKENS: [&str; 3] = ["it-token-one", "it-token-two", "it-token-
 pub(crate) struct Setup {
     sim: SimConfig,
     settings: Settings,
+    one_port: bool,
 }
 
 impl Setup {
@@ -47,7 +48,11 @@ impl Setup {
             shutdown_grace: Duration::from_secs(3600),
             ..Settings::default()
         };
-        Self { sim, settings }
+        Self {
+            sim,
+            settings,
+            one_port: false,
+        }
     }
 
     /// So many of the tokens.
@@ -67,8 +72,31 @@ impl Setup {
         self
     }
 
+    /// Certificates out of the directory that [`Pair::write`] wrote to.
+    pub(crate) fn tls(self, directory: &std::path::Path) -> Self {
+        self.settings(|settings| {
+            settings.tls_cert = Some(directory.join("tls.crt"));
+            settings.tls_key = Some(directory.join("tls.key"));
+        })
+    }
+
+    /// Both doors on one port.
+    pub(crate) fn one_port(mut self) -> Self {
+        self.one_port = true;
+        self
+    }
+
     pub(crate) async fn start(self) -> Gateway {
-        let Self { sim, mut settings } = self;
+        self.start_with(None, None).await
+    }
+
+    /// Starts it, with clients that trust `authority` alone and show `pair`.
+    pub(crate) async fn start_with(self, authority: Option<&Authority>, pair: Option<&Pair>) -> Gateway {
+        let Self {
+            sim,
+            mut settings,
+            one_port,
+        } = self;
         let upstream = Sim::start(sim).await.unwrap();
         let endpoints = upstream.endpoints();
         let base = |text: &str| BaseUrl::parse(text).unwrap();
@@ -77,24 +105,55 @@ impl Setup {
         settings.message_url = base(&endpoints.message);
         settings.target_url = base(&endpoints.target);
         settings.site_url = base(&endpoints.site);
-        let app = App::bind(&settings, Surroundings::Ignored).await.unwrap();
+        let app = if one_port {
+            bind_one_port(&mut settings).await
+        } else {
+            App::bind(&settings, Surroundings::Ignored).await.unwrap()
+        };
         let (http, grpc) = (app.http_address(), app.grpc_address());
         let stop = Stop::default();
         let mut running = JoinSet::new();
         running.spawn(app.run(stop.clone()));
-        let web = || reqwest::Client::builder().no_proxy();
+        let web = || match authority {
+            Some(authority) => authority.web(pair),
+            None => reqwest::Client::builder().no_proxy(),
+        };
+        let scheme = if settings.tls_cert.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{grpc}")).unwrap();
+        let endpoint = match authority {
+            Some(authority) => endpoint.tls_config(authority.channel(pair)).unwrap(),
+            None => endpoint,
+        };
         Gateway {
             sim: upstream.control(),
             http,
             grpc,
+            scheme,
             web: web().build().unwrap(),
             raw: web().http2_prior_knowledge().build().unwrap(),
-            channel: Endpoint::from_shared(format!("http://{grpc}"))
-                .unwrap()
-                .connect_lazy(),
+            channel: endpoint.connect_lazy(),
             stop,
             running,
             upstream: Some(upstream),
+        }
+    }
+}
+
+/// Port 0 is two free ports, so one that is free is looked for; somebody else may be faster.
+async fn bind_one_port(settings: &mut Settings) -> App {
+    loop {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        settings.port = free.local_addr().unwrap().port();
+        settings.grpc_port = settings.port;
+        drop(free);
+        match App::bind(settings, Surroundings::Ignored).await {
+            Ok(app) => return app,
+            Err(StartError::Bind(..)) => {}
+            Err(other) => panic!("{other}"),
         }
     }
 }
@@ -105,6 +164,7 @@ pub(crate) struct Gateway {
     pub(crate) sim: SimControl,
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
+    scheme: &'static str,
     /// For the HTTP door.
     pub(crate) web: reqwest::Client,
     /// HTTP/2 by prior knowledge, for gRPC by hand.
@@ -121,11 +181,11 @@ impl Gateway {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.http)
+        format!("{}://{}{path}", self.scheme, self.http)
     }
 
     pub(crate) fn grpc_url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.grpc)
+        format!("{}://{}{path}", self.scheme, self.grpc)
     }
 
     pub(crate) fn channel(&self) -> Channel {

@@ -39,7 +39,7 @@ fn whole(response: &CreateChatCompletionResponse) -> Outcome {
     assert!(response.created > 1_700_000_000);
     let text = message.content.iter().map(|part| match &part.part {
         Some(Part::Text(text)) => text.as_str(),
-        None => panic!("an empty part: {message:?}"),
+        other => panic!("{other:?} in {message:?}"),
     });
     Outcome {
         id: response.id.clone(),
@@ -147,6 +147,9 @@ impl GrpcOpened {
             Event::Content(delta) => self.outcome.text += &delta.text,
             Event::Reasoning(delta) => self.outcome.reasoning += &delta.text,
             Event::Usage(figures) => self.outcome.usage = Some(usage(figures)),
+            other @ (Event::Refusal(_) | Event::ToolCall(_) | Event::Audio(_) | Event::Annotation(_)) => {
+                panic!("the upstream gives text alone: {other:?}");
+            }
             Event::Finished(end) => {
                 assert!(self.outcome.usage.is_some(), "the usage comes before the finish");
                 self.outcome.finish = Some(finish(end.finish_reason()));

@@ -3,16 +3,19 @@
 
 mod ask;
 mod catalogue;
+mod certificates;
 mod door;
 mod gateway;
 mod grpc;
 mod http;
+pub(crate) mod http2;
 mod paths;
 mod posted;
 mod raw;
 mod wait;
 
 pub(crate) use ask::Ask;
+pub(crate) use certificates::{Authority, Pair};
 pub(crate) use door::{Door, Failure, Opened, Outcome, Usage, WAYS, Way};
 pub(crate) use gateway::{Gateway, KEY, OTHER_KEY, Setup, TOKENS};
 pub(crate) use grpc::failure_of;

@@ -12,6 +12,7 @@ use super::{Gateway, KEY};
 pub(crate) struct RawAnswer {
     pub(crate) status: Status,
     pub(crate) headers: HeaderMap,
+    pub(crate) trailers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -48,6 +49,7 @@ pub(crate) async fn raw_call(
     RawAnswer {
         status: status.expect("a gRPC status"),
         headers: parts.headers,
+        trailers,
         body: collected.to_bytes(),
     }
 }

@@ -1,0 +1,122 @@
+//! A chat's messages as texts: all roles, content in parts, and the history of tools told in words.
+
+use super::{
+    checks::{self, invalid},
+    proto::{
+        self, AudioFormat, ChatMessage, ContentPart, CustomToolCall, FunctionCall, ImageDetail, MessagePhase,
+        ToolCall, content_part::Part, tool_call::Call,
+    },
+    request::Reading,
+};
+use crate::engine::{
+    chat::{Message, Role},
+    error::ChatError,
+};
+
+pub(super) fn read(reading: &mut Reading, index: usize, wire: ChatMessage) -> Result<Message, ChatError> {
+    let path = format!("messages[{index}]");
+    let ChatMessage {
+        role,
+        content,
+        name,
+        tool_call_id,
+        tool_calls,
+        phase,
+        // What an answer carries for its reader; it comes back with the message, and says nothing to the model.
+        reasoning: _,
+        audio,
+        annotations: _,
+    } = wire;
+    let role = read_role(&format!("{path}.role"), role)?;
+    checks::characters(&format!("{path}.name"), name.as_deref(), 64)?;
+    checks::known::<MessagePhase>(&format!("{path}.phase"), phase)?;
+    if content.is_empty() && role != Role::Assistant {
+        return Err(invalid(&format!("{path}.content"), "expected at least one part"));
+    }
+    let mut text = String::new();
+    for (number, part) in content.into_iter().enumerate() {
+        read_part(reading, &format!("{path}.content[{number}]"), part, &mut text)?;
+    }
+    // What was said aloud stands there in words as well.
+    if let Some(said) = audio.filter(|_| text.is_empty()) {
+        text = said.text;
+    }
+    let mut told: Vec<String> = (!text.is_empty()).then_some(text).into_iter().collect();
+    for (number, ToolCall { id: _, call }) in tool_calls.into_iter().enumerate() {
+        let missing = || checks::missing(&format!("{path}.tool_calls[{number}].call"));
+        told.push(match call.ok_or_else(missing)? {
+            Call::Function(FunctionCall { name, arguments }) => format!("[called {name}({arguments})]"),
+            Call::Custom(CustomToolCall { name, input }) => format!("[called {name}({input})]"),
+        });
+    }
+    // A tool's answer is named by its function's name, or else by the call that it answers.
+    let name = name.or(tool_call_id.filter(|_| role == Role::Tool));
+    Ok(Message {
+        role,
+        name,
+        text: told.join("\n"),
+    })
+}
+
+fn read_role(field: &str, role: i32) -> Result<Role, ChatError> {
+    match proto::Role::try_from(role) {
+        Ok(proto::Role::System | proto::Role::Developer) => Ok(Role::System),
+        Ok(proto::Role::User) => Ok(Role::User),
+        Ok(proto::Role::Assistant) => Ok(Role::Assistant),
+        Ok(proto::Role::Tool) => Ok(Role::Tool),
+        Ok(proto::Role::Unspecified) | Err(_) => {
+            let problem = format!("{role} is no role. Use one of the enum duogate.v1.Role");
+            Err(invalid(field, &problem))
+        }
+    }
+}
+
+/// Adds a part to a message's text; what the upstream cannot take stands there as a word, where it is not refused.
+fn read_part(
+    reading: &mut Reading,
+    path: &str,
+    wire: ContentPart,
+    text: &mut String,
+) -> Result<(), ChatError> {
+    let ContentPart {
+        part,
+        prompt_cache_breakpoint: _,
+    } = wire;
+    let missing = |field: &str| checks::missing(&format!("{path}.{field}"));
+    match part {
+        Some(Part::Text(piece)) => text.push_str(&piece),
+        Some(Part::Refusal(refusal)) => text.push_str(&refusal.text),
+        Some(Part::Image(image)) => {
+            checks::known::<ImageDetail>(&format!("{path}.image.detail"), image.detail)?;
+            if image.source.is_none() {
+                return Err(missing("image.source"));
+            }
+            reading.need(path, "image", "images", |can| can.images)?;
+            text.push_str("[image]");
+        }
+        Some(Part::File(file)) => {
+            if file.source.is_none() {
+                return Err(missing("file.source"));
+            }
+            reading.need(path, "file", "files", |can| can.files)?;
+            text.push_str("[file]");
+        }
+        Some(Part::Audio(audio)) => {
+            let field = format!("{path}.audio.format");
+            if !matches!(
+                checks::known(&field, audio.format)?,
+                AudioFormat::Wav | AudioFormat::Mp3
+            ) {
+                return Err(invalid(&field, "expected AUDIO_FORMAT_WAV or AUDIO_FORMAT_MP3"));
+            }
+            reading.need(path, "audio", "audio", |can| can.audio)?;
+            text.push_str("[audio]");
+        }
+        None => {
+            let field = format!("{path}.part");
+            let message = format!("Missing '{field}': a part that this gateway knows must be set.");
+            return Err(ChatError::invalid(field, message));
+        }
+    }
+    Ok(())
+}

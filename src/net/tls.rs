@@ -1,0 +1,233 @@
+//! TLS of both doors: the certificate they show, the certificates they ask for, and how new files take the place of
+//! old ones while the process runs.
+
+mod files;
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::CertificateDer,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+
+use self::files::{Contents, Digest};
+
+/// How often the files are looked at. Their contents are compared, so that whatever way a file is replaced (renamed
+/// over, written in place, behind a link of Kubernetes' that is switched) is seen.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Where the certificates are.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// PEM: the certificate of the gateway, then those between it and its root.
+    pub certificate: PathBuf,
+    /// PEM: its private key (PKCS #8, PKCS #1 or SEC 1).
+    pub key: PathBuf,
+    /// PEM: the roots of the certificates that clients show.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Which doors ask their clients for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// None.
+    Off,
+    /// Those that speak HTTP/2 alone.
+    Http2,
+    /// All.
+    Both,
+}
+
+/// What a door offers in a TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/2, and HTTP/1.1 for who has nothing better.
+    Any,
+    /// HTTP/2 alone, as gRPC needs it.
+    Http2,
+}
+
+/// The file that is at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFile {
+    /// The gateway's certificates.
+    Certificate,
+    /// The gateway's private key.
+    Key,
+    /// The roots of clients' certificates.
+    ClientCa,
+}
+
+/// Why certificates cannot be used. Holds nothing of the files' contents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsError {
+    /// The file that is at fault.
+    pub file: TlsFile,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl TlsError {
+    fn new(file: TlsFile, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { file, reason }
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = match self.file {
+            TlsFile::Certificate => "the certificate",
+            TlsFile::Key => "the private key",
+            TlsFile::ClientCa => "the clients' CA",
+        };
+        write!(f, "{file}: {}", self.reason)
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+/// The certificates in use. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Tls(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    files: TlsFiles,
+    client_auth: ClientAuth,
+    first: Digest,
+    current: RwLock<Configs>,
+}
+
+/// What new connections are served with.
+#[derive(Debug, Clone)]
+struct Configs {
+    any: Arc<ServerConfig>,
+    http2: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When one cannot be read or used, or key and certificate do not belong together.
+    pub async fn load(files: TlsFiles, client_auth: ClientAuth) -> Result<Self, TlsError> {
+        let contents = Contents::read(&files).await?;
+        let configs = Configs::build(&contents, client_auth)?;
+        Ok(Self(Arc::new(Inner {
+            files,
+            client_auth,
+            first: contents.digest(),
+            current: RwLock::new(configs),
+        })))
+    }
+
+    /// What a connection that is accepted now is served with.
+    pub(super) fn config(&self, protocol: Protocol) -> Arc<ServerConfig> {
+        let current = self.0.current.read().unwrap_or_else(PoisonError::into_inner);
+        match protocol {
+            Protocol::Any => Arc::clone(&current.any),
+            Protocol::Http2 => Arc::clone(&current.http2),
+        }
+    }
+
+    /// Takes new certificates over when the files change; never ends. What cannot be used is told once, and the old
+    /// certificates stay. Connections that are open keep what they were opened with.
+    pub async fn follow(self) {
+        let mut seen = Ok(self.0.first);
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let read = Contents::read(&self.0.files).await;
+            let now = read.as_ref().map(Contents::digest).map_err(Clone::clone);
+            if now == seen {
+                continue;
+            }
+            seen = now;
+            let taken = read.and_then(|contents| self.take(&contents));
+            match taken {
+                Ok(fingerprint) => {
+                    tracing::info!(tls.fingerprint = fingerprint, "new certificates are in use");
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, "new certificates cannot be used: the old ones stay in use");
+                }
+            }
+        }
+    }
+
+    fn take(&self, contents: &Contents) -> Result<String, TlsError> {
+        let configs = Configs::build(contents, self.0.client_auth)?;
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = configs;
+        Ok(contents.fingerprint())
+    }
+}
+
+impl Configs {
+    fn build(contents: &Contents, client_auth: ClientAuth) -> Result<Self, TlsError> {
+        let identity = Arc::new(identity(contents)?);
+        let verifier = contents.client_ca.as_deref().map(verifier).transpose()?;
+        let config = |protocols: &[&[u8]], asks: bool| {
+            let verifier = verifier.clone().filter(|_| asks);
+            server(Arc::clone(&identity), verifier, protocols)
+        };
+        Ok(Self {
+            any: config(&[b"h2", b"http/1.1"], client_auth == ClientAuth::Both)?,
+            http2: config(&[b"h2"], client_auth != ClientAuth::Off)?,
+        })
+    }
+}
+
+/// The gateway's certificate with its key; that they belong together is checked.
+fn identity(contents: &Contents) -> Result<CertifiedKey, TlsError> {
+    let key = ring::sign::any_supported_type(&contents.key);
+    let key = key.map_err(|_| TlsError::new(TlsFile::Key, "is of a kind that is not supported"))?;
+    let identity = CertifiedKey::new(contents.certificates.clone(), key);
+    match identity.keys_match() {
+        Ok(()) => Ok(identity),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(TlsError::new(TlsFile::Key, "does not belong to the certificate"))
+        }
+        Err(error) => Err(TlsError::new(
+            TlsFile::Certificate,
+            format!("cannot be used: {error}"),
+        )),
+    }
+}
+
+fn verifier(roots: &[CertificateDer<'static>]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let unusable =
+        |error: &dyn fmt::Display| TlsError::new(TlsFile::ClientCa, format!("cannot be used: {error}"));
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store.add(root.clone()).map_err(|error| unusable(&error))?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    let built = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).build();
+    built.map_err(|error| unusable(&error))
+}
+
+fn server(
+    identity: Arc<CertifiedKey>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    protocols: &[&[u8]],
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::new(TlsFile::Certificate, format!("cannot be used: {error}")))?;
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(Arc::new(config))
+}

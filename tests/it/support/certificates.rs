@@ -1,0 +1,102 @@
+//! Certificates made for a test, and clients that trust them.
+
+use std::{fs, net::SocketAddr, path::Path, sync::Arc};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tonic::transport::ClientTlsConfig;
+
+/// Somebody who signs certificates.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, as PEM.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    der: CertificateDer<'static>,
+}
+
+impl Pair {
+    /// Writes both files; the certificate first.
+    pub(crate) fn write(&self, directory: &Path) {
+        fs::write(directory.join("tls.crt"), &self.certificate).unwrap();
+        fs::write(directory.join("tls.key"), &self.key).unwrap();
+    }
+
+    /// Whether this is the certificate that a door shows now.
+    pub(crate) async fn is_shown(&self, authority: &Authority, door: SocketAddr) -> bool {
+        let stream = authority.connect(door, &[b"h2"]).await;
+        stream.get_ref().1.peer_certificates().unwrap()[0] == self.der
+    }
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for whoever listens on loopback, or calls from there.
+    pub(crate) fn sign(&self) -> Pair {
+        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let key = KeyPair::generate().unwrap();
+        let signed = CertificateParams::new(names)
+            .unwrap()
+            .signed_by(&key, &self.0)
+            .unwrap();
+        Pair {
+            certificate: signed.pem(),
+            key: key.serialize_pem(),
+            der: signed.der().clone(),
+        }
+    }
+
+    /// For an HTTP client that trusts this authority alone and shows `pair`.
+    pub(crate) fn web(&self, pair: Option<&Pair>) -> reqwest::ClientBuilder {
+        let root = reqwest::Certificate::from_pem(self.pem().as_bytes()).unwrap();
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([root]);
+        match pair {
+            Some(Pair { certificate, key, .. }) => {
+                let both = [certificate.as_str(), key].concat();
+                client.identity(reqwest::Identity::from_pem(both.as_bytes()).unwrap())
+            }
+            None => client,
+        }
+    }
+
+    /// The same for a gRPC client.
+    pub(crate) fn channel(&self, pair: Option<&Pair>) -> ClientTlsConfig {
+        let root = tonic::transport::Certificate::from_pem(self.pem());
+        let config = ClientTlsConfig::new().ca_certificate(root);
+        match pair {
+            Some(Pair { certificate, key, .. }) => {
+                config.identity(tonic::transport::Identity::from_pem(certificate, key))
+            }
+            None => config,
+        }
+    }
+
+    /// A connection in TLS and nothing more; `protocols` are offered by ALPN.
+    pub(crate) async fn connect(&self, door: SocketAddr, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let stream = TcpStream::connect(door).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap()
+    }
+}
