@@ -2,6 +2,7 @@
 //! in order.
 
 mod errands;
+mod live;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration, time::Instant};
 
@@ -11,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    auth::Auth,
     backend::{self, ConversationService, Endpoints},
     config::{self, Settings},
     engine::{BenchPolicy, Engine, EnginePolicy, Models, UnmarkedEnd, upstream::Token, upstream::Upstream},
@@ -26,6 +26,7 @@ use crate::{
 /// The generated messages and clients of the gRPC door.
 pub use crate::grpc::proto as client;
 pub use errands::{ask_liveness, try_tokens};
+pub use live::Live;
 
 /// What streams that were ended by the grace's end may take to reach their clients.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -78,7 +79,7 @@ pub struct App {
     engine: Engine,
     lifecycle: Lifecycle,
     health: Health,
-    grace: Duration,
+    live: Live,
 }
 
 impl fmt::Debug for App {
@@ -104,7 +105,7 @@ impl App {
         let service = upstream(settings, surroundings)?;
         let engine = engine(settings, Arc::new(service), Arc::clone(&metrics));
         let lifecycle = Lifecycle::default();
-        let auth = Auth::new(&settings.api_keys, settings.require_api_key);
+        let live = Live::new(settings, engine.clone());
         let listen = async |variable, host: &str, port| {
             let bound = Listener::bind(host, port).await;
             bound.map_err(|error| StartError::Bind(variable, format!("{host}:{port}"), error))
@@ -116,10 +117,10 @@ impl App {
             lifecycle: lifecycle.clone(),
             metrics: Arc::clone(&metrics),
             app_name: settings.app_name.clone(),
-            requires_key: auth.is_required(),
+            auth: live.auth.clone(),
             began,
         };
-        let http_router = http_router(settings, engine.clone(), auth.clone(), ops);
+        let http_router = http_router(&live, ops);
         let http_router = recorded(
             http_router,
             Door::Http,
@@ -129,8 +130,8 @@ impl App {
         );
         let door = Grpc {
             engine: engine.clone(),
-            auth,
-            request_timeout: settings.request_timeout,
+            auth: live.auth.clone(),
+            limits: Arc::clone(&live.grpc),
             soft_stop: lifecycle.soft_stop().clone(),
         };
         let (grpc_router, health) = grpc::routes(door)
@@ -143,7 +144,6 @@ impl App {
             grpc::QUIET_PATHS,
             &metrics,
         );
-        let grace = settings.shutdown_grace;
         Ok(Self {
             http,
             grpc,
@@ -152,7 +152,7 @@ impl App {
             engine,
             lifecycle,
             health,
-            grace,
+            live,
         })
     }
 
@@ -172,6 +172,12 @@ impl App {
     #[must_use]
     pub fn engine(&self) -> Engine {
         self.engine.clone()
+    }
+
+    /// The handle on what can change while the gateway runs.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        self.live.clone()
     }
 
     /// Serves until `stop` asks for an end or a door fails, then drains: not ready any more, nothing new is accepted,
@@ -198,15 +204,20 @@ impl App {
             engine,
             lifecycle,
             health,
-            grace,
+            live,
         } = self;
         let stops = Stops {
             soft: lifecycle.soft_stop().clone(),
             hard: lifecycle.hard_stop().clone(),
         };
         let mut doors = JoinSet::new();
-        doors.spawn(http.serve(http_router, Protocol::Http, stops.clone()));
-        doors.spawn(grpc.serve(grpc_router, Protocol::Http2, stops));
+        doors.spawn(http.serve(
+            http_router,
+            Protocol::Http,
+            Arc::clone(&live.patience),
+            stops.clone(),
+        ));
+        doors.spawn(grpc.serve(grpc_router, Protocol::Http2, Arc::clone(&live.patience), stops));
         lifecycle.ready();
         engine.warm_up();
         let ended_by_itself = tokio::select! {
@@ -215,6 +226,7 @@ impl App {
             _ = doors.join_next() => true,
             () = follow_pool(&engine, &health) => false,
         };
+        let grace = live.settings().shutdown_grace;
         tracing::info!(
             in_flight = engine.in_flight(),
             grace_seconds = grace.as_secs_f64(),
@@ -320,15 +332,13 @@ fn engine(settings: &Settings, service: Arc<dyn Upstream>, metrics: Arc<Metrics>
     Engine::new(service, tokens(settings), models, policy, metrics)
 }
 
-fn http_router(settings: &Settings, engine: Engine, auth: Auth, ops: Ops) -> Router {
+fn http_router(live: &Live, ops: Ops) -> Router {
     let openai = OpenAi {
-        engine,
-        max_body: settings.max_body_bytes,
-        request_timeout: settings.request_timeout,
-        keepalive_interval: settings.keepalive_interval,
+        engine: live.engine.clone(),
+        limits: Arc::clone(&live.openai),
     };
     let check = Arc::new(KeyCheck {
-        auth,
+        auth: live.auth.clone(),
         open: ops::is_open,
     });
     openai::routes(openai)

@@ -1,25 +1,34 @@
 //! Sockets: binding, accepting, and serving a connection until it or the process ends. The same for both doors.
 
+mod heads;
 mod linger;
+mod stall;
+mod unread;
 
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
-use self::linger::Lingering;
-use axum::Router;
+use self::{
+    heads::Headed,
+    linger::Lingering,
+    stall::Stalling,
+    unread::{Streams, Told},
+};
+use arc_swap::ArcSwap;
+use axum::{Router, response::Response};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
     service::TowerToHyperService,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::util::MapResponse;
 
-/// A request's head must be there by then; a connection that idles between requests is closed after it too.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a failed accept, most likely for want of file descriptors, some may come free within this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A silent HTTP/2 peer is asked for a sign of life this often, and given up after as long again as the second.
@@ -37,6 +46,15 @@ pub enum Protocol {
     Http,
     /// HTTP/2 alone, as gRPC needs it.
     Http2,
+}
+
+/// What peers are waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How long a request's head may take; an HTTP/1 connection that idles between requests is closed after it too.
+    pub head: Duration,
+    /// How long a peer may take nothing of what is sent to it.
+    pub write: Duration,
 }
 
 /// When serving ends.
@@ -76,8 +94,14 @@ impl Listener {
     }
 
     /// Accepts and serves until the soft stop, then waits for the connections that are open; the hard stop closes
-    /// those that are left.
-    pub async fn serve(self, router: Router, protocol: Protocol, stops: Stops) {
+    /// those that are left. A changed `patience` counts for connections from then on.
+    pub async fn serve(
+        self,
+        router: Router,
+        protocol: Protocol,
+        patience: Arc<ArcSwap<Patience>>,
+        stops: Stops,
+    ) {
         let connections = TaskTracker::new();
         let Self { listener, .. } = self;
         loop {
@@ -88,7 +112,19 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve_connection(stream, router.clone(), protocol, stops.clone()));
+                    let patience = **patience.load();
+                    let streams = Streams {
+                        tasks: connections.clone(),
+                        patience: patience.write,
+                    };
+                    let builder = builder(protocol, patience, streams);
+                    connections.spawn(serve_connection(
+                        stream,
+                        builder,
+                        router.clone(),
+                        patience,
+                        stops.clone(),
+                    ));
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "a connection could not be accepted");
@@ -102,16 +138,23 @@ impl Listener {
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, protocol: Protocol, stops: Stops) {
+async fn serve_connection(
+    stream: TcpStream,
+    builder: auto::Builder<Streams>,
+    router: Router,
+    patience: Patience,
+    stops: Stops,
+) {
     // Without it a small answer can wait 40 ms for the peer's delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "a connection was lost before it began");
         return;
     }
-    let builder = builder(protocol);
+    let stream = Stalling::new(Lingering::new(stream), patience.write);
+    let service = MapResponse::new(router, |response: Response| response.map(Told::new));
     let connection = builder.serve_connection(
-        TokioIo::new(Lingering::new(stream)),
-        TowerToHyperService::new(router),
+        TokioIo::new(Headed::new(stream, patience.head)),
+        TowerToHyperService::new(service),
     );
     let mut connection = std::pin::pin!(connection);
     let mut draining = false;
@@ -133,15 +176,15 @@ async fn serve_connection(stream: TcpStream, router: Router, protocol: Protocol,
     }
 }
 
-fn builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(protocol: Protocol, patience: Patience, streams: Streams) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(streams);
     if protocol == Protocol::Http2 {
         builder = builder.http2_only();
     }
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT);
+        .header_read_timeout(patience.head);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -4,9 +4,11 @@ mod convert;
 pub mod error;
 mod layer;
 mod service;
+mod timely;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use axum::{Router, body::Body, middleware::from_fn_with_state};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -55,10 +57,19 @@ pub struct Grpc {
     pub engine: Engine,
     /// The keys.
     pub auth: Auth,
-    /// How long a chat may take, retries included; a call's own deadline wins when it is shorter.
-    pub request_timeout: Duration,
+    /// The limits of each call, as they are when it comes.
+    pub limits: Arc<ArcSwap<Limits>>,
     /// Ends the streams that would never end by themselves: health watches and reflection.
     pub soft_stop: CancellationToken,
+}
+
+/// What a call may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long a chat may take, retries included; a call's own deadline wins when it is shorter.
+    pub request_timeout: Duration,
+    /// How long a message may take to arrive.
+    pub body_read_timeout: Duration,
 }
 
 /// The services could not be put together.
@@ -117,13 +128,13 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
     let Grpc {
         engine,
         auth,
-        request_timeout,
+        limits,
         soft_stop,
     } = grpc;
     let guard = Arc::new(layer::Guard {
         engine,
         auth,
-        request_timeout,
+        limits,
         soft_stop,
     });
     let router = services.routes().prepare().into_axum_router();

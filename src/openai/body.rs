@@ -1,31 +1,29 @@
 //! Reading a JSON body: its type, its size, its time, and its errors told as OpenAI tells them.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
+use super::Limits;
 use crate::engine::error::{ChatError, ErrorKind};
 
-/// A body must be there by then.
-const BODY_READ_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Reads `body` as JSON of at most `limit` bytes.
+/// Reads `body` as JSON within `limits`.
 pub(super) async fn read_json<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Body,
-    limit: usize,
+    limits: &Limits,
 ) -> Result<T, ChatError> {
     check_type(headers)?;
+    let limit = limits.max_body;
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
-    let collected = tokio::time::timeout(BODY_READ_TIMEOUT, Limited::new(body, limit).collect()).await;
+    let collected = timeout(limits.body_read_timeout, Limited::new(body, limit).collect()).await;
     let bytes = match collected {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(limit)),

@@ -42,9 +42,10 @@ async fn answer(
     record: CallRecord,
     permit: Permit,
 ) -> Result<Response, ChatError> {
-    let deadline = Instant::now() + openai.request_timeout;
+    let limits = openai.limits();
+    let deadline = Instant::now() + limits.request_timeout;
     let (parts, body) = request.into_parts();
-    let Object(wire) = body::read_json(&parts.headers, body, openai.max_body).await?;
+    let Object(wire) = body::read_json(&parts.headers, body, &limits).await?;
     let asked = convert::read(wire)?;
     record.set_model(&asked.request.model);
     let head = Head::new(asked.request.model.clone());
@@ -62,7 +63,7 @@ async fn answer(
         opening,
         head,
         asked.include_usage,
-        openai.keepalive_interval,
+        limits.keepalive_interval,
         record,
     )
     .await

@@ -10,6 +10,7 @@ mod wire;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::{Request, State},
@@ -36,12 +37,27 @@ pub const CHAT_PATHS: &[&str] = &["/v1/chat/completions"];
 pub struct OpenAi {
     /// The engine.
     pub engine: Engine,
+    /// The limits of each request, as they are when it comes.
+    pub limits: Arc<ArcSwap<Limits>>,
+}
+
+/// What a request may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
     /// The largest request body, in bytes.
     pub max_body: usize,
+    /// How long a body may take to arrive.
+    pub body_read_timeout: Duration,
     /// How long a chat may take, retries included.
     pub request_timeout: Duration,
     /// How long a stream may be silent before a comment keeps its connection alive.
     pub keepalive_interval: Duration,
+}
+
+impl OpenAi {
+    fn limits(&self) -> Limits {
+        **self.limits.load()
+    }
 }
 
 /// The routes of the API, without any layer.

@@ -30,5 +30,9 @@ mod metrics;
 mod models;
 mod reflection;
 mod refusals;
+#[cfg(unix)]
+mod reload;
 mod retries;
+mod slow;
+mod stalled;
 mod support;

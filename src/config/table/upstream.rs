@@ -4,7 +4,7 @@ use super::{ROW, Variable, path, word};
 use crate::config::given::Given;
 use crate::config::headers;
 use crate::config::secrets::{self, Sort};
-use crate::config::settings::UnmarkedEnd;
+use crate::config::settings::{Settings, UnmarkedEnd};
 use crate::config::urls::{BaseUrl, ProxyUrl};
 
 /// The list of tokens stands before their file, which adds to it.
@@ -77,6 +77,7 @@ pub(super) const UPSTREAM: &[Variable] = &[
         blank_is_a_value: true,
         set: |settings, given| secrets::from_list(Sort::Token, &mut settings.tokens, given),
         show: |settings| secrets::show_tokens(&settings.tokens),
+        differ: Some(|one, other| secrets::differ(&one.tokens, &other.tokens)),
         ..ROW
     },
     Variable {
@@ -103,6 +104,7 @@ pub(super) const UPSTREAM: &[Variable] = &[
             Ok(())
         },
         show: |settings| headers::show(&settings.upstream_headers),
+        differ: Some(|one, other| one.upstream_headers != other.upstream_headers),
         ..ROW
     },
     Variable {
@@ -121,6 +123,7 @@ pub(super) const UPSTREAM: &[Variable] = &[
                 .as_ref()
                 .map_or_else(|| "none".to_owned(), ToString::to_string)
         },
+        differ: Some(|one, other| secret_of(one) != secret_of(other)),
         ..ROW
     },
     Variable {
@@ -141,4 +144,8 @@ const UNMARKED_ENDS: &[(&str, UnmarkedEnd)] = &[("error", UnmarkedEnd::Error), (
 
 fn base_url(given: &Given<'_>) -> Result<BaseUrl, String> {
     BaseUrl::parse(given.text("an http or https URL")?)
+}
+
+fn secret_of(settings: &Settings) -> Option<&str> {
+    settings.upstream_proxy.as_ref().map(ProxyUrl::expose)
 }

@@ -7,6 +7,7 @@ mod places;
 mod reference;
 mod secrecy;
 mod values;
+mod watch;
 
 use super::{Flags, Loaded, Problems, Sources, load};
 use ::secrecy::{ExposeSecret, SecretString};

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use duogate::{
-    app::{App, StartError, Stop, Surroundings, client::chat_service_client::ChatServiceClient},
+    app::{App, Live, StartError, Stop, Surroundings, client::chat_service_client::ChatServiceClient},
     config::{BaseUrl, Settings},
     sim::{Counts, Sim, SimConfig, SimControl},
 };
@@ -77,6 +77,7 @@ impl Setup {
         settings.site_url = base(&endpoints.site);
         let app = App::bind(&settings, Surroundings::Ignored).await.unwrap();
         let (http, grpc) = (app.http_address(), app.grpc_address());
+        let live = app.live();
         let stop = Stop::default();
         let mut running = JoinSet::new();
         running.spawn(app.run(stop.clone()));
@@ -85,6 +86,7 @@ impl Setup {
             sim: upstream.control(),
             http,
             grpc,
+            live,
             web: web().build().unwrap(),
             raw: web().http2_prior_knowledge().build().unwrap(),
             channel: Endpoint::from_shared(format!("http://{grpc}"))
@@ -103,6 +105,8 @@ pub(crate) struct Gateway {
     pub(crate) sim: SimControl,
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
+    /// What can change while it runs.
+    pub(crate) live: Live,
     /// For the HTTP door.
     pub(crate) web: reqwest::Client,
     /// HTTP/2 by prior knowledge, for gRPC by hand.

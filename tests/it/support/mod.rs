@@ -8,6 +8,7 @@ mod gateway;
 mod grpc;
 mod http;
 mod paths;
+mod program;
 mod raw;
 mod wait;
 
@@ -17,5 +18,6 @@ pub(crate) use gateway::{Gateway, KEY, OTHER_KEY, Setup, TOKENS};
 pub(crate) use grpc::failure_of;
 pub(crate) use http::{HttpOpened, error_of};
 pub(crate) use paths::paths_from_the_root;
+pub(crate) use program::{Running, Serving, duogate};
 pub(crate) use raw::{RawAnswer, frame, raw_call};
 pub(crate) use wait::{PATIENCE, crossed, eventually, for_each, within};

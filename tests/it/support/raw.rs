@@ -28,7 +28,7 @@ pub(crate) async fn raw_call(
     gateway: &Gateway,
     path: &str,
     headers: &[(&'static str, &str)],
-    body: Vec<u8>,
+    body: impl Into<reqwest::Body>,
 ) -> RawAnswer {
     let mut request = gateway
         .raw
