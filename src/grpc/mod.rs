@@ -2,6 +2,9 @@
 
 mod convert;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layer;
 mod service;
 mod timely;

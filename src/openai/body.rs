@@ -67,7 +67,7 @@ fn too_large(limit: usize) -> ChatError {
     ChatError::new(ErrorKind::RequestTooLarge, message)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ChatError> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ChatError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut json);
     let parsed = parsed.map_err(|error| {

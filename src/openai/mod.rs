@@ -4,6 +4,9 @@ mod body;
 mod chat;
 mod convert;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod models;
 mod sse;
 mod wire;

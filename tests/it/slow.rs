@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Ask, Door, Gateway, KEY, RawAnswer, Setup, error_of, failure_of, frame, raw_call, within,
+    Ask, Door, Gateway, KEY, RawAnswer, Setup, error_of, failure_of, frame, raw_call, unfinished, within,
 };
 
 const HEAD_TIMEOUT: Duration = Duration::from_millis(300);
@@ -147,12 +147,6 @@ async fn a_connection_of_http_2_may_rest_between_its_calls() {
     }
     drop(idle);
     gateway.stop().await;
-}
-
-/// The beginning of a body whose end never comes.
-fn unfinished(beginning: Vec<u8>) -> reqwest::Body {
-    let beginning = stream::iter([Ok::<_, std::io::Error>(Bytes::from(beginning))]);
-    reqwest::Body::wrap_stream(futures::StreamExt::chain(beginning, stream::pending()))
 }
 
 #[tokio::test]

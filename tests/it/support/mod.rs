@@ -19,5 +19,5 @@ pub(crate) use grpc::failure_of;
 pub(crate) use http::{HttpOpened, error_of};
 pub(crate) use paths::paths_from_the_root;
 pub(crate) use program::{Running, Serving, duogate};
-pub(crate) use raw::{RawAnswer, frame, raw_call};
+pub(crate) use raw::{RawAnswer, frame, raw_call, unfinished};
 pub(crate) use wait::{PATIENCE, crossed, eventually, for_each, within};

@@ -1,0 +1,21 @@
+//! What the fuzz targets reach: the body of a chat's request.
+
+use super::{
+    body, convert, error,
+    wire::{CreateChatCompletion, Object},
+};
+
+/// Reads a request as the door does, up to the engine or to the error that its client would see.
+///
+/// # Panics
+/// When what passes is no request, or what fails is not told as the client's mistake.
+pub fn chat(bytes: &[u8]) {
+    let read = body::parse(bytes).and_then(|Object(wire): Object<CreateChatCompletion>| convert::read(wire));
+    match read {
+        Ok(asked) => assert!(asked.request.check().is_ok()),
+        Err(failure) => {
+            assert!(failure.kind().is_callers(), "{failure:?}");
+            assert!(error::body(&failure)["error"]["message"].is_string());
+        }
+    }
+}
