@@ -14,12 +14,17 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     backend::{self, ConversationService, Endpoints},
     config::{self, Settings},
-    engine::{BenchPolicy, Engine, EnginePolicy, Models, UnmarkedEnd, upstream::Token, upstream::Upstream},
+    engine::{
+        BenchPolicy, ConversationPolicy, Engine, EnginePolicy, Models, Parts, StockPolicy, UnmarkedEnd,
+        store::{Forgetful, Saved, Store},
+        upstream::{Token, Upstream},
+    },
     grpc::{self, Grpc, Health},
     lifecycle::Lifecycle,
     net::{Listener, Protocol, Stops},
     openai::{self, KeyCheck, OpenAi},
     ops::{self, Ops},
+    state::StateDir,
     telemetry::{self, AccessPolicy, Door, Metrics},
 };
 
@@ -103,7 +108,7 @@ impl App {
         let metrics = Metrics::build().map_err(|error| StartError::Build(error.to_string()))?;
         let metrics = Arc::new(metrics);
         let service = upstream(settings, surroundings)?;
-        let engine = engine(settings, Arc::new(service), Arc::clone(&metrics));
+        let engine = engine(settings, Arc::new(service), Arc::clone(&metrics))?;
         let lifecycle = Lifecycle::default();
         let live = Live::new(settings, engine.clone());
         let listen = async |variable, host: &str, port| {
@@ -225,6 +230,7 @@ impl App {
             () = soft.cancelled() => false,
             _ = doors.join_next() => true,
             () = follow_pool(&engine, &health) => false,
+            () = engine.tend() => false,
         };
         let grace = live.settings().shutdown_grace;
         tracing::info!(
@@ -316,8 +322,38 @@ fn tokens(settings: &Settings) -> Vec<Token> {
     settings.tokens.iter().cloned().map(Token::new).collect()
 }
 
-fn engine(settings: &Settings, service: Arc<dyn Upstream>, metrics: Arc<Metrics>) -> Engine {
-    let policy = EnginePolicy {
+fn engine(
+    settings: &Settings,
+    upstream: Arc<dyn Upstream>,
+    metrics: Arc<Metrics>,
+) -> Result<Engine, StartError> {
+    let (store, saved): (Arc<dyn Store>, Saved) = match &settings.state_dir {
+        None => (Arc::new(Forgetful), Saved::default()),
+        Some(directory) => {
+            let opened = StateDir::open(directory);
+            let (state, saved) = opened.map_err(|error| {
+                StartError::Build(format!("STATE_DIR: cannot use {}: {error}", directory.display()))
+            })?;
+            (Arc::new(state), saved)
+        }
+    };
+    Ok(Engine::new(Parts {
+        upstream,
+        tokens: tokens(settings),
+        models: models(settings),
+        policy: policy(settings),
+        metrics,
+        store,
+        saved,
+    }))
+}
+
+fn models(settings: &Settings) -> Models {
+    Models::new(settings.available_models.clone(), settings.model_aliases.clone())
+}
+
+fn policy(settings: &Settings) -> EnginePolicy {
+    EnginePolicy {
         max_retries: settings.max_retries,
         retry_delay: settings.retry_delay,
         patience: settings.timeout,
@@ -326,10 +362,22 @@ fn engine(settings: &Settings, service: Arc<dyn Upstream>, metrics: Arc<Metrics>
             config::UnmarkedEnd::Stop => UnmarkedEnd::Stop,
         },
         max_concurrent: settings.max_concurrent_requests,
-        bench: BenchPolicy::default(),
-    };
-    let models = Models::new(settings.available_models.clone(), settings.model_aliases.clone());
-    Engine::new(service, tokens(settings), models, policy, metrics)
+        max_prompt_bytes: settings.max_prompt_bytes,
+        bench: BenchPolicy {
+            cooldown: settings.token_cooldown,
+            max_refusals: settings.token_max_failures,
+            max_in_flight: settings.max_in_flight_per_token,
+            ..BenchPolicy::default()
+        },
+        conversations: ConversationPolicy {
+            stock: StockPolicy {
+                limit: settings.warm_conversations,
+                ttl: settings.warm_ttl,
+            },
+            cleanup: settings.cleanup_conversations,
+        },
+        probe_interval: settings.breaker_probe_interval,
+    }
 }
 
 fn http_router(live: &Live, ops: Ops) -> Router {

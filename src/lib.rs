@@ -11,6 +11,7 @@
 //! | [`ops`] | health, readiness, metrics, the docs page | the same, and [`openai::error`] |
 //! | [`engine`] | the core: pool, attempts, conversations, streams | [`telemetry`] |
 //! | [`backend`] | the conversation service over HTTP | [`engine`], [`telemetry`] |
+//! | [`state`] | what outlives the process, in a directory | [`engine`] |
 //! | [`auth`] | the key check of both doors | [`engine::error`] |
 //! | [`net`] | sockets: bind, accept, serve, close | [`telemetry`] |
 //! | [`lifecycle`] | starting, ready, draining | [`telemetry`] |
@@ -32,6 +33,7 @@ pub mod net;
 pub mod openai;
 pub mod ops;
 pub mod sim;
+pub mod state;
 pub mod telemetry;
 
 /// The generated messages and clients of the gRPC door, for Rust programs that call it.

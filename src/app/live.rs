@@ -11,10 +11,11 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::{task::spawn_blocking, time::sleep};
 
+use super::{models, policy, tokens};
 use crate::{
     auth::Auth,
     config::{Loaded, Problems, Settings, Variable, Watch, differences},
-    engine::Engine,
+    engine::{Engine, EnginePolicy},
     grpc,
     net::Patience,
     openai,
@@ -75,6 +76,7 @@ impl Live {
         self.openai.store(Arc::new(openai_limits(settings)));
         self.grpc.store(Arc::new(grpc_limits(settings)));
         self.patience.store(Arc::new(patience(settings)));
+        self.reconfigure_engine(settings);
         current.clone_from(settings);
         drop(current);
         if !changed.is_empty() {
@@ -84,6 +86,16 @@ impl Live {
             tracing::warn!(changed = in_vain, "these settings count only after a restart");
         }
         !changed.is_empty() || !in_vain.is_empty()
+    }
+
+    fn reconfigure_engine(&self, settings: &Settings) {
+        let policy = EnginePolicy {
+            // The upstream's client has the same time, and keeps it until its end.
+            patience: self.started.timeout,
+            ..policy(settings)
+        };
+        self.engine
+            .reconfigure(tokens(settings), models(settings), policy);
     }
 
     /// Keeps the settings true to their files: reads them again soon after one has changed, and at once when `asked`

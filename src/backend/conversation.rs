@@ -39,6 +39,8 @@ pub struct ConversationService {
     client: Client,
     endpoints: std::sync::Arc<Endpoints>,
     origin: HeaderValue,
+    /// Which origin projects, conversations, messages and answers are on, numbered from 0.
+    origins: [usize; 4],
 }
 
 impl ConversationService {
@@ -69,6 +71,7 @@ impl ConversationService {
         };
         Ok(Self {
             client,
+            origins: origins(&endpoints),
             endpoints: std::sync::Arc::new(endpoints),
             origin,
         })
@@ -128,6 +131,20 @@ impl ConversationService {
         }
     }
 
+    /// Sends a request whose answer lists things that have an id.
+    async fn list(&self, step: Step, request: RequestBuilder) -> Result<Vec<RemoteId>, UpstreamError> {
+        let Value::Array(listed) = self.call(step, request).await? else {
+            return Err(UpstreamError::new(
+                step,
+                Fault::Malformed,
+                "the answer is no array",
+            ));
+        };
+        let ids = listed.iter().map(|item| wire::read_id(item, &["id"]));
+        ids.collect::<Result<_, _>>()
+            .map_err(|error| unusable(step, error))
+    }
+
     fn project_page(&self, project: &RemoteId) -> String {
         format!("{}/project/{}", self.endpoints.site, segment(project))
     }
@@ -144,7 +161,11 @@ impl ConversationService {
 fn needs_no_answer(step: Step) -> bool {
     match step {
         Step::PostMessage | Step::DeleteConversation => true,
-        Step::ListProjects | Step::CreateProject | Step::CreateConversation | Step::ReadAnswer => false,
+        Step::ListProjects
+        | Step::CreateProject
+        | Step::ListConversations
+        | Step::CreateConversation
+        | Step::ReadAnswer => false,
     }
 }
 
@@ -158,7 +179,9 @@ pub(super) fn fault_of(step: Step, status: u16, retry_after: Option<Duration>) -
                 Fault::Gone
             }
             // These name nothing that could be gone: the service is not where it should be.
-            Step::ListProjects | Step::CreateProject => Fault::Status { status, retry_after },
+            Step::ListProjects | Step::CreateProject | Step::ListConversations => {
+                Fault::Status { status, retry_after }
+            }
         },
         400..=499 => Fault::Refused { status },
         _ => Fault::Status { status, retry_after },
@@ -216,19 +239,8 @@ impl Upstream for ConversationService {
     fn list_projects(&self, token: &Token) -> BoxFuture<'static, Result<Vec<RemoteId>, UpstreamError>> {
         let (service, token) = (self.clone(), token.clone());
         async move {
-            let step = Step::ListProjects;
             let request = service.request(Method::GET, &service.endpoints.project, &token);
-            let value = service.call(step, request).await?;
-            let Value::Array(projects) = value else {
-                return Err(UpstreamError::new(
-                    step,
-                    Fault::Malformed,
-                    "the projects are no array",
-                ));
-            };
-            let ids = projects.iter().map(|project| wire::read_id(project, &["id"]));
-            ids.collect::<Result<_, _>>()
-                .map_err(|error| unusable(step, error))
+            service.list(Step::ListProjects, request).await
         }
         .boxed()
     }
@@ -244,6 +256,17 @@ impl Upstream for ConversationService {
             wire::read_id(&value, &["id"]).map_err(|error| unusable(step, error))
         }
         .boxed()
+    }
+
+    fn list_conversations(
+        &self,
+        token: &Token,
+        project: &RemoteId,
+    ) -> BoxFuture<'static, Result<Vec<RemoteId>, UpstreamError>> {
+        let url = format!("{}/{}/conversations", self.endpoints.project, segment(project));
+        let request = self.request(Method::GET, &url, token);
+        let service = self.clone();
+        async move { service.list(Step::ListConversations, request).await }.boxed()
     }
 
     fn create_conversation(
@@ -317,6 +340,16 @@ impl Upstream for ConversationService {
         async move { service.send(Step::ReadAnswer, request).await.map(answer::read) }.boxed()
     }
 
+    fn origin(&self, step: Step) -> usize {
+        let [projects, conversations, messages, answers] = self.origins;
+        match step {
+            Step::ListProjects | Step::CreateProject | Step::ListConversations => projects,
+            Step::CreateConversation | Step::DeleteConversation => conversations,
+            Step::PostMessage => messages,
+            Step::ReadAnswer => answers,
+        }
+    }
+
     fn is_reachable(&self) -> BoxFuture<'static, bool> {
         let endpoints = std::sync::Arc::clone(&self.endpoints);
         async move {
@@ -346,6 +379,25 @@ impl Upstream for ConversationService {
         }
         .boxed()
     }
+}
+
+/// Numbers the origins of the four kinds of calls, the same origin by the same number.
+fn origins(endpoints: &Endpoints) -> [usize; 4] {
+    let mut known = Vec::new();
+    [
+        &endpoints.project,
+        &endpoints.conversation,
+        &endpoints.message,
+        &endpoints.target,
+    ]
+    .map(|url| {
+        let origin = Url::parse(url).map(|url| url.origin()).ok();
+        let at = known.iter().position(|seen| *seen == origin);
+        at.unwrap_or_else(|| {
+            known.push(origin);
+            known.len() - 1
+        })
+    })
 }
 
 fn address(url: &str) -> Option<(String, u16)> {

@@ -98,10 +98,28 @@ pub struct Settings {
     pub client_write_timeout: Duration,
     /// `MAX_BODY_BYTES`: the largest request body in bytes, 1 KiB to 1 GiB.
     pub max_body_bytes: usize,
+    /// `MAX_PROMPT_BYTES`: the longest text for the upstream in bytes, 1 KiB to 1 GiB.
+    pub max_prompt_bytes: usize,
     /// `MAX_CONCURRENT_REQUESTS`: requests served at once, 1 to 1 000 000.
     pub max_concurrent_requests: usize,
     /// `UNMARKED_END`.
     pub unmarked_end: UnmarkedEnd,
+    /// `TOKEN_COOLDOWN`: the first rest of a refused token; more than 0, at most an hour.
+    pub token_cooldown: Duration,
+    /// `TOKEN_MAX_FAILURES`: refusals in a row that disable a token, 1 to 1 000 000.
+    pub token_max_failures: u32,
+    /// `MAX_IN_FLIGHT_PER_TOKEN`: chats that may hold one token, 0 to 1 000 000; 0 for no limit.
+    pub max_in_flight_per_token: usize,
+    /// `BREAKER_PROBE_INTERVAL`: between two probes of a failing upstream; more than 0, at most a year.
+    pub breaker_probe_interval: Duration,
+    /// `WARM_CONVERSATIONS`: conversations that stand ready in one account, 0 to 100.
+    pub warm_conversations: usize,
+    /// `WARM_TTL`: how long one may stand ready; more than 0, at most a year.
+    pub warm_ttl: Duration,
+    /// `CLEANUP_CONVERSATIONS`: whether conversations are deleted after use.
+    pub cleanup_conversations: bool,
+    /// `STATE_DIR`, joined to the directory of the settings.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Settings {
@@ -150,8 +168,17 @@ impl Settings {
             body_read_timeout: Duration::ZERO,
             client_write_timeout: Duration::ZERO,
             max_body_bytes: 0,
+            max_prompt_bytes: 0,
             max_concurrent_requests: 0,
             unmarked_end: UnmarkedEnd::default(),
+            token_cooldown: Duration::ZERO,
+            token_max_failures: 0,
+            max_in_flight_per_token: 0,
+            breaker_probe_interval: Duration::ZERO,
+            warm_conversations: 0,
+            warm_ttl: Duration::ZERO,
+            cleanup_conversations: true,
+            state_dir: None,
         }
     }
 

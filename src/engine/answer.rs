@@ -32,6 +32,15 @@ pub(super) enum Delta {
     Reasoning(String),
 }
 
+impl Delta {
+    /// The text, of whichever sort.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Delta::Content(text) | Delta::Reasoning(text) => text,
+        }
+    }
+}
+
 /// How a whole answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ending {

@@ -4,9 +4,14 @@ use futures::{FutureExt, future::BoxFuture, stream};
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::engine::{
-    conversation::Conversations,
-    upstream::{Answer, ConversationRef, RemoteId, Token, Upstream},
+use crate::{
+    engine::{
+        ConversationPolicy, StockPolicy,
+        conversation::{Conversations, Upstreams},
+        store::Forgetful,
+        upstream::{Answer, ConversationRef, RemoteId, Token, Upstream},
+    },
+    telemetry::Metrics,
 };
 
 /// An upstream that makes conversations; the answers come from the tests.
@@ -17,6 +22,13 @@ impl Upstream for Quiet {
         async { Ok(vec![RemoteId::Unsigned(1)]) }.boxed()
     }
     fn create_project(&self, _: &Token) -> BoxFuture<'static, Result<RemoteId, UpstreamError>> {
+        pending().boxed()
+    }
+    fn list_conversations(
+        &self,
+        _: &Token,
+        _: &RemoteId,
+    ) -> BoxFuture<'static, Result<Vec<RemoteId>, UpstreamError>> {
         pending().boxed()
     }
     fn create_conversation(
@@ -49,6 +61,9 @@ impl Upstream for Quiet {
     ) -> BoxFuture<'static, Result<Answer, UpstreamError>> {
         pending().boxed()
     }
+    fn origin(&self, _: Step) -> usize {
+        0
+    }
     fn is_reachable(&self) -> BoxFuture<'static, bool> {
         pending().boxed()
     }
@@ -60,7 +75,26 @@ async fn read_all(
     then: After,
     unmarked_end: UnmarkedEnd,
 ) -> Result<(Vec<Delta>, Ending), UpstreamError> {
-    let conversations = Conversations::new(Arc::new(Quiet), TaskTracker::new());
+    let upstream: Arc<dyn Upstream> = Arc::new(Quiet);
+    let upstreams = Upstreams {
+        foreground: Arc::clone(&upstream),
+        background: upstream,
+    };
+    let policy = ConversationPolicy {
+        stock: StockPolicy {
+            limit: 0,
+            ttl: Duration::from_secs(300),
+        },
+        cleanup: true,
+    };
+    let metrics = Arc::new(Metrics::build().unwrap());
+    let conversations = Conversations::new(
+        upstreams,
+        policy,
+        Arc::new(Forgetful),
+        TaskTracker::new(),
+        metrics,
+    );
     let mut conversation = conversations.fresh(&Token::new("t".into())).await.unwrap();
     conversation.attach(match then {
         After::Ends => stream::iter(events).boxed(),

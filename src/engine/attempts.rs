@@ -1,6 +1,6 @@
 //! The attempts of one chat: lease, conversation, message, answer, and what follows when one of them fails.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -8,11 +8,13 @@ use super::{
     Shared,
     answer::{AnswerReader, Delta, Ending, Read},
     chat::CallContext,
+    conversation::Conversation,
     error::ChatError,
-    failure::{no_token, refused, unavailable},
+    failure::{deadline_exceeded, no_token, refused, unavailable},
+    limits::{LimitedReader, Limits},
     pool::{Lease, Trail},
     stream::{Held, Opened},
-    upstream::{Upstream, UpstreamError},
+    upstream::{ConversationRef, Upstream, UpstreamError},
     verdict::{ChatVerdict, verdict},
 };
 
@@ -27,22 +29,38 @@ pub(super) enum Want {
 
 /// One chat on its way through the attempts.
 pub(super) struct Chat<'a> {
-    pub(super) prompt: Arc<str>,
+    pub(super) prompt: &'a str,
     pub(super) model: &'a str,
+    pub(super) limits: &'a Limits,
     pub(super) context: &'a CallContext,
     pub(super) want: Want,
+}
+
+/// What the attempts of one chat have been through.
+#[derive(Debug, Default)]
+struct Tries {
+    trail: Trail,
+    /// Tries after a fault of the service.
+    retries: u32,
+    /// A fresh conversation was lost once, which counts as nobody's fault.
+    renewed: bool,
+    /// A conversation that stood ready was lost: only fresh ones from here on.
+    fresh_only: bool,
+    /// The conversation of the last attempt, and whether it had stood ready.
+    last: Option<(ConversationRef, bool)>,
+    attempts: u32,
 }
 
 impl Shared {
     /// Attempts until one succeeds, or none can help any more.
     pub(super) async fn attempts(&self, chat: &Chat<'_>) -> Result<Opened, ChatError> {
-        let mut trail = Trail::default();
-        let mut retries = 0;
-        let mut renewed = false;
+        let mut tries = Tries::default();
         loop {
-            let mut lease = self.pool.lease(&trail).map_err(no_token)?;
+            self.check_prospects(&tries, chat.context.deadline)?;
+            let mut lease = self.pool.lease(&tries.trail).map_err(no_token)?;
             chat.context.record.set_token(lease.token().label());
-            let error = match self.attempt(chat, &mut lease).await {
+            tries.attempts += 1;
+            let error = match self.attempt(chat, &mut lease, &mut tries).await {
                 Ok((reader, deltas, ending)) => {
                     return Ok(Opened {
                         held: Held { reader, lease },
@@ -53,45 +71,83 @@ impl Shared {
                 Err(error) => error,
             };
             let (token_verdict, chat_verdict) = verdict(&error);
-            lease.failed(token_verdict);
-            let slot = lease.slot();
+            if lease.failed(token_verdict) {
+                self.conversations.empty_stock(lease.token());
+            }
+            let retries = tries.retries;
             tracing::warn!(token = %lease.token().label(), retries, error = %error, "an attempt failed");
-            drop(lease); // nobody waits with a token in hand
             match chat_verdict {
-                ChatVerdict::OtherToken => trail.bar(slot),
+                ChatVerdict::OtherToken => tries.trail.bar(lease.slot()),
                 ChatVerdict::GiveUp => return Err(refused(&error)),
-                ChatVerdict::Anew if !renewed => renewed = true,
+                ChatVerdict::Anew if self.lost(&mut tries, &lease).await => {}
                 ChatVerdict::Anew | ChatVerdict::Again => {
-                    trail.tried(slot);
-                    self.back_off(retries, &error, chat.context.deadline).await?;
-                    retries += 1;
+                    tries.trail.tried(lease.slot());
+                    drop(lease); // nobody waits with a token in hand
+                    self.back_off(tries.retries, &error, chat.context.deadline)
+                        .await?;
+                    tries.retries += 1;
                 }
             }
         }
     }
 
-    /// One attempt: a fresh conversation, the message, the answer, and as much of it as is wanted.
+    /// Whether an attempt can be of use: not when the upstream keeps failing, and not when the deadline leaves less
+    /// than the quickest start that was ever seen.
+    fn check_prospects(&self, tries: &Tries, deadline: Instant) -> Result<(), ChatError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || (tries.attempts > 0 && left < self.pace.quickest()) {
+            return Err(deadline_exceeded());
+        }
+        self.breakers.pass().map_err(ChatError::circuit_open)
+    }
+
+    /// The conversation was gone; true when another attempt may follow at once. One that stood ready may well have
+    /// vanished meanwhile, with the rest of the stock; a fresh one may have lost its project, but only once.
+    async fn lost(&self, tries: &mut Tries, lease: &Lease) -> bool {
+        match tries.last.take() {
+            Some((_, true)) => {
+                self.conversations.empty_stock(lease.token());
+                tries.fresh_only = true;
+                true
+            }
+            Some((reference, false)) => {
+                let token = lease.token();
+                self.conversations.forget_project(token, &reference.project).await;
+                !std::mem::replace(&mut tries.renewed, true)
+            }
+            None => !std::mem::replace(&mut tries.renewed, true),
+        }
+    }
+
+    /// One attempt: a conversation, the message, the answer, and as much of it as is wanted.
     async fn attempt(
         &self,
         chat: &Chat<'_>,
         lease: &mut Lease,
-    ) -> Result<(AnswerReader, VecDeque<Delta>, Option<Ending>), UpstreamError> {
-        let mut conversation = self.conversations.fresh(lease.token()).await?;
+        tries: &mut Tries,
+    ) -> Result<(LimitedReader, VecDeque<Delta>, Option<Ending>), UpstreamError> {
+        let began = Instant::now();
+        tries.last = None;
+        let mut conversation = self.conversation(lease, tries).await?;
         let reference = conversation.reference().clone();
-        self.upstream
-            .post_message(lease.token(), &reference, &chat.prompt)
-            .await?;
-        let answer = self
-            .upstream
-            .open_answer(lease.token(), &reference, chat.model)
-            .await?;
-        conversation.attach(answer);
-        let mut reader = AnswerReader::new(conversation, self.policy.patience, self.policy.unmarked_end);
+        tries.last = Some((reference.clone(), conversation.is_warm()));
+        conversation.begin();
+        let posting = self
+            .foreground
+            .post_message(lease.token(), &reference, chat.prompt);
+        posting.await?;
+        let opening = self.foreground.open_answer(lease.token(), &reference, chat.model);
+        conversation.attach(opening.await?);
+        let policy = self.policy();
+        let reader = AnswerReader::new(conversation, policy.patience, policy.unmarked_end);
+        let mut reader = LimitedReader::new(reader, chat.limits);
         let mut deltas = VecDeque::new();
         loop {
             let read = reader.read().await?;
             if deltas.is_empty() {
                 lease.succeeded();
+                self.pace.note(began.elapsed());
+                self.conversations.used(lease.token());
                 chat.context.record.note_first_token();
             }
             match read {
@@ -104,21 +160,28 @@ impl Shared {
         }
     }
 
+    async fn conversation(&self, lease: &Lease, tries: &Tries) -> Result<Conversation, UpstreamError> {
+        if !tries.fresh_only
+            && let Some(warm) = self.conversations.warm(lease.token())
+        {
+            return Ok(warm);
+        }
+        self.conversations.fresh(lease.token()).await
+    }
+
     /// Waits before the next try: `RETRY_DELAY` doubling, jittered between half and all of it, and at least as long
-    /// as the upstream asked for. A wait that the deadline does not leave room for is answered at once.
+    /// as the upstream asked for. A wait that leaves no room before the deadline is answered at once.
     async fn back_off(
         &self,
         retries: u32,
         error: &UpstreamError,
         deadline: Instant,
     ) -> Result<(), ChatError> {
-        if retries >= self.policy.max_retries {
+        let policy = self.policy();
+        if retries >= policy.max_retries {
             return Err(unavailable(error));
         }
-        let doubled = self
-            .policy
-            .retry_delay
-            .saturating_mul(2_u32.saturating_pow(retries));
+        let doubled = policy.retry_delay.saturating_mul(2_u32.saturating_pow(retries));
         let left = deadline.saturating_duration_since(Instant::now());
         // Half of twice what is left has no room any more, and nothing longer gets near an overflow.
         let jittered = doubled
@@ -126,10 +189,30 @@ impl Shared {
             .mul_f64(0.5 + fastrand::f64() / 2.0);
         let asked_for = error.fault.retry_after();
         let wait = jittered.max(asked_for.unwrap_or_default());
-        if wait >= left {
+        if wait.saturating_add(self.pace.quickest()) >= left {
             return Err(unavailable(error).with_retry_after(asked_for));
         }
-        sleep(wait).await;
+        tokio::select! {
+            () = sleep(wait) => {}
+            // The next look at the prospects tells the caller so, at once.
+            () = self.breakers.opened() => {}
+        }
         Ok(())
+    }
+}
+
+/// The quickest start of an answer that was ever seen: no attempt needs less.
+#[derive(Debug, Default)]
+pub(super) struct Pace(std::sync::Mutex<Option<Duration>>);
+
+impl Pace {
+    fn note(&self, took: Duration) {
+        let mut quickest = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *quickest = Some(quickest.map_or(took, |known| known.min(took)));
+    }
+
+    fn quickest(&self) -> Duration {
+        let quickest = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        quickest.unwrap_or_default()
     }
 }

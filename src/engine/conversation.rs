@@ -1,5 +1,5 @@
-//! Conversations as a resource that the engine owns: the project each token works in, a fresh conversation for every
-//! chat, and its removal afterwards.
+//! Conversations as a resource that the engine owns: the project each token works in, a warm or a fresh conversation
+//! for every chat, and its removal afterwards.
 //!
 //! Calls that create something run in tracked tasks of their own, so that a client who leaves cannot leave half of
 //! them behind: what a finished task hands to nobody is dropped, and dropping a [`Conversation`] removes it.
@@ -7,52 +7,134 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::StreamExt;
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::upstream::{Answer, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError};
+use super::{
+    cleanup::{Cleanup, Last},
+    ledger::{ConversationCounts, Ledger, Standing},
+    stock::{Epoch, Stock, StockPolicy},
+    store::Store,
+    upstream::{Answer, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError},
+};
+use crate::telemetry::{ConversationEvent, Metrics};
 
-/// How long after an answer was closed early its conversation is removed: the service may still be writing into it.
-const ABANDONED_PAUSE: Duration = Duration::from_secs(1);
-/// How long the rest of a finished answer is read, so that its connection can be used again.
-const REST_OF_ANSWER: Duration = Duration::from_secs(1);
-/// Removals under way at once: they must never crowd out chats.
-const CONCURRENT_REMOVALS: usize = 8;
+/// What the engine does with conversations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConversationPolicy {
+    /// What stands ready.
+    pub stock: StockPolicy,
+    /// Whether conversations are removed after use.
+    pub cleanup: bool,
+}
 
-/// One account's project: the lock is held while it is looked up or made, so that only one is ever made.
-type ProjectCell = Arc<tokio::sync::Mutex<Option<RemoteId>>>;
+/// What is known of one token's account.
+#[derive(Debug, Default)]
+struct Account {
+    /// Locked while the project is looked up or made, so that only one is ever made.
+    project: tokio::sync::Mutex<Option<RemoteId>>,
+    stock: Mutex<Stock>,
+}
 
-/// Makes conversations and removes them. Cheap to clone.
+impl Account {
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        // Every change under this lock is complete before it could panic.
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The upstream, for calls that chats wait for and for calls that nobody waits for.
+#[derive(Clone)]
+pub(super) struct Upstreams {
+    pub(super) foreground: Arc<dyn Upstream>,
+    pub(super) background: Arc<dyn Upstream>,
+}
+
+/// Makes conversations, keeps some ready, and removes them. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Conversations {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    upstream: Arc<dyn Upstream>,
-    projects: Mutex<HashMap<[u8; 32], ProjectCell>>,
+    upstreams: Upstreams,
+    accounts: Mutex<HashMap<[u8; 32], Arc<Account>>>,
+    policy: Mutex<ConversationPolicy>,
     tasks: TaskTracker,
-    removals: Semaphore,
+    ledger: Arc<Ledger>,
+    cleanup: Cleanup,
+    metrics: Arc<Metrics>,
 }
 
 impl Conversations {
-    /// Conversations on `upstream`; whatever must outlive a chat runs on `tasks`.
+    /// Conversations on the upstream; whatever must outlive a chat runs on `tasks`.
     #[must_use]
-    pub(super) fn new(upstream: Arc<dyn Upstream>, tasks: TaskTracker) -> Self {
-        let removals = Semaphore::new(CONCURRENT_REMOVALS);
+    pub(super) fn new(
+        upstreams: Upstreams,
+        policy: ConversationPolicy,
+        store: Arc<dyn Store>,
+        tasks: TaskTracker,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let ledger = Arc::new(Ledger::new(store));
+        let cleanup = Cleanup::new(
+            Arc::clone(&upstreams.background),
+            Arc::clone(&ledger),
+            tasks.clone(),
+            policy.cleanup,
+            Arc::clone(&metrics),
+        );
         Self {
             shared: Arc::new(Shared {
-                upstream,
-                projects: Mutex::default(),
+                upstreams,
+                accounts: Mutex::default(),
+                policy: Mutex::new(policy),
                 tasks,
-                removals,
+                ledger,
+                cleanup,
+                metrics,
             }),
         }
+    }
+
+    fn policy(&self) -> StockPolicy {
+        let policy = self.shared.policy.lock();
+        policy.unwrap_or_else(PoisonError::into_inner).stock
+    }
+
+    /// Changes what is done from now on.
+    pub(super) fn set_policy(&self, policy: ConversationPolicy) {
+        self.shared.cleanup.enable(policy.cleanup);
+        let kept = self.shared.policy.lock();
+        *kept.unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// The book of conversations.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.shared.ledger
+    }
+
+    /// The removal of conversations.
+    pub(super) fn cleanup(&self) -> &Cleanup {
+        &self.shared.cleanup
+    }
+
+    /// How many conversations there are.
+    #[must_use]
+    pub(super) fn counts(&self) -> ConversationCounts {
+        self.shared.ledger.counts()
+    }
+
+    /// One that stands ready in the token's account.
+    #[must_use]
+    pub(super) fn warm(&self, token: &Token) -> Option<Conversation> {
+        let reference = self.account(token).stock().take(self.policy())?;
+        self.shared.ledger.stand(token, &reference, Standing::InUse);
+        Some(self.own(token, reference, true))
     }
 
     /// Makes a fresh conversation in the project of the token's account. Dropping the future loses nothing: the
@@ -62,10 +144,11 @@ impl Conversations {
     /// As the calls fail; a project that vanished is forgotten, so that the next try finds or makes another.
     pub(super) async fn fresh(&self, token: &Token) -> Result<Conversation, UpstreamError> {
         let (conversations, token) = (self.clone(), token.clone());
-        let made = self
-            .shared
-            .tasks
-            .spawn(async move { conversations.make(token).await });
+        let made = self.shared.tasks.spawn(async move {
+            let upstream = Arc::clone(&conversations.shared.upstreams.foreground);
+            let made = conversations.make(&token, upstream.as_ref()).await;
+            made.map(|reference| conversations.own(&token, reference, false))
+        });
         made.await.unwrap_or_else(|failure| {
             Err(UpstreamError::new(
                 Step::CreateConversation,
@@ -75,76 +158,188 @@ impl Conversations {
         })
     }
 
-    async fn make(self, token: Token) -> Result<Conversation, UpstreamError> {
-        let project = self.project(&token).await?;
-        let created = self.shared.upstream.create_conversation(&token, &project).await;
-        let conversation = match created {
-            Ok(conversation) => conversation,
-            Err(error) => {
-                if error.fault == Fault::Gone {
-                    self.forget(&token, &project).await;
-                }
-                return Err(error);
-            }
-        };
-        let reference = ConversationRef {
-            project,
-            conversation,
-        };
-        Ok(Conversation {
-            conversations: self,
-            token,
+    fn own(&self, token: &Token, reference: ConversationRef, warm: bool) -> Conversation {
+        Conversation {
+            conversations: self.clone(),
+            token: token.clone(),
             reference,
+            warm,
             answer: None,
-            finished: false,
-        })
+            ended: Ended::Idle,
+        }
     }
 
-    async fn project(&self, token: &Token) -> Result<RemoteId, UpstreamError> {
-        let cell = self.cell(token);
-        let mut project = cell.lock().await;
+    async fn make(&self, token: &Token, upstream: &dyn Upstream) -> Result<ConversationRef, UpstreamError> {
+        let project = self.project(token, upstream).await?;
+        match upstream.create_conversation(token, &project).await {
+            Ok(conversation) => {
+                let reference = ConversationRef {
+                    project,
+                    conversation,
+                };
+                self.shared.ledger.made(token, &reference);
+                self.shared.metrics.count_conversation(ConversationEvent::Made);
+                Ok(reference)
+            }
+            Err(error) => {
+                if error.fault == Fault::Gone {
+                    self.forget_project(token, &project).await;
+                }
+                self.note_orphan(token, &error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn project(&self, token: &Token, upstream: &dyn Upstream) -> Result<RemoteId, UpstreamError> {
+        let account = self.account(token);
+        let mut project = account.project.lock().await;
         if let Some(known) = project.as_ref() {
             return Ok(known.clone());
         }
-        let upstream = &self.shared.upstream;
         let found = match upstream.list_projects(token).await?.into_iter().next() {
             Some(found) => found,
-            None => upstream.create_project(token).await?,
+            None => {
+                let created = upstream.create_project(token).await;
+                created.inspect_err(|error| self.note_orphan(token, error))?
+            }
         };
         *project = Some(found.clone());
         Ok(found)
     }
 
-    async fn forget(&self, token: &Token, vanished: &RemoteId) {
-        let cell = self.cell(token);
-        let mut project = cell.lock().await;
+    /// The project is gone: the next chat finds or makes another.
+    pub(super) async fn forget_project(&self, token: &Token, vanished: &RemoteId) {
+        let account = self.account(token);
+        let mut project = account.project.lock().await;
         if project.as_ref() == Some(vanished) {
             *project = None;
         }
     }
 
-    fn cell(&self, token: &Token) -> ProjectCell {
-        let mut projects = self
-            .shared
-            .projects
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(projects.entry(token.digest()).or_default())
+    /// A call that may have created something, and whose answer never came, may have left something behind.
+    fn note_orphan(&self, token: &Token, error: &UpstreamError) {
+        if matches!(error.fault, Fault::Timeout | Fault::Connection | Fault::Malformed) {
+            self.shared
+                .metrics
+                .count_conversation(ConversationEvent::PossibleOrphan);
+            tracing::warn!(token = %token.label(), error = %error, "something may have been made on the upstream unseen");
+        }
     }
 
-    async fn remove(self, token: Token, reference: ConversationRef) {
-        let Ok(_turn) = self.shared.removals.acquire().await else {
-            return;
-        };
-        let upstream = &self.shared.upstream;
-        let mut removed = upstream.delete_conversation(&token, &reference).await;
-        if removed.as_ref().is_err_and(|error| error.fault.is_services()) {
-            removed = upstream.delete_conversation(&token, &reference).await;
+    fn account(&self, token: &Token) -> Arc<Account> {
+        let accounts = self.shared.accounts.lock();
+        let mut accounts = accounts.unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(accounts.entry(token.digest()).or_default())
+    }
+
+    /// A chat used the token's account with success: from now on some stand ready there.
+    pub(super) fn used(&self, token: &Token) {
+        if self.shared.tasks.is_closed() {
+            return; // the process ends: what stands ready is being removed
         }
-        if let Err(error) = removed {
-            tracing::warn!(token = %token.label(), error = %error, "a conversation was left behind");
+        let (policy, account) = (self.policy(), self.account(token));
+        let mut stock = account.stock();
+        stock.note_use(policy);
+        if let Some(epoch) = stock.begin_filling(policy) {
+            let filling = self.clone().fill(token.clone(), Arc::clone(&account), epoch);
+            self.shared.tasks.spawn(filling);
         }
     }
+
+    async fn fill(self, token: Token, account: Arc<Account>, epoch: Epoch) {
+        loop {
+            let upstream = Arc::clone(&self.shared.upstreams.background);
+            let reference = match self.make(&token, upstream.as_ref()).await {
+                Ok(reference) => reference,
+                Err(error) => {
+                    // The next chat will try again, and judge what it meets.
+                    tracing::debug!(token = %token.label(), error = %error, "no conversation for the stock");
+                    return account.stock().stop_filling(epoch);
+                }
+            };
+            self.shared.ledger.stand(&token, &reference, Standing::Ready);
+            let policy = self.policy();
+            let mut stock = account.stock();
+            let unwanted = match self.shared.tasks.is_closed() {
+                true => Some(reference),
+                false => stock.put(reference, epoch, policy).err(),
+            };
+            let done = !stock.goes_on_filling(epoch, policy) || unwanted.is_some();
+            if done {
+                stock.stop_filling(epoch);
+            }
+            drop(stock);
+            if let Some(reference) = unwanted {
+                self.shared.cleanup.remove(token.clone(), reference, Last::Idle);
+            }
+            if done {
+                return;
+            }
+        }
+    }
+
+    /// Removes what stands ready in the token's account.
+    pub(super) fn empty_stock(&self, token: &Token) {
+        for reference in self.account(token).stock().empty() {
+            self.shared.cleanup.remove(token.clone(), reference, Last::Idle);
+        }
+    }
+
+    /// Takes what stands ready in the token's account, and what could not be removed from it before, for the caller to
+    /// remove.
+    #[must_use]
+    pub(super) fn idle(&self, token: &Token) -> Vec<ConversationRef> {
+        let mut idle = self.account(token).stock().empty();
+        for reference in &idle {
+            self.shared.ledger.stand(token, reference, Standing::Leaving);
+        }
+        idle.extend(self.shared.ledger.take_left(token));
+        idle
+    }
+
+    /// Forgets the account of a token that left the pool, and removes what stands ready in it.
+    pub(super) fn close_account(&self, token: &Token) {
+        self.empty_stock(token);
+        let accounts = self.shared.accounts.lock();
+        accounts
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&token.digest());
+    }
+
+    /// Removes what has stood too long in these tokens' accounts, and tells when the next expires.
+    pub(super) fn sweep(&self, tokens: &[Token]) -> Option<Instant> {
+        let policy = self.policy();
+        let mut next = None;
+        for token in tokens {
+            let account = self.account(token);
+            let mut stock = account.stock();
+            let expired = stock.expired(policy);
+            next = next.into_iter().chain(stock.next_expiry(policy)).min();
+            drop(stock);
+            for reference in expired {
+                self.shared.cleanup.remove(token.clone(), reference, Last::Idle);
+            }
+        }
+        next
+    }
+
+    /// How many stand ready in the token's account.
+    #[must_use]
+    pub(super) fn stocked(&self, token: &Token) -> usize {
+        self.account(token).stock().len()
+    }
+}
+
+/// How the last answer in a conversation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// None was asked for.
+    Idle,
+    /// It runs, or broke off.
+    Open,
+    /// It is whole.
+    Whole,
 }
 
 /// A conversation that the gateway made, for one chat. Dropping it removes it from the upstream in the background,
@@ -153,8 +348,9 @@ pub(super) struct Conversation {
     conversations: Conversations,
     token: Token,
     reference: ConversationRef,
+    warm: bool,
     answer: Option<Answer>,
-    finished: bool,
+    ended: Ended,
 }
 
 impl Conversation {
@@ -164,10 +360,22 @@ impl Conversation {
         &self.reference
     }
 
+    /// Whether it stood ready, and may have vanished meanwhile.
+    #[must_use]
+    pub(super) fn is_warm(&self) -> bool {
+        self.warm
+    }
+
+    /// A message goes into it: the service may begin to write.
+    pub(super) fn begin(&mut self) {
+        self.ended = Ended::Open;
+    }
+
     /// Takes over the answer that runs in it.
     pub(super) fn attach(&mut self, answer: Answer) {
         // What ended without a mark is asked again by the clean-up, which only a fused stream takes well.
         self.answer = Some(answer.fuse().boxed());
+        self.ended = Ended::Open;
     }
 
     /// The answer that runs in it.
@@ -177,7 +385,7 @@ impl Conversation {
 
     /// The answer is whole: what is left of its body is read to the end when the conversation is dropped.
     pub(super) fn finished(&mut self) {
-        self.finished = true;
+        self.ended = Ended::Whole;
     }
 }
 
@@ -193,29 +401,13 @@ impl fmt::Debug for Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
-        let conversations = self.conversations.clone();
+        let last = match (self.ended, self.answer.take()) {
+            (Ended::Whole, Some(answer)) => Last::Finished(answer),
+            (Ended::Idle | Ended::Whole, None) => Last::Idle,
+            // An answer that is not finished closes here and now, not when the task gets its turn.
+            (Ended::Open | Ended::Idle, _) => Last::Abandoned,
+        };
         let (token, reference) = (self.token.clone(), self.reference.clone());
-        let (answer, finished) = (self.answer.take(), self.finished);
-        // An answer that is not finished closes here and now, not when the task gets its turn.
-        let (rest, pause) = if finished {
-            (answer, Duration::ZERO)
-        } else {
-            (None, ABANDONED_PAUSE)
-        };
-        // After a hard stop there may be nothing left to run on.
-        let Ok(runtime) = Handle::try_current() else {
-            return;
-        };
-        let tasks = self.conversations.shared.tasks.clone();
-        let removal = async move {
-            if let Some(answer) = rest {
-                // Only the body's end matters here; what it still says came after the answer's own end.
-                let drained = answer.for_each(|_| std::future::ready(()));
-                let _ended = tokio::time::timeout(REST_OF_ANSWER, drained).await;
-            }
-            tokio::time::sleep(pause).await;
-            conversations.remove(token, reference).await;
-        };
-        tasks.spawn_on(removal, &runtime);
+        self.conversations.cleanup().remove(token, reference, last);
     }
 }

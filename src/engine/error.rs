@@ -152,6 +152,7 @@ pub struct ChatError {
     field: Option<String>,
     retry_after: Option<Duration>,
     detail: Option<String>,
+    circuit_open: bool,
 }
 
 impl ChatError {
@@ -163,6 +164,20 @@ impl ChatError {
             field: None,
             retry_after: None,
             detail: None,
+            circuit_open: false,
+        }
+    }
+
+    /// `upstream_unavailable`, told without a try: the upstream has failed too often of late, and is probed again
+    /// after `retry_after`.
+    #[must_use]
+    pub fn circuit_open(retry_after: Duration) -> Self {
+        let message =
+            "The upstream keeps failing, so nothing is sent to it for a moment. Send the request again.";
+        let error = Self::new(ErrorKind::UpstreamUnavailable, message);
+        Self {
+            circuit_open: true,
+            ..error.with_retry_after(Some(retry_after))
         }
     }
 
@@ -216,6 +231,12 @@ impl ChatError {
         self.retry_after
     }
 
+    /// Whether the upstream was not even asked, since it keeps failing.
+    #[must_use]
+    pub fn is_circuit_open(&self) -> bool {
+        self.circuit_open
+    }
+
     /// What only the log may tell.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
@@ -230,6 +251,7 @@ impl ChatError {
         const SOON: Duration = Duration::from_secs(60);
         match self.kind {
             ErrorKind::Overloaded | ErrorKind::ShuttingDown => true,
+            ErrorKind::UpstreamUnavailable => self.circuit_open,
             ErrorKind::PoolExhausted => self.retry_after.is_some_and(|wait| wait <= SOON),
             ErrorKind::InvalidRequest
             | ErrorKind::UnsupportedParameter
@@ -245,7 +267,6 @@ impl ChatError {
             | ErrorKind::RateLimited
             | ErrorKind::CredentialsRejected
             | ErrorKind::UpstreamRefused
-            | ErrorKind::UpstreamUnavailable
             | ErrorKind::UpstreamTruncated
             | ErrorKind::DeadlineExceeded
             | ErrorKind::Cancelled

@@ -39,6 +39,14 @@ pub(super) fn shutting_down() -> ChatError {
     .with_retry_after(Some(BACK_IN))
 }
 
+/// The operator ended the chat.
+pub(super) fn cancelled() -> ChatError {
+    ChatError::new(
+        ErrorKind::Cancelled,
+        "The request was cancelled by the operator of the gateway.",
+    )
+}
+
 pub(super) fn deadline_exceeded() -> ChatError {
     ChatError::new(
         ErrorKind::DeadlineExceeded,
@@ -55,6 +63,13 @@ pub(super) fn no_token(reason: NoToken) -> ChatError {
         NoToken::AllRefused => {
             let message = "The upstream refuses every configured token. They need to be renewed.";
             ChatError::new(ErrorKind::CredentialsRejected, message)
+        }
+        NoToken::Full => {
+            /// By then some of the chats under way are likely to have ended.
+            const ROOM_IN: Duration = Duration::from_secs(1);
+            let message =
+                "Every upstream token has as many chats under way as it may. Send the request again.";
+            ChatError::new(ErrorKind::Overloaded, message).with_retry_after(Some(ROOM_IN))
         }
         NoToken::Exhausted { retry_after } => {
             let message =

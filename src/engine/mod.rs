@@ -1,50 +1,72 @@
 //! The core: turns a chat request into an answer, with whatever token, conversation and number of tries that takes.
 //! It knows no wire format and does no I/O of its own; an [`upstream::Upstream`] does that for it.
 
+mod admission;
 mod answer;
 mod attempts;
+mod breaker;
 pub mod chat;
+mod cleanup;
 mod conversation;
 pub mod error;
 mod failure;
+mod inflight;
+mod jwt;
+mod ledger;
+mod limits;
 mod models;
 mod observed;
+mod operate;
 mod pool;
 mod slot;
+mod stock;
+pub mod store;
 mod stream;
+mod tending;
 mod text;
 pub mod upstream;
 pub mod verdict;
 
 use std::{
+    collections::HashSet,
+    fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use admission::Permit;
 pub use answer::UnmarkedEnd;
+pub use conversation::ConversationPolicy;
+pub use inflight::ChatSnapshot;
+pub use ledger::ConversationCounts;
 pub use models::{MAX_MODEL_NAME, MODEL_CREATED, MODEL_OWNER, Models, not_found};
-pub use slot::{BenchPolicy, TokenSnapshot};
+pub use operate::{Cleared, Explanation, Scope};
+pub use slot::{BenchPolicy, BenchReason, Obstacle, TokenSnapshot};
+pub use stock::StockPolicy;
 pub use stream::ChatStream;
 
 use self::{
-    attempts::{Chat, Want},
+    admission::Admission,
+    attempts::{Chat, Pace, Want},
+    breaker::Breakers,
     chat::{CallContext, ChatRequest, Completion},
-    conversation::Conversations,
+    conversation::{Conversations, Upstreams},
     error::{ChatError, ErrorKind},
     failure::{deadline_exceeded, shutting_down},
+    inflight::{InFlight, Ticket},
+    limits::Limits,
     observed::Observed,
     pool::TokenPool,
+    store::{Saved, Store},
     stream::{Opened, fold},
-    upstream::{Token, Upstream},
+    text::Prompt,
+    upstream::{Step, Token, Upstream},
 };
 use crate::telemetry::{CallRecord, Metrics, Outcome, OutcomeClass};
 
@@ -61,13 +83,40 @@ pub struct EnginePolicy {
     pub unmarked_end: UnmarkedEnd,
     /// Chats under way at once.
     pub max_concurrent: usize,
+    /// The longest text for the upstream, in bytes.
+    pub max_prompt_bytes: usize,
     /// How long failures keep a token out of use.
     pub bench: BenchPolicy,
+    /// What is done with conversations.
+    pub conversations: ConversationPolicy,
+    /// How often an upstream that keeps failing is asked whether it is there again.
+    pub probe_interval: Duration,
 }
 
-/// The right to have one chat under way. Dropping it gives it back.
-#[derive(Debug)]
-pub struct Permit(#[expect(dead_code, reason = "it is held for its Drop")] OwnedSemaphorePermit);
+/// What an engine is made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// The conversation service.
+    pub upstream: Arc<dyn Upstream>,
+    /// The tokens of its accounts.
+    pub tokens: Vec<Token>,
+    /// The models on offer.
+    pub models: Models,
+    /// What the engine works by.
+    pub policy: EnginePolicy,
+    /// Where it counts.
+    pub metrics: Arc<Metrics>,
+    /// Where it keeps what a restart must know.
+    pub store: Arc<dyn Store>,
+    /// What an earlier run kept there.
+    pub saved: Saved,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parts({} tokens)", self.tokens.len())
+    }
+}
 
 /// The engine. Cheap to clone; all clones are one engine.
 #[derive(Clone)]
@@ -75,52 +124,101 @@ pub struct Engine {
     shared: Arc<Shared>,
 }
 
+/// A request as the upstream is to get it.
+#[derive(Debug)]
+struct Prepared {
+    model: String,
+    prompt: Arc<Prompt>,
+    limits: Limits,
+}
+
 struct Shared {
-    upstream: Arc<Observed>,
+    foreground: Arc<Observed>,
+    background: Arc<Observed>,
+    breakers: Arc<Breakers>,
     pool: TokenPool,
     conversations: Conversations,
-    models: Models,
-    policy: EnginePolicy,
-    admission: Arc<Semaphore>,
+    models: RwLock<Arc<Models>>,
+    policy: RwLock<Arc<EnginePolicy>>,
+    /// The tokens that the configuration names, by digest.
+    configured: Mutex<HashSet<[u8; 32]>>,
+    store: Arc<dyn Store>,
+    admission: Admission,
+    in_flight: InFlight,
+    pace: Pace,
     draining: AtomicBool,
     stop: CancellationToken,
     tasks: TaskTracker,
     reachable: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine({} in flight)", self.in_flight())
+    }
+}
+
 impl Engine {
-    /// An engine over `upstream`. It makes no call before the first chat.
+    /// An engine of these parts. It makes no call before the first chat, but for what [`Engine::tend`] does.
     #[must_use]
-    pub fn new(
-        upstream: Arc<dyn Upstream>,
-        tokens: Vec<Token>,
-        models: Models,
-        policy: EnginePolicy,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let tasks = TaskTracker::new();
-        let upstream = Arc::new(Observed::new(upstream, metrics));
-        let conversations = Conversations::new(Arc::<Observed>::clone(&upstream), tasks.clone());
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            upstream,
+            tokens,
+            models,
+            policy,
+            metrics,
+            store,
+            saved,
+        } = parts;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let breakers = Breakers::new(upstream.origin(Step::ListProjects), policy.probe_interval);
+        let breakers = Arc::new(breakers);
+        let background = Observed::background(upstream, Arc::clone(&metrics));
+        let foreground = Arc::new(background.foreground(Arc::clone(&breakers)));
+        let background = Arc::new(background);
+        let upstreams = Upstreams {
+            foreground: Arc::<Observed>::clone(&foreground),
+            background: Arc::<Observed>::clone(&background),
+        };
+        let conversations = Conversations::new(
+            upstreams,
+            policy.conversations,
+            Arc::clone(&store),
+            tasks.clone(),
+            metrics,
+        );
+        conversations.ledger().restore(saved.conversations);
+        let configured = tokens.iter().map(Token::digest).collect();
+        let pool = TokenPool::new(tokens, policy.bench);
+        pool.restore(&saved.tokens);
         Self {
             shared: Arc::new(Shared {
-                upstream,
-                pool: TokenPool::new(tokens, policy.bench),
+                foreground,
+                background,
+                breakers,
+                pool,
                 conversations,
-                models,
-                admission: Arc::new(Semaphore::new(policy.max_concurrent)),
-                policy,
+                models: RwLock::new(Arc::new(models)),
+                configured: Mutex::new(configured),
+                store,
+                admission: Admission::new(policy.max_concurrent),
+                policy: RwLock::new(Arc::new(policy)),
+                in_flight: InFlight::new(stop.clone()),
+                pace: Pace::default(),
                 draining: AtomicBool::new(false),
-                stop: CancellationToken::new(),
+                stop,
                 tasks,
                 reachable: tokio::sync::Mutex::default(),
             }),
         }
     }
 
-    /// The models on offer.
+    /// The models on offer now.
     #[must_use]
-    pub fn models(&self) -> &Models {
-        &self.shared.models
+    pub fn models(&self) -> Arc<Models> {
+        let models = self.shared.models.read();
+        Arc::clone(&models.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Admits one chat, or says at once that there is no room for it.
@@ -128,22 +226,24 @@ impl Engine {
     /// # Errors
     /// `overloaded`, or `shutting_down` once [`Engine::drain`] was called.
     pub fn admit(&self) -> Result<Permit, ChatError> {
-        /// By then some of the chats under way are likely to have ended.
-        const ROOM_IN: Duration = Duration::from_secs(1);
+        let permits = self.admit_all(1)?;
+        let only = permits.into_iter().next();
+        only.ok_or_else(|| ChatError::new(ErrorKind::Internal, "An admission without a permit."))
+    }
+
+    /// Admits `count` chats, all or none.
+    ///
+    /// # Errors
+    /// As [`Engine::admit`].
+    pub fn admit_all(&self, count: usize) -> Result<Vec<Permit>, ChatError> {
         if self.shared.draining.load(Ordering::SeqCst) {
             return Err(shutting_down());
         }
-        let permit = Arc::clone(&self.shared.admission)
-            .try_acquire_owned()
-            .map_err(|_| {
-                let message = "The gateway has as many requests under way as it may. Send the request again.";
-                ChatError::new(ErrorKind::Overloaded, message).with_retry_after(Some(ROOM_IN))
-            })?;
-        Ok(Permit(permit))
+        self.shared.admission.take(count)
     }
 
     /// Starts a chat: resolves when the first text of its answer is here, after as many tries as that takes.
-    /// Dropping the future cancels the chat.
+    /// Dropping the future cancels the chat. Of a request for several answers it gives one.
     ///
     /// # Errors
     /// When no answer could be started.
@@ -153,17 +253,12 @@ impl Engine {
         context: CallContext,
         permit: Permit,
     ) -> Result<ChatStream, ChatError> {
-        let (opened, prompt) = self.open(&request, &context, Want::Start).await?;
-        Ok(ChatStream::new(
-            opened,
-            permit,
-            prompt,
-            context,
-            self.shared.stop.clone(),
-        ))
+        let prepared = self.prepare(request, &context).await?;
+        self.start(&prepared, context, permit).await
     }
 
-    /// Runs a chat to its end: resolves with the whole answer. Dropping the future cancels the chat.
+    /// Runs a chat to its end: resolves with the whole answer. Dropping the future cancels the chat. Of a request for
+    /// several answers it gives one.
     ///
     /// # Errors
     /// When no whole answer could be had.
@@ -173,8 +268,57 @@ impl Engine {
         context: CallContext,
         permit: Permit,
     ) -> Result<Completion, ChatError> {
-        let (opened, prompt) = self.open(&request, &context, Want::Whole).await?;
-        let completion = fold(opened, &prompt).await;
+        let prepared = self.prepare(request, &context).await?;
+        self.finish(&prepared, context, permit).await
+    }
+
+    /// Makes of a request what the upstream is to get.
+    async fn prepare(&self, request: ChatRequest, context: &CallContext) -> Result<Prepared, ChatError> {
+        let prepared = async {
+            let ChatRequest {
+                model,
+                messages,
+                stop,
+                max_tokens,
+                temperature: _,
+                top_p: _,
+                n: _,
+            } = request;
+            context.record.set_model(&model);
+            let model = self.models().resolve(&model)?.to_owned();
+            let prompt = Prompt::of(messages, self.shared.policy().max_prompt_bytes).await?;
+            Ok(Prepared {
+                model,
+                prompt: Arc::new(prompt),
+                limits: Limits { stop, max_tokens },
+            })
+        };
+        prepared
+            .await
+            .inspect_err(|error: &ChatError| context.record.conclude(outcome(error.kind())))
+    }
+
+    async fn start(
+        &self,
+        prepared: &Prepared,
+        context: CallContext,
+        permit: Permit,
+    ) -> Result<ChatStream, ChatError> {
+        let ticket = self.shared.in_flight.enter(&context.record);
+        let opened = self.open(prepared, &context, &ticket, Want::Start).await?;
+        let prompt = Arc::clone(&prepared.prompt);
+        Ok(ChatStream::new(opened, permit, prompt, context, ticket))
+    }
+
+    async fn finish(
+        &self,
+        prepared: &Prepared,
+        context: CallContext,
+        permit: Permit,
+    ) -> Result<Completion, ChatError> {
+        let ticket = self.shared.in_flight.enter(&context.record);
+        let opened = self.open(prepared, &context, &ticket, Want::Whole).await?;
+        let completion = fold(opened, &prepared.prompt).await;
         context.record.conclude(Outcome::OK);
         drop(permit);
         Ok(completion)
@@ -182,32 +326,31 @@ impl Engine {
 
     async fn open(
         &self,
-        request: &ChatRequest,
+        prepared: &Prepared,
         context: &CallContext,
+        ticket: &Ticket,
         want: Want,
-    ) -> Result<(Opened, Arc<str>), ChatError> {
-        let opened = async {
-            context.record.set_model(&request.model);
-            let model = self.shared.models.resolve(&request.model)?;
-            let prompt: Arc<str> = text::flatten(&request.messages).into();
-            let chat = Chat {
-                prompt: Arc::clone(&prompt),
-                model,
-                context,
-                want,
-            };
-            tokio::select! {
-                biased;
-                () = self.shared.stop.cancelled() => Err(shutting_down()),
-                opened = timeout_at(context.deadline, self.shared.attempts(&chat)) => match opened {
-                    Ok(opened) => opened.map(|opened| (opened, prompt)),
-                    Err(_) => Err(deadline_exceeded()),
-                },
+    ) -> Result<Opened, ChatError> {
+        let Prepared {
+            model,
+            prompt,
+            limits,
+        } = prepared;
+        let chat = Chat {
+            prompt: prompt.text(),
+            model,
+            limits,
+            context,
+            want,
+        };
+        let opened = tokio::select! {
+            biased;
+            error = ticket.ended() => Err(error),
+            opened = timeout_at(context.deadline, self.shared.attempts(&chat)) => {
+                opened.unwrap_or_else(|_| Err(deadline_exceeded()))
             }
         };
-        opened
-            .await
-            .inspect_err(|error| context.record.conclude(outcome(error.kind())))
+        opened.inspect_err(|error| context.record.conclude(outcome(error.kind())))
     }
 
     /// Does in the background what the first chat would otherwise wait for. Makes no call.
@@ -226,10 +369,16 @@ impl Engine {
         self.shared.stop.cancel();
     }
 
-    /// Waits until the background work is done: conversations being made and removed. Call it when no chat is left.
+    /// Removes what stands ready, waits until the background work is done (conversations being made and removed), and
+    /// keeps what a restart should know. Call it when no chat is left.
     pub async fn finish_background_work(&self) {
-        self.shared.tasks.close();
-        self.shared.tasks.wait().await;
+        let shared = &self.shared;
+        shared.keep_tokens().await;
+        shared.tasks.close();
+        for token in shared.pool.tokens() {
+            shared.conversations.empty_stock(&token);
+        }
+        shared.tasks.wait().await;
     }
 
     /// How many pieces of background work are under way.
@@ -238,32 +387,26 @@ impl Engine {
         self.shared.tasks.len()
     }
 
-    /// Every token, without its secret.
+    /// Chats under way.
     #[must_use]
-    pub fn tokens(&self) -> Vec<TokenSnapshot> {
-        self.shared.pool.snapshot()
+    pub fn in_flight(&self) -> usize {
+        self.shared.admission.held()
     }
 
-    /// Whether a chat is worth sending: some token can be used now, one whose time on the bench is over included (it
-    /// comes back by a chat, so somebody must send one), or is only rate limited.
+    /// Whether a chat is worth sending: some token can be used now, or is merely rate limited and comes back by a
+    /// chat, so somebody must send one.
     #[must_use]
     pub fn has_hope(&self) -> bool {
         self.tokens()
             .iter()
-            .any(|token| token.is_available() || token.reason == Some("rate_limited"))
-    }
-
-    /// Chats under way.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.shared.policy.max_concurrent - self.shared.admission.available_permits()
+            .any(|token| token.is_available() || token.reason == Some(BenchReason::RateLimited.name()))
     }
 
     /// Whether the upstream can be reached: told by recent calls, else by a bare connection that sends nothing, made
     /// at most every ten seconds.
     pub async fn is_upstream_reachable(&self) -> bool {
         const FRESH: Duration = Duration::from_secs(10);
-        if let Some(alive) = self.shared.upstream.recent_pulse() {
+        if let Some(alive) = self.shared.background.recent_pulse() {
             return alive;
         }
         let mut known = self.shared.reachable.lock().await;
@@ -272,9 +415,16 @@ impl Engine {
         {
             return reachable;
         }
-        let reachable = self.shared.upstream.is_reachable().await;
+        let reachable = self.shared.background.is_reachable().await;
         *known = Some((Instant::now(), reachable));
         reachable
+    }
+}
+
+impl Shared {
+    fn policy(&self) -> Arc<EnginePolicy> {
+        let policy = self.policy.read();
+        Arc::clone(&policy.unwrap_or_else(PoisonError::into_inner))
     }
 }
 

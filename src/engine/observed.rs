@@ -1,4 +1,5 @@
-//! The upstream, with every call counted and the service's pulse taken. It changes nothing.
+//! The upstream, with every call counted, the service's pulse taken, and the circuit breakers fed by what chats wait
+//! for. It changes nothing.
 
 use std::{
     pin::Pin,
@@ -10,8 +11,9 @@ use std::{
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use tokio::time::Instant;
 
-use super::upstream::{
-    Answer, AnswerEvent, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError,
+use super::{
+    breaker::Breakers,
+    upstream::{Answer, AnswerEvent, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError},
 };
 use crate::telemetry::Metrics;
 
@@ -24,14 +26,26 @@ pub(super) struct Observed {
     inner: Arc<dyn Upstream>,
     metrics: Arc<Metrics>,
     pulse: Arc<Mutex<Option<(Instant, bool)>>>,
+    /// Those that calls which a chat waits for are counted by.
+    breakers: Option<Arc<Breakers>>,
 }
 
 impl Observed {
-    pub(super) fn new(inner: Arc<dyn Upstream>, metrics: Arc<Metrics>) -> Self {
+    /// For calls that nobody waits for.
+    pub(super) fn background(inner: Arc<dyn Upstream>, metrics: Arc<Metrics>) -> Self {
         Self {
             inner,
             metrics,
             pulse: Arc::default(),
+            breakers: None,
+        }
+    }
+
+    /// The same upstream, for calls that a chat waits for.
+    pub(super) fn foreground(&self, breakers: Arc<Breakers>) -> Self {
+        Self {
+            breakers: Some(breakers),
+            ..self.clone()
         }
     }
 
@@ -50,6 +64,10 @@ impl Observed {
         *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), alive));
         self.metrics
             .count_upstream_call(step.name(), error.map_or("ok", |error| error.fault.name()));
+        if let Some(breakers) = &self.breakers {
+            let good = !error.is_some_and(|error| error.fault.is_services());
+            breakers.count(self.inner.origin(step), good);
+        }
     }
 
     fn observe<T: Send + 'static>(
@@ -78,6 +96,17 @@ impl Upstream for Observed {
 
     fn create_project(&self, token: &Token) -> BoxFuture<'static, Result<RemoteId, UpstreamError>> {
         self.observe(Step::CreateProject, self.inner.create_project(token))
+    }
+
+    fn list_conversations(
+        &self,
+        token: &Token,
+        project: &RemoteId,
+    ) -> BoxFuture<'static, Result<Vec<RemoteId>, UpstreamError>> {
+        self.observe(
+            Step::ListConversations,
+            self.inner.list_conversations(token, project),
+        )
     }
 
     fn create_conversation(
@@ -142,6 +171,10 @@ impl Upstream for Observed {
             }
         }
         .boxed()
+    }
+
+    fn origin(&self, step: Step) -> usize {
+        self.inner.origin(step)
     }
 
     fn is_reachable(&self) -> BoxFuture<'static, bool> {

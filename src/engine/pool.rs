@@ -8,17 +8,18 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    slot::{BenchPolicy, Slot, TokenSnapshot},
+    slot::{BenchPolicy, BenchReason, Obstacle, Slot, TokenSnapshot},
+    store::SavedToken,
     upstream::Token,
     verdict::TokenVerdict,
 };
 
-/// A token's place in the pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct SlotId(usize);
+/// A token's place in the pool; never given to another token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct SlotId(u64);
 
 /// Which tokens a chat has been through.
 #[derive(Debug, Default)]
@@ -42,10 +43,12 @@ impl Trail {
 /// Why there is no token to lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoToken {
-    /// The pool was configured without tokens.
+    /// The pool has no tokens.
     Empty,
-    /// The upstream refuses every one of them.
+    /// The upstream refuses every one of them, or they are over.
     AllRefused,
+    /// Every token that could be used is held by as many chats as may.
+    Full,
     /// All are out of use, at least one only for a while.
     Exhausted {
         /// Until the soonest is back.
@@ -53,30 +56,42 @@ pub(super) enum NoToken {
     },
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slots {
-    slots: Vec<Slot>,
+    /// In the order of their ids, which is the order they came in.
+    slots: Vec<(SlotId, Slot)>,
+    next_id: u64,
     lease_count: u64,
+    policy: BenchPolicy,
+    /// Goes up with each change of a token's state.
+    version: u64,
 }
 
 /// All tokens, behind one lock. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct TokenPool {
     slots: Arc<Mutex<Slots>>,
-    policy: BenchPolicy,
+    /// Told whenever a token's state has changed.
+    changed: Arc<Notify>,
 }
 
 impl TokenPool {
     /// A pool of `tokens`, all ready.
     #[must_use]
     pub(super) fn new(tokens: Vec<Token>, policy: BenchPolicy) -> Self {
-        let slots = tokens.into_iter().map(Slot::new).collect();
-        Self {
-            slots: Arc::new(Mutex::new(Slots {
-                slots,
-                lease_count: 0,
-            })),
+        let mut slots = Slots {
+            slots: Vec::new(),
+            next_id: 0,
+            lease_count: 0,
             policy,
+            version: 0,
+        };
+        for token in tokens {
+            slots.add(token);
+        }
+        Self {
+            slots: Arc::new(Mutex::new(slots)),
+            changed: Arc::default(),
         }
     }
 
@@ -93,20 +108,13 @@ impl TokenPool {
     pub(super) fn lease(&self, trail: &Trail) -> Result<Lease, NoToken> {
         let now = Instant::now();
         let mut pool = self.lock();
-        let best = pool
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(index, slot)| slot.is_usable(now) && !trail.barred.contains(&SlotId(*index)))
-            .min_by_key(|(index, slot)| (trail.tried.contains(&SlotId(*index)), slot.precedence()))
-            .map(|(index, _)| index);
         let number = pool.lease_count + 1;
-        let Some((index, slot)) = best.and_then(|index| Some((index, pool.slots.get_mut(index)?))) else {
+        let Some((id, slot)) = pool.best(trail, now) else {
             return Err(pool.why_none(now));
         };
         let lease = Lease {
             pool: self.clone(),
-            slot: SlotId(index),
+            slot: id,
             token: slot.token().clone(),
             generation: slot.generation(),
             undecided_trial: slot.take(number),
@@ -115,27 +123,208 @@ impl TokenPool {
         Ok(lease)
     }
 
-    /// Every token, in the configured order.
+    /// The token that the next chat would get.
+    #[must_use]
+    pub(super) fn next(&self) -> Option<Token> {
+        let mut pool = self.lock();
+        let best = pool.best(&Trail::default(), Instant::now());
+        best.map(|(_, slot)| slot.token().clone())
+    }
+
+    /// Every token, in the order they came.
     #[must_use]
     pub(super) fn snapshot(&self) -> Vec<TokenSnapshot> {
         let now = Instant::now();
-        self.lock().slots.iter().map(|slot| slot.snapshot(now)).collect()
+        let pool = self.lock();
+        let slots = pool.slots.iter();
+        slots.map(|(_, slot)| slot.snapshot(now, &pool.policy)).collect()
     }
 
-    fn settle(&self, slot: SlotId, change: impl FnOnce(&mut Slot)) {
-        if let Some(slot) = self.lock().slots.get_mut(slot.0) {
-            change(slot);
+    /// Adds a token, ready; false when it is there already.
+    pub(super) fn add(&self, token: Token) -> bool {
+        let mut pool = self.lock();
+        let is_new = pool.find_token(&token.digest()).is_none();
+        if is_new {
+            pool.add(token);
         }
+        is_new
+    }
+
+    /// Takes a token out. Chats that hold it go on.
+    pub(super) fn remove(&self, digest: &[u8; 32]) -> Option<Token> {
+        let mut pool = self.lock();
+        let index = pool.find_token(digest)?;
+        let (_, slot) = pool.slots.remove(index);
+        pool.version += 1;
+        drop(pool);
+        self.changed.notify_one();
+        Some(slot.token().clone())
+    }
+
+    /// Forgets everything that is held against a token; false when there is no such token.
+    pub(super) fn reset(&self, digest: &[u8; 32]) -> bool {
+        self.settle_token(digest, |slot, _| slot.reset())
+    }
+
+    /// Changes what failures cost from now on; benches that run go on.
+    pub(super) fn set_policy(&self, policy: BenchPolicy) {
+        self.lock().policy = policy;
+    }
+
+    /// Goes up with each change of a token's state.
+    #[must_use]
+    pub(super) fn version(&self) -> u64 {
+        self.lock().version
+    }
+
+    /// What a restart should know.
+    #[must_use]
+    pub(super) fn save(&self) -> Vec<SavedToken> {
+        let pool = self.lock();
+        pool.slots.iter().filter_map(|(_, slot)| slot.save()).collect()
+    }
+
+    /// Every token itself.
+    #[must_use]
+    pub(super) fn tokens(&self) -> Vec<Token> {
+        let pool = self.lock();
+        pool.slots.iter().map(|(_, slot)| slot.token().clone()).collect()
+    }
+
+    /// Takes over what an earlier run held against the tokens that are here.
+    pub(super) fn restore(&self, saved: &[SavedToken]) {
+        let mut pool = self.lock();
+        let policy = pool.policy;
+        for saved in saved {
+            let index = pool.find_token(&saved.digest);
+            if let Some((_, slot)) = index.and_then(|index| pool.slots.get_mut(index)) {
+                slot.restore(saved, &policy);
+            }
+        }
+    }
+
+    /// Resolves when a token's state has changed since the last time this resolved.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// When the next token should be tried in the background.
+    #[must_use]
+    pub(super) fn next_trial(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let pool = self.lock();
+        pool.slots.iter().filter_map(|(_, slot)| slot.trial_at(now)).min()
+    }
+
+    /// Begins the trials that are due. Each holds its token apart until it is judged or dropped.
+    #[must_use]
+    pub(super) fn due_trials(&self) -> Vec<Trial> {
+        let now = Instant::now();
+        let mut pool = self.lock();
+        let due = pool.slots.iter_mut();
+        let due = due.filter(|(_, slot)| slot.trial_at(now).is_some_and(|at| at <= now));
+        due.map(|(id, slot)| {
+            slot.begin_trial();
+            Trial {
+                pool: self.clone(),
+                slot: *id,
+                token: slot.token().clone(),
+                generation: slot.generation(),
+                again_in: Duration::ZERO,
+            }
+        })
+        .collect()
+    }
+
+    /// The token of that digest.
+    #[must_use]
+    pub(super) fn find(&self, digest: &[u8; 32]) -> Option<Token> {
+        let pool = self.lock();
+        let (_, slot) = pool.slots.get(pool.find_token(digest)?)?;
+        Some(slot.token().clone())
+    }
+
+    /// A call outside any chat told this of the token.
+    pub(super) fn judge(&self, digest: &[u8; 32], verdict: TokenVerdict) {
+        self.settle_token(digest, |slot, policy| {
+            slot.fail(slot.generation(), verdict, policy);
+        });
+    }
+
+    /// Changes one token's place, and tells whoever waits for that when its state is another afterwards.
+    fn settle<T>(&self, id: SlotId, change: impl FnOnce(&mut Slot, &BenchPolicy) -> T) -> Option<T> {
+        let mut pool = self.lock();
+        let policy = pool.policy;
+        let index = pool.slots.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        let (_, slot) = pool.slots.get_mut(index)?;
+        let before = slot.standing();
+        let result = change(slot, &policy);
+        if slot.standing() != before {
+            pool.version += 1;
+            drop(pool);
+            self.changed.notify_one();
+        }
+        Some(result)
+    }
+
+    /// As `settle`, for the token of that digest.
+    fn settle_token(&self, digest: &[u8; 32], change: impl FnOnce(&mut Slot, &BenchPolicy)) -> bool {
+        let pool = self.lock();
+        let found = pool.find_token(digest);
+        let id = found.and_then(|index| pool.slots.get(index)).map(|(id, _)| *id);
+        drop(pool);
+        id.is_some_and(|id| self.settle(id, change).is_some())
     }
 }
 
 impl Slots {
+    fn add(&mut self, token: Token) {
+        self.slots.push((SlotId(self.next_id), Slot::new(token)));
+        self.next_id += 1;
+    }
+
+    fn find_token(&self, digest: &[u8; 32]) -> Option<usize> {
+        self.slots
+            .iter()
+            .position(|(_, slot)| slot.token().digest() == *digest)
+    }
+
+    fn best(&mut self, trail: &Trail, now: Instant) -> Option<(SlotId, &mut Slot)> {
+        let policy = self.policy;
+        self.slots
+            .iter_mut()
+            .filter(|(id, slot)| slot.obstacle(now, &policy).is_none() && !trail.barred.contains(id))
+            .min_by_key(|(id, slot)| (trail.tried.contains(id), slot.precedence()))
+            .map(|(id, slot)| (*id, slot))
+    }
+
     fn why_none(&self, now: Instant) -> NoToken {
+        /// A token that was at fault in this chat only, or is being tried, may be of use at any moment.
+        const ANY_MOMENT: Duration = Duration::from_secs(1);
         if self.slots.is_empty() {
             return NoToken::Empty;
         }
-        let soonest = self.slots.iter().filter_map(|slot| slot.back_in(now)).min();
+        let mut soonest: Option<Duration> = None;
+        let mut full = false;
+        for (_, slot) in &self.slots {
+            let back_in = match slot.obstacle(now, &self.policy) {
+                Some(Obstacle::Full) => {
+                    full = true;
+                    continue;
+                }
+                None | Some(Obstacle::Probing(BenchReason::RateLimited)) => ANY_MOMENT,
+                Some(Obstacle::Benched(BenchReason::RateLimited, wait)) => wait,
+                Some(
+                    Obstacle::Expired
+                    | Obstacle::Disabled
+                    | Obstacle::Benched(BenchReason::Refused, _)
+                    | Obstacle::Probing(BenchReason::Refused),
+                ) => continue,
+            };
+            soonest = Some(soonest.map_or(back_in, |known| known.min(back_in)));
+        }
         match soonest {
+            _ if full => NoToken::Full,
             Some(retry_after) => NoToken::Exhausted { retry_after },
             None => NoToken::AllRefused,
         }
@@ -170,23 +359,68 @@ impl Lease {
     /// The token did its work: what it was benched for is forgotten, unless it failed again meanwhile.
     pub(super) fn succeeded(&mut self) {
         self.undecided_trial = false;
-        self.pool.settle(self.slot, |slot| slot.succeed(self.generation));
+        let generation = self.generation;
+        self.pool.settle(self.slot, |slot, _| slot.succeed(generation));
     }
 
-    /// The attempt failed, and this is what it means for the token. A fault that is not the token's decides nothing.
-    pub(super) fn failed(&mut self, verdict: TokenVerdict) {
+    /// The attempt failed, and this is what it means for the token; true when the token is out of use by it. A fault
+    /// that is not the token's decides nothing.
+    pub(super) fn failed(&mut self, verdict: TokenVerdict) -> bool {
         self.undecided_trial &= verdict == TokenVerdict::Keep;
-        let policy = self.pool.policy;
-        self.pool
-            .settle(self.slot, |slot| slot.fail(self.generation, verdict, &policy));
+        let generation = self.generation;
+        let counted = self
+            .pool
+            .settle(self.slot, |slot, policy| slot.fail(generation, verdict, policy));
+        counted.unwrap_or(false)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.pool.settle(self.slot, |slot| {
-            slot.give_back(self.undecided_trial, self.generation);
-        });
+        let (undecided, generation) = (self.undecided_trial, self.generation);
+        self.pool
+            .settle(self.slot, |slot, _| slot.give_back(undecided, generation));
+    }
+}
+
+/// A call in the background that tries a token. Dropping it unjudged lets another follow.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pool: TokenPool,
+    slot: SlotId,
+    token: Token,
+    generation: u64,
+    again_in: Duration,
+}
+
+impl Trial {
+    /// The token.
+    #[must_use]
+    pub(super) fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// The call was answered well: the token is ready.
+    pub(super) fn passed(self) {
+        let generation = self.generation;
+        self.pool.settle(self.slot, |slot, _| slot.pass_trial(generation));
+    }
+
+    /// The call failed. A fault that is not the token's decides nothing: another trial follows after `again_in`.
+    pub(super) fn failed(mut self, verdict: TokenVerdict, again_in: Duration) {
+        self.again_in = again_in;
+        let generation = self.generation;
+        self.pool
+            .settle(self.slot, |slot, policy| slot.fail(generation, verdict, policy));
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        // Changes nothing where a judgement has moved the token on.
+        let (generation, again_in) = (self.generation, self.again_in);
+        self.pool
+            .settle(self.slot, |slot, _| slot.postpone(generation, again_in));
     }
 }
 

@@ -35,7 +35,8 @@ async fn the_least_used_token_is_next_and_among_equals_the_longest_unused() {
 async fn many_calls_on_a_token_that_dies_are_one_failure() {
     let pool = pool(1);
     let mut held: Vec<Lease> = (0..32).map(|_| lease(&pool)).collect();
-    held.iter_mut().for_each(|lease| lease.failed(REFUSED));
+    let counted = held.iter_mut().map(|lease| lease.failed(REFUSED));
+    assert_eq!(counted.filter(|&counted| counted).count(), 1);
     assert_eq!(pool.snapshot()[0].failures, 1);
     assert_eq!(pool.snapshot()[0].benched_for, Some(Duration::from_secs(600)));
 }
@@ -49,30 +50,153 @@ async fn an_older_success_clears_nothing() {
     assert_eq!(states(&pool), ["benched"]);
 }
 
+/// Waits out a bench, and begins the trial that follows it.
+async fn trial(pool: &TokenPool) -> Trial {
+    let at = pool.next_trial().expect("a token is to be tried");
+    tokio::time::sleep_until(at).await;
+    let mut due = pool.due_trials();
+    assert_eq!(due.len(), 1);
+    due.remove(0)
+}
+
 #[tokio::test(start_paused = true)]
 async fn refusals_bench_for_longer_each_time_and_disable_in_the_end() {
     let pool = pool(1);
-    for seconds in [600, 1200, 2400, 3600] {
-        lease(&pool).failed(REFUSED);
-        assert_eq!(pool.snapshot()[0].benched_for, Some(Duration::from_secs(seconds)));
-        assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::AllRefused));
-        advance(Duration::from_secs(seconds)).await;
-    }
     lease(&pool).failed(REFUSED);
+    for seconds in [600, 1200, 2400, 3600] {
+        let bench = Duration::from_secs(seconds);
+        assert_eq!(pool.snapshot()[0].benched_for, Some(bench));
+        assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::AllRefused));
+        let wait = pool.next_trial().unwrap() - Instant::now();
+        assert!(
+            wait >= bench && wait <= bench.mul_f64(1.1),
+            "{wait:?} after {bench:?}"
+        );
+        let trial = trial(&pool).await;
+        assert_eq!(states(&pool), ["probing"]);
+        trial.failed(REFUSED, Duration::ZERO);
+    }
     assert_eq!(states(&pool), ["disabled"]);
     advance(Duration::from_secs(1_000_000)).await;
+    assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::AllRefused));
+    assert_eq!(pool.next_trial(), None);
+    assert!(pool.reset(&Token::new("token-0".into()).digest()));
+    assert_eq!(states(&pool), ["ready"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_tried_in_the_background_and_never_by_a_chat() {
+    let pool = pool(1);
+    lease(&pool).failed(REFUSED);
+    assert!(pool.due_trials().is_empty());
+    let spoilt = trial(&pool).await;
+    assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::AllRefused));
+    assert!(pool.due_trials().is_empty(), "one is enough");
+    spoilt.failed(TokenVerdict::Keep, Duration::from_secs(3));
+    assert_eq!(states(&pool), ["benched"]);
+    assert_eq!(pool.next_trial(), Some(Instant::now() + Duration::from_secs(3)));
+    trial(&pool).await.passed();
+    assert_eq!(states(&pool), ["ready"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chats_success_starts_the_count_anew_and_a_trials_does_not() {
+    let pool = pool(1);
+    lease(&pool).failed(REFUSED);
+    trial(&pool).await.passed();
+    lease(&pool).failed(REFUSED);
+    assert_eq!(pool.snapshot()[0].benched_for, Some(Duration::from_secs(1200)));
+    trial(&pool).await.passed();
+    lease(&pool).succeeded();
+    lease(&pool).failed(REFUSED);
+    assert_eq!(pool.snapshot()[0].benched_for, Some(Duration::from_secs(600)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_over_by_its_own_word_is_not_used() {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+    let jwt = |seconds: i64| {
+        let now = std::time::SystemTime::now();
+        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let claims = format!(r#"{{"exp":{}}}"#, now.cast_signed() + seconds);
+        Token::new(format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(claims)).into())
+    };
+    let pool = TokenPool::new(vec![jwt(-1), jwt(100)], BenchPolicy::default());
+    assert_eq!(states(&pool), ["expired", "ready"]);
+    assert_eq!(lease(&pool).slot(), SlotId(1));
+    advance(Duration::from_secs(101)).await;
+    assert_eq!(states(&pool), ["expired", "expired"]);
     assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::AllRefused));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_success_after_a_bench_starts_the_count_anew() {
+async fn no_token_is_held_by_more_chats_than_may() {
+    let pool = pool(2);
+    pool.set_policy(BenchPolicy {
+        max_in_flight: 2,
+        ..BenchPolicy::default()
+    });
+    let mut held: Vec<Lease> = (0..4).map(|_| lease(&pool)).collect();
+    assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::Full));
+    held.pop();
+    held.push(lease(&pool));
+    held.remove(0).failed(REFUSED);
+    assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::Full));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_come_and_go_while_chats_run() {
     let pool = pool(1);
-    lease(&pool).failed(REFUSED);
-    advance(Duration::from_secs(600)).await;
-    lease(&pool).succeeded();
-    assert_eq!(states(&pool), ["ready"]);
-    lease(&pool).failed(REFUSED);
-    assert_eq!(pool.snapshot()[0].benched_for, Some(Duration::from_secs(600)));
+    let first = Token::new("token-0".into());
+    assert!(!pool.add(first.clone()), "it is there");
+    assert!(pool.add(Token::new("token-1".into())));
+    let mut held = lease(&pool);
+    assert_eq!(held.slot(), SlotId(0));
+    assert!(pool.remove(&first.digest()).is_some());
+    assert!(pool.remove(&first.digest()).is_none());
+    held.failed(REFUSED);
+    drop(held);
+    assert_eq!(lease(&pool).slot(), SlotId(1));
+    assert!(pool.add(first));
+    assert_eq!(states(&pool), ["ready", "ready"], "it starts anew");
+    assert_eq!(lease(&pool).slot(), SlotId(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn benches_and_disablements_survive_a_restart() {
+    let before = pool(4);
+    let (mut one, mut two, mut three) = (lease(&before), lease(&before), lease(&before));
+    one.failed(REFUSED);
+    two.failed(TokenVerdict::RateLimited(Some(Duration::from_secs(90))));
+    three.failed(REFUSED);
+    before.set_policy(BenchPolicy {
+        max_refusals: 2,
+        ..BenchPolicy::default()
+    });
+    for trial in {
+        tokio::time::sleep_until(before.next_trial().unwrap() + Duration::from_secs(60)).await;
+        before.due_trials()
+    } {
+        if trial.token().digest() == three.token().digest() {
+            trial.failed(REFUSED, Duration::ZERO);
+        } else {
+            trial.failed(
+                TokenVerdict::RateLimited(Some(Duration::from_secs(90))),
+                Duration::ZERO,
+            );
+        }
+    }
+    let saved = before.save();
+    assert_eq!(states(&before), ["benched", "benched", "disabled", "ready"]);
+    let after = pool(4);
+    after.restore(&saved);
+    assert_eq!(states(&after), ["benched", "benched", "disabled", "ready"]);
+    let left = after.snapshot()[0].benched_for.unwrap();
+    assert!(
+        left > Duration::from_secs(85) && left <= Duration::from_secs(90),
+        "{left:?}"
+    );
+    assert_eq!(after.snapshot()[0].refusals, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,6 +260,10 @@ async fn an_empty_pool_says_so() {
 enum Act {
     Lease,
     Settle(prop::sample::Index, u8),
+    /// Trials that are due end like this.
+    Try(u8),
+    /// A token is added or removed.
+    Change(u8, bool),
     Wait(u16),
 }
 
@@ -144,6 +272,8 @@ proptest! {
     fn whatever_happens_leases_are_counted_exactly_and_given_back(acts in prop::collection::vec(prop_oneof![
         3 => Just(Act::Lease),
         3 => (any::<prop::sample::Index>(), 0..5_u8).prop_map(|(which, how)| Act::Settle(which, how)),
+        1 => (0..4_u8).prop_map(Act::Try),
+        1 => (0..4_u8, any::<bool>()).prop_map(|(token, add)| Act::Change(token, add)),
         1 => (0..2000_u16).prop_map(Act::Wait),
     ], 0..80)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -157,17 +287,36 @@ proptest! {
                         let mut lease = held.swap_remove(which.index(held.len()));
                         match how {
                             0 => lease.succeeded(),
-                            1 => lease.failed(REFUSED),
-                            2 => lease.failed(TokenVerdict::RateLimited(None)),
-                            3 => lease.failed(TokenVerdict::Keep),
+                            1 => drop(lease.failed(REFUSED)),
+                            2 => drop(lease.failed(TokenVerdict::RateLimited(None))),
+                            3 => drop(lease.failed(TokenVerdict::Keep)),
                             _ => {}
                         }
                     }
                     Act::Settle(..) => {}
+                    Act::Try(how) => for trial in pool.due_trials() {
+                        match how {
+                            0 => trial.passed(),
+                            1 => trial.failed(REFUSED, Duration::ZERO),
+                            2 => trial.failed(TokenVerdict::Keep, Duration::from_secs(1)),
+                            _ => drop(trial),
+                        }
+                    },
+                    Act::Change(token, add) => {
+                        let token = Token::new(format!("token-{token}").into());
+                        let is_held = held.iter().any(|lease| lease.token().digest() == token.digest());
+                        if add {
+                            pool.add(token);
+                        } else if !is_held {
+                            pool.remove(&token.digest());
+                        }
+                    }
                     Act::Wait(seconds) => advance(Duration::from_secs(seconds.into())).await,
                 }
                 let in_flight: usize = pool.snapshot().iter().map(|token| token.in_flight).sum();
                 prop_assert_eq!(in_flight, held.len());
+                let none_held_apart = pool.snapshot().iter().filter(|token| token.state == "probing").count();
+                prop_assert!(none_held_apart <= held.len(), "nobody tries a token that is held apart");
             }
             held.clear();
             prop_assert!(pool.snapshot().iter().all(|token| token.in_flight == 0 && token.state != "probing"));

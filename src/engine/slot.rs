@@ -1,13 +1,13 @@
 //! One token's place in the pool: its state, and what each failure and success makes of it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::{upstream::Token, verdict::TokenVerdict};
+use super::{store::SavedToken, upstream::Token, verdict::TokenVerdict};
 
-/// How long failures keep a token out of use.
-#[derive(Debug, Clone, Copy)]
+/// How long failures keep a token out of use, and how much it may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BenchPolicy {
     /// The first bench of a token that the upstream refused; doubles with each refusal in a row.
     pub cooldown: Duration,
@@ -19,6 +19,8 @@ pub struct BenchPolicy {
     pub rate_limit_first: Duration,
     /// The longest such bench.
     pub rate_limit_cap: Duration,
+    /// The most chats that may hold one token at a time; 0 for no limit.
+    pub max_in_flight: usize,
 }
 
 impl Default for BenchPolicy {
@@ -29,38 +31,71 @@ impl Default for BenchPolicy {
             max_refusals: 5,
             rate_limit_first: Duration::from_secs(1),
             rate_limit_cap: Duration::from_secs(60),
+            max_in_flight: 0,
         }
     }
 }
 
 /// Why a token sits on the bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BenchReason {
-    /// The upstream refused it (401, 403).
+pub enum BenchReason {
+    /// The upstream refused it (401, 403). It comes back by a call in the background.
     Refused,
-    /// The upstream limited its rate (429).
+    /// The upstream limited its rate (429). It comes back by one real chat.
     RateLimited,
 }
 
+impl BenchReason {
+    /// The reason's name on health pages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            BenchReason::Refused => "refused",
+            BenchReason::RateLimited => "rate_limited",
+        }
+    }
+}
+
+/// Where a token stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Ready,
-    /// Out of use until then; after that, one chat may try it.
+    /// Out of use until then; after that, one trial.
     Benched {
         reason: BenchReason,
         until: Instant,
+        /// When a refused token is tried in the background: a little later than `until`, so that tokens which fell
+        /// together do not come back together.
+        trial: Instant,
     },
-    /// Its time on the bench is over and one chat is trying it.
+    /// Its time on the bench is over, and one chat or one call is trying it.
     Probing {
         reason: BenchReason,
     },
     Disabled,
 }
 
+/// What keeps a token from being chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Its own `exp` claim says that it is over.
+    Expired,
+    /// Refused too often in a row.
+    Disabled,
+    /// On the bench for so long.
+    Benched(BenchReason, Duration),
+    /// Being tried after a bench.
+    Probing(BenchReason),
+    /// As many chats hold it as may.
+    Full,
+}
+
 #[derive(Debug)]
 pub(super) struct Slot {
     token: Token,
     state: State,
+    /// When its `exp` claim says that it dies.
+    expires: Option<Instant>,
     in_flight: usize,
     /// The number of the lease that used it last; 0 for never.
     last_used: u64,
@@ -75,9 +110,9 @@ pub(super) struct Slot {
 /// One token, as health pages tell it.
 #[derive(Debug, Clone)]
 pub struct TokenSnapshot {
-    /// The token's short hash.
-    pub label: Arc<str>,
-    /// `ready`, `benched`, `probing` or `disabled`.
+    /// The token, which shows no more of itself than its hash.
+    pub token: Token,
+    /// `ready`, `benched`, `probing`, `disabled` or `expired`.
     pub state: &'static str,
     /// Why it is on the bench.
     pub reason: Option<&'static str>,
@@ -89,22 +124,33 @@ pub struct TokenSnapshot {
     pub leases: u64,
     /// Failures that counted against it.
     pub failures: u64,
+    /// Refusals in a row.
+    pub refusals: u32,
+    /// When its `exp` claim says that it dies.
+    pub expires_at: Option<SystemTime>,
+    /// Conversations that stand ready in its account.
+    pub stock: usize,
+    /// What keeps it from being chosen now.
+    pub obstacle: Option<Obstacle>,
 }
 
 impl TokenSnapshot {
     /// Whether a chat could be given this token now.
     #[must_use]
     pub fn is_available(&self) -> bool {
-        self.state == "ready" || self.benched_for.is_some_and(|wait| wait.is_zero())
+        self.obstacle.is_none() || self.obstacle == Some(Obstacle::Full)
     }
 }
 
 impl Slot {
     /// A token that is ready.
     pub(super) fn new(token: Token) -> Self {
+        let dies_in = token
+            .expires_at()
+            .map(|at| at.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO));
         Self {
-            token,
             state: State::Ready,
+            expires: dies_in.and_then(|wait| Instant::now().checked_add(wait)),
             in_flight: 0,
             last_used: 0,
             generation: 0,
@@ -112,6 +158,7 @@ impl Slot {
             rate_limits: 0,
             leases: 0,
             failures: 0,
+            token,
         }
     }
 
@@ -119,35 +166,39 @@ impl Slot {
         &self.token
     }
 
+    pub(super) fn standing(&self) -> State {
+        self.state
+    }
+
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
 
-    pub(super) fn is_usable(&self, now: Instant) -> bool {
-        match self.state {
-            State::Ready => true,
-            State::Benched { until, .. } => until <= now,
-            State::Probing { .. } | State::Disabled => false,
+    /// What keeps a chat from getting this token now; `None` when nothing does.
+    pub(super) fn obstacle(&self, now: Instant, policy: &BenchPolicy) -> Option<Obstacle> {
+        if self.is_expired(now) {
+            return Some(Obstacle::Expired);
         }
+        match self.state {
+            State::Disabled => Some(Obstacle::Disabled),
+            State::Probing { reason } => Some(Obstacle::Probing(reason)),
+            State::Benched { reason, until, .. } if until > now || reason == BenchReason::Refused => {
+                Some(Obstacle::Benched(reason, until.saturating_duration_since(now)))
+            }
+            State::Benched { .. } | State::Ready => {
+                let full = policy.max_in_flight > 0 && self.in_flight >= policy.max_in_flight;
+                full.then_some(Obstacle::Full)
+            }
+        }
+    }
+
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|at| at <= now)
     }
 
     /// Among usable tokens the one with the smallest is next: fewest chats in flight, then longest unused.
     pub(super) fn precedence(&self) -> (usize, u64) {
         (self.in_flight, self.last_used)
-    }
-
-    /// Until this token may be of use, unless the upstream refuses it.
-    pub(super) fn back_in(&self, now: Instant) -> Option<Duration> {
-        /// A token that is ready but was at fault in this chat, or is being tried, may be back at any moment.
-        const ANY_MOMENT: Duration = Duration::from_secs(1);
-        match self.state {
-            State::Ready => Some(ANY_MOMENT),
-            State::Benched { reason, until } => {
-                (reason == BenchReason::RateLimited).then(|| until.saturating_duration_since(now))
-            }
-            State::Probing { reason } => (reason == BenchReason::RateLimited).then_some(ANY_MOMENT),
-            State::Disabled => None,
-        }
     }
 
     /// Gives the token to a chat, whose lease is the pool's `number`th; true when that chat tries a benched token.
@@ -165,14 +216,49 @@ impl Slot {
     /// Takes the token back. A trial that came to no judgement leaves the token where it was: due for another.
     pub(super) fn give_back(&mut self, undecided_trial: bool, generation: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if undecided_trial
-            && self.generation == generation
+        if undecided_trial {
+            self.postpone(generation, Duration::ZERO);
+        }
+    }
+
+    /// When this token should be tried in the background.
+    pub(super) fn trial_at(&self, now: Instant) -> Option<Instant> {
+        match self.state {
+            State::Benched {
+                reason: BenchReason::Refused,
+                trial,
+                ..
+            } if !self.is_expired(now) => Some(trial),
+            State::Benched { .. } | State::Ready | State::Probing { .. } | State::Disabled => None,
+        }
+    }
+
+    /// A call in the background tries the token from now on.
+    pub(super) fn begin_trial(&mut self) {
+        if let State::Benched { reason, .. } = self.state {
+            self.state = State::Probing { reason };
+        }
+    }
+
+    /// A trial came to no judgement: another may follow after `wait`.
+    pub(super) fn postpone(&mut self, generation: u64, wait: Duration) {
+        if self.generation == generation
             && let State::Probing { reason } = self.state
         {
+            let until = Instant::now() + wait;
             self.state = State::Benched {
                 reason,
-                until: Instant::now(),
+                until,
+                trial: until,
             };
+        }
+    }
+
+    /// A call in the background was answered well. What a chat will meet is not proved by that, so the refusals in a
+    /// row stand until one succeeds.
+    pub(super) fn pass_trial(&mut self, generation: u64) {
+        if self.generation == generation && matches!(self.state, State::Probing { .. }) {
+            self.state = State::Ready;
         }
     }
 
@@ -185,53 +271,64 @@ impl Slot {
         }
     }
 
-    /// A lease of `generation` failed. Of many calls in flight on a token that dies, only the first counts.
-    pub(super) fn fail(&mut self, generation: u64, verdict: TokenVerdict, policy: &BenchPolicy) {
+    /// Everything held against the token is forgotten.
+    pub(super) fn reset(&mut self) {
+        self.generation += 1;
+        self.state = State::Ready;
+        self.refusals = 0;
+        self.rate_limits = 0;
+    }
+
+    /// A lease of `generation` failed; true when that counts. Of many calls in flight on a token that dies, only the
+    /// first does.
+    pub(super) fn fail(&mut self, generation: u64, verdict: TokenVerdict, policy: &BenchPolicy) -> bool {
         if self.generation != generation {
             return self.fail_late(verdict, policy);
         }
         match verdict {
             TokenVerdict::Refused => self.refuse(policy),
             TokenVerdict::RateLimited(retry_after) => self.limit(retry_after, policy),
-            TokenVerdict::Keep => {}
+            TokenVerdict::Keep => return false,
         }
+        true
     }
 
     /// A failure seen by a lease that is older than the last failure that counted: news only where it makes matters
     /// worse than they are known to be.
-    fn fail_late(&mut self, verdict: TokenVerdict, policy: &BenchPolicy) {
+    fn fail_late(&mut self, verdict: TokenVerdict, policy: &BenchPolicy) -> bool {
         let State::Benched {
             reason: BenchReason::RateLimited,
             until,
+            ..
         } = self.state
         else {
-            return;
+            return false;
         };
         match verdict {
-            TokenVerdict::Refused => self.refuse(policy),
-            TokenVerdict::RateLimited(Some(wait)) => {
-                let until = until.max(Instant::now() + wait.min(policy.cap));
-                self.state = State::Benched {
-                    reason: BenchReason::RateLimited,
-                    until,
-                };
+            TokenVerdict::Refused => {
+                self.refuse(policy);
+                true
             }
-            TokenVerdict::RateLimited(None) | TokenVerdict::Keep => {}
+            TokenVerdict::RateLimited(Some(wait)) => {
+                self.bench(
+                    BenchReason::RateLimited,
+                    until.max(Instant::now() + wait.min(policy.cap)),
+                );
+                true
+            }
+            TokenVerdict::RateLimited(None) | TokenVerdict::Keep => false,
         }
     }
 
     fn refuse(&mut self, policy: &BenchPolicy) {
         self.count_failure();
         self.refusals = self.refusals.saturating_add(1);
-        self.state = if self.refusals >= policy.max_refusals {
-            State::Disabled
+        if self.refusals >= policy.max_refusals {
+            self.state = State::Disabled;
         } else {
             let wait = doubled(policy.cooldown, self.refusals, policy.cap);
-            State::Benched {
-                reason: BenchReason::Refused,
-                until: Instant::now() + wait,
-            }
-        };
+            self.bench(BenchReason::Refused, Instant::now() + wait);
+        }
     }
 
     fn limit(&mut self, retry_after: Option<Duration>, policy: &BenchPolicy) {
@@ -241,9 +338,17 @@ impl Slot {
             Some(wait) => wait.min(policy.cap),
             None => doubled(policy.rate_limit_first, self.rate_limits, policy.rate_limit_cap),
         };
+        self.bench(BenchReason::RateLimited, Instant::now() + wait);
+    }
+
+    fn bench(&mut self, reason: BenchReason, until: Instant) {
+        /// Trials are spread over this share of the bench.
+        const SPREAD: f64 = 0.1;
+        let wait = until.saturating_duration_since(Instant::now());
         self.state = State::Benched {
-            reason: BenchReason::RateLimited,
-            until: Instant::now() + wait,
+            reason,
+            until,
+            trial: until + wait.mul_f64(SPREAD * fastrand::f64()),
         };
     }
 
@@ -252,24 +357,57 @@ impl Slot {
         self.failures += 1;
     }
 
-    pub(super) fn snapshot(&self, now: Instant) -> TokenSnapshot {
+    pub(super) fn snapshot(&self, now: Instant, policy: &BenchPolicy) -> TokenSnapshot {
         let (state, reason, until) = match self.state {
+            _ if self.is_expired(now) => ("expired", None, None),
             State::Ready => ("ready", None, None),
-            State::Benched { reason, until } => ("benched", Some(reason), Some(until)),
+            State::Benched { reason, until, .. } => ("benched", Some(reason), Some(until)),
             State::Probing { reason } => ("probing", Some(reason), None),
             State::Disabled => ("disabled", Some(BenchReason::Refused), None),
         };
         TokenSnapshot {
-            label: Arc::clone(self.token.label()),
+            token: self.token.clone(),
             state,
-            reason: reason.map(|reason| match reason {
-                BenchReason::Refused => "refused",
-                BenchReason::RateLimited => "rate_limited",
-            }),
+            reason: reason.map(BenchReason::name),
             benched_for: until.map(|until| until.saturating_duration_since(now)),
             in_flight: self.in_flight,
             leases: self.leases,
             failures: self.failures,
+            refusals: self.refusals,
+            expires_at: self.token.expires_at(),
+            stock: 0,
+            obstacle: self.obstacle(now, policy),
+        }
+    }
+
+    /// What a restart should know of this token; `None` when nothing is held against it.
+    pub(super) fn save(&self) -> Option<SavedToken> {
+        let (reason, until) = match self.state {
+            State::Benched { reason, until, .. } => (Some(reason), Some(until)),
+            State::Probing { reason } => (Some(reason), Some(Instant::now())),
+            State::Disabled => (None, None),
+            State::Ready => return None,
+        };
+        let until = until.map(|until| SystemTime::now() + until.saturating_duration_since(Instant::now()));
+        Some(SavedToken {
+            digest: self.token.digest(),
+            benched: reason.zip(until),
+            refusals: self.refusals,
+            rate_limits: self.rate_limits,
+        })
+    }
+
+    /// Takes over what an earlier run held against this token. No bench lasts longer than the policy's longest,
+    /// whatever the clocks say.
+    pub(super) fn restore(&mut self, saved: &SavedToken, policy: &BenchPolicy) {
+        self.refusals = saved.refusals;
+        self.rate_limits = saved.rate_limits;
+        match saved.benched {
+            None => self.state = State::Disabled,
+            Some((reason, until)) => {
+                let wait = until.duration_since(SystemTime::now()).unwrap_or_default();
+                self.bench(reason, Instant::now() + wait.min(policy.cap));
+            }
         }
     }
 }

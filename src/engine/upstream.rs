@@ -1,13 +1,20 @@
 //! The port that a backend implements: the calls of a conversation service, and how they fail. What a failure means
 //! for the chat and its token is decided in [`verdict`](super::verdict), nowhere else.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures::{future::BoxFuture, stream::BoxStream};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::chat::{FinishReason, Usage};
+use super::{
+    chat::{FinishReason, Usage},
+    jwt,
+};
 
 /// A credential of the upstream. Neither `Debug` nor `Display` shows it; [`Token::label`] names it in logs.
 #[derive(Clone)]
@@ -15,6 +22,7 @@ pub struct Token {
     secret: Arc<SecretString>,
     digest: [u8; 32],
     label: Arc<str>,
+    expires_at: Option<SystemTime>,
 }
 
 impl Token {
@@ -24,6 +32,7 @@ impl Token {
         let digest: [u8; 32] = Sha256::digest(secret.expose_secret().as_bytes()).into();
         let label: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         Self {
+            expires_at: jwt::expiry(secret.expose_secret()),
             secret: Arc::new(secret),
             digest,
             label: label.into(),
@@ -40,6 +49,12 @@ impl Token {
     #[must_use]
     pub fn expose(&self) -> &str {
         self.secret.expose_secret()
+    }
+
+    /// When the credential dies by its own word: the `exp` claim of one that is a JWT.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
     }
 
     /// The first eight hexadecimal digits of the credential's SHA-256: how logs and pages name it.
@@ -110,6 +125,8 @@ pub enum Step {
     ListProjects,
     /// Making one for an account that has none.
     CreateProject,
+    /// Listing the conversations of a project; no step of a chat.
+    ListConversations,
     /// Making a fresh conversation.
     CreateConversation,
     /// Posting the user's text.
@@ -127,6 +144,7 @@ impl Step {
         match self {
             Step::ListProjects => "list_projects",
             Step::CreateProject => "create_project",
+            Step::ListConversations => "list_conversations",
             Step::CreateConversation => "create_conversation",
             Step::PostMessage => "post_message",
             Step::ReadAnswer => "read_answer",
@@ -270,6 +288,13 @@ pub trait Upstream: Send + Sync + 'static {
     /// Makes a project in the token's account.
     fn create_project(&self, token: &Token) -> BoxFuture<'static, Result<RemoteId, UpstreamError>>;
 
+    /// The conversations of a project, whoever made them.
+    fn list_conversations(
+        &self,
+        token: &Token,
+        project: &RemoteId,
+    ) -> BoxFuture<'static, Result<Vec<RemoteId>, UpstreamError>>;
+
     /// Makes a fresh conversation in a project.
     fn create_conversation(
         &self,
@@ -299,6 +324,10 @@ pub trait Upstream: Send + Sync + 'static {
         conversation: &ConversationRef,
         model: &str,
     ) -> BoxFuture<'static, Result<Answer, UpstreamError>>;
+
+    /// Which of the service's origins takes the calls of a step: steps with equal numbers share one, and fail together
+    /// when it is down. Numbers are small and start at 0.
+    fn origin(&self, step: Step) -> usize;
 
     /// Whether a bare connection to every origin of the service can be made. Sends nothing.
     fn is_reachable(&self) -> BoxFuture<'static, bool>;

@@ -65,6 +65,9 @@ fn look_of(error: &ChatError) -> Look {
         ErrorKind::PoolExhausted => look(StatusCode::SERVICE_UNAVAILABLE, SERVER).code("no_available_tokens"),
         ErrorKind::CredentialsRejected => look(StatusCode::BAD_GATEWAY, SERVER).code("upstream_credentials"),
         ErrorKind::Overloaded | ErrorKind::ShuttingDown => look(StatusCode::SERVICE_UNAVAILABLE, SERVER),
+        ErrorKind::UpstreamUnavailable if error.is_circuit_open() => {
+            look(StatusCode::SERVICE_UNAVAILABLE, SERVER)
+        }
         ErrorKind::UpstreamUnavailable | ErrorKind::UpstreamTruncated => {
             look(StatusCode::BAD_GATEWAY, SERVER)
         }

@@ -27,7 +27,8 @@ fn model(id: &str) -> Model<'_> {
 }
 
 pub(super) async fn list(State(openai): State<Arc<OpenAi>>) -> Response {
-    let data = openai.engine.models().names().map(model).collect();
+    let models = openai.engine.models();
+    let data = models.names().map(model).collect();
     Json(ModelList { object: "list", data }).into_response()
 }
 

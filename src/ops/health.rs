@@ -55,6 +55,7 @@ struct Token {
     in_flight: usize,
     chats: u64,
     failures: u64,
+    warm_conversations: usize,
 }
 
 #[derive(Serialize)]
@@ -117,21 +118,26 @@ fn statistics(totals: Totals, in_flight: usize) -> Statistics {
 
 fn row(token: TokenSnapshot) -> Token {
     let TokenSnapshot {
-        label,
+        token,
         state,
         reason,
         benched_for,
         in_flight,
         leases,
         failures,
+        refusals: _,
+        expires_at: _,
+        stock,
+        obstacle: _,
     } = token;
     Token {
-        token: label.to_string(),
+        token: token.label().to_string(),
         state,
         reason,
         benched_for_seconds: benched_for.map(|wait| wait.as_secs_f64().ceil()),
         in_flight,
         chats: leases,
         failures,
+        warm_conversations: stock,
     }
 }

@@ -17,12 +17,12 @@ use serde_json::json;
 use crate::{
     auth::Auth,
     engine::{
-        Engine,
+        ConversationCounts, Engine,
         error::{ChatError, ErrorKind},
     },
     lifecycle::{Lifecycle, Phase},
     openai::error,
-    telemetry::{CallRecord, Metrics},
+    telemetry::{CallRecord, Gauges, Metrics},
 };
 
 /// Paths that machines ask every few seconds.
@@ -98,11 +98,31 @@ async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
     }
 }
 
+fn gauges(engine: &Engine) -> Gauges {
+    let tokens = engine.tokens();
+    let states = ["ready", "benched", "probing", "disabled", "expired"];
+    let tokens = states.map(|state| (state, tokens.iter().filter(|token| token.state == state).count()));
+    let ConversationCounts {
+        in_use,
+        ready,
+        leaving,
+        left_behind,
+    } = engine.conversations();
+    Gauges {
+        tokens: tokens.to_vec(),
+        in_flight: engine.in_flight(),
+        conversations: vec![
+            ("in_use", in_use),
+            ("ready", ready),
+            ("leaving", leaving),
+            ("left_behind", left_behind),
+        ],
+        open_breakers: engine.open_breakers(),
+    }
+}
+
 async fn metrics(State(ops): State<Arc<Ops>>, request: Request) -> Response {
-    let states = ["ready", "benched", "probing", "disabled"];
-    let tokens = ops.engine.tokens();
-    let counts = states.map(|state| (state, tokens.iter().filter(|token| token.state == state).count()));
-    match ops.metrics.expose(&counts, ops.engine.in_flight()) {
+    match ops.metrics.expose(&gauges(&ops.engine)) {
         Ok(text) => (
             [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
             text,

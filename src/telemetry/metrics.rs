@@ -53,6 +53,32 @@ impl Totals {
     }
 }
 
+/// What can happen to a conversation on the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConversationEvent {
+    /// The gateway made it.
+    Made,
+    /// The gateway removed it.
+    Removed,
+    /// It could not be removed.
+    LeftBehind,
+    /// A call that makes one was never answered, so there may be one that nobody knows of.
+    PossibleOrphan,
+}
+
+/// What is true now, for the gauges.
+#[derive(Debug, Clone, Default)]
+pub struct Gauges {
+    /// Tokens by state.
+    pub tokens: Vec<(&'static str, usize)>,
+    /// Chats under way.
+    pub in_flight: usize,
+    /// Conversations on the upstream by what they do.
+    pub conversations: Vec<(&'static str, usize)>,
+    /// Origins of the upstream whose circuit breaker is open.
+    pub open_breakers: usize,
+}
+
 /// The metrics of one gateway.
 #[derive(Debug)]
 pub struct Metrics {
@@ -64,6 +90,9 @@ pub struct Metrics {
     upstream_duration: HistogramVec,
     tokens: IntGaugeVec,
     in_flight: IntGaugeVec,
+    conversation_events: IntCounterVec,
+    conversations: IntGaugeVec,
+    open_breakers: IntGaugeVec,
     models: Mutex<HashSet<String>>,
     chats: [AtomicU64; 4],
 }
@@ -116,6 +145,21 @@ impl Metrics {
             )?,
             tokens: gauge("duogate_tokens", "Tokens of the pool, by state.", &["state"])?,
             in_flight: gauge("duogate_requests_in_flight", "Chats under way.", &[])?,
+            conversation_events: counter(
+                "duogate_conversation_events_total",
+                "Conversations made on the upstream, removed, left behind, or possibly made unseen.",
+                &["event"],
+            )?,
+            conversations: gauge(
+                "duogate_conversations",
+                "Conversations on the upstream that the gateway made, by what they do.",
+                &["state"],
+            )?,
+            open_breakers: gauge(
+                "duogate_open_circuit_breakers",
+                "Origins of the upstream whose circuit breaker is open.",
+                &[],
+            )?,
             models: Mutex::default(),
             chats: Default::default(),
             registry,
@@ -196,22 +240,35 @@ impl Metrics {
         }
     }
 
-    /// The exposition, with the gauges set to what is true now: tokens by state, and chats under way.
+    /// Counts what happened to a conversation.
+    pub fn count_conversation(&self, event: ConversationEvent) {
+        let name = match event {
+            ConversationEvent::Made => "made",
+            ConversationEvent::Removed => "removed",
+            ConversationEvent::LeftBehind => "left_behind",
+            ConversationEvent::PossibleOrphan => "possible_orphan",
+        };
+        self.conversation_events.with_label_values(&[name]).inc();
+    }
+
+    /// The exposition, with the gauges set to what is true now.
     ///
     /// # Errors
     /// When the text cannot be made.
-    pub fn expose(
-        &self,
-        tokens: &[(&'static str, usize)],
-        in_flight: usize,
-    ) -> Result<Vec<u8>, prometheus::Error> {
+    pub fn expose(&self, gauges: &Gauges) -> Result<Vec<u8>, prometheus::Error> {
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        for (state, count) in tokens {
+        for (state, count) in &gauges.tokens {
             self.tokens.with_label_values(&[state]).set(whole(*count));
         }
-        self.in_flight
-            .with_label_values(&[] as &[&str])
-            .set(whole(in_flight));
+        for (state, count) in &gauges.conversations {
+            self.conversations.with_label_values(&[state]).set(whole(*count));
+        }
+        for (gauge, count) in [
+            (&self.in_flight, gauges.in_flight),
+            (&self.open_breakers, gauges.open_breakers),
+        ] {
+            gauge.with_label_values(&[] as &[&str]).set(whole(count));
+        }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

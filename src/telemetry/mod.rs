@@ -10,7 +10,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, filter::ParseError, util::SubscriberInitExt};
 
 pub use access::{AccessPolicy, layer};
-pub use metrics::{Metrics, Totals};
+pub use metrics::{ConversationEvent, Gauges, Metrics, Totals};
 pub use record::{CallRecord, Door, Outcome, OutcomeClass};
 
 /// Starts logging to standard error: as lines for people, or as JSON. `level` is a filter such as `info` or

@@ -154,7 +154,9 @@ impl CallRecord {
         self.0.model.get().map(String::as_str)
     }
 
-    pub(super) fn token(&self) -> Option<Arc<str>> {
+    /// The token that serves it now, by its short hash.
+    #[must_use]
+    pub fn token(&self) -> Option<Arc<str>> {
         self.0
             .token
             .lock()

@@ -11,6 +11,7 @@ const RULE: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("engine", &["telemetry"]),
     ("backend", &["engine", "telemetry"]),
+    ("state", &["engine"]),
     ("auth", &["engine::error"]),
     ("lifecycle", &["telemetry"]),
     ("net", &["telemetry"]),

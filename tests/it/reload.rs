@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
 use duogate::{
     app::client::{ListModelsRequest, chat_service_client::ChatServiceClient},
-    sim::Hold,
+    sim::{Hold, Step},
 };
 use futures::future::join_all;
 use tonic::{
@@ -12,7 +12,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::support::{Ask, Gateway, OTHER_KEY, Serving, Setup, WAYS, eventually, within};
+use crate::support::{Ask, Gateway, OTHER_KEY, Serving, Setup, TOKENS, WAYS, eventually, within};
 
 const FIRST: &str = "sk-reload-first-0123456789";
 const SECOND: &str = "sk-reload-second-0123456789";
@@ -169,6 +169,49 @@ async fn changed_limits_count_for_what_comes_from_then_on() {
     for outcome in within("the answers that had begun", ends).await {
         outcome.assert_whole("You said: before");
     }
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn changed_tokens_and_models_count_for_what_comes_from_then_on() {
+    let gateway = Setup::new().tokens(1).start().await;
+    for way in WAYS {
+        way.ask(&gateway, &Ask::new("before"))
+            .await
+            .assert_whole("You said: before");
+    }
+    let mut settings = gateway.live.settings();
+    settings.tokens = vec![TOKENS[1].into()];
+    settings.available_models = vec!["new-model".to_owned()];
+    settings.model_aliases = [("alias".to_owned(), "new-model".to_owned())].into();
+    settings.max_concurrent_requests = 1;
+    let answers = |token: &str| gateway.sim.counts().calls_with(token, Step::Answer);
+    let before = answers(TOKENS[0]);
+    assert!(gateway.live.apply(&settings));
+    for way in WAYS {
+        for model in ["new-model", "alias"] {
+            let outcome = way.ask(&gateway, &Ask::new("after").model(model)).await;
+            outcome.assert_whole("You said: after");
+        }
+        let outcome = way.ask(&gateway, &Ask::new("after")).await;
+        outcome.assert_failed("model_not_found");
+    }
+    assert_eq!((answers(TOKENS[0]), answers(TOKENS[1])), (before, 8));
+    gateway.sim.hold();
+    let ask = Ask::new("alone").model("alias");
+    let alone = WAYS[0].ask(&gateway, &ask);
+    let one_more = async {
+        gateway
+            .sim_until("one is under way", |counts| counts.open() == 1)
+            .await;
+        for way in WAYS {
+            way.ask(&gateway, &ask).await.assert_failed("overloaded");
+        }
+        gateway.sim.release();
+    };
+    let (alone, ()) = tokio::join!(alone, one_more);
+    alone.assert_whole("You said: alone");
     gateway.settled().await;
     gateway.stop().await;
 }

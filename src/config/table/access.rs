@@ -56,6 +56,7 @@ pub(super) const MODELS: &[Variable] = &[
         example: r#"["gpt-4o", "gemini-2.5-pro", "Claude Sonnet 4"]"#,
         meaning: "The models that clients may ask for. An empty list allows every name.",
         limits: "JSON array; each name printable, at most 256 bytes",
+        live: true,
         blank_is_a_value: true,
         set: |settings, given| {
             settings.available_models = models::read_names(given)?;
@@ -69,6 +70,7 @@ pub(super) const MODELS: &[Variable] = &[
         default: "{}",
         meaning: "Other names that clients may use, each with the model it stands for.",
         limits: r#"JSON object such as {"fast": "gpt-4o"}; each model one of AVAILABLE_MODELS, unless that is empty"#,
+        live: true,
         blank_is_a_value: true,
         set: |settings, given| {
             settings.model_aliases = models::read_aliases(given)?;

@@ -47,6 +47,7 @@ pub(super) const TIME: &[Variable] = &[
         default: "3",
         meaning: "How often a chat is tried again after a fault of the upstream.",
         limits: "0 to 100",
+        live: true,
         set: |settings, given| {
             settings.max_retries = given.integer(0..=100)?;
             Ok(())
@@ -59,6 +60,7 @@ pub(super) const TIME: &[Variable] = &[
         default: "1.0",
         meaning: "Seconds before the first new try; each further wait doubles.",
         limits: "0 to 31536000, decimals allowed",
+        live: true,
         set: |settings, given| {
             settings.retry_delay = given.seconds(true)?;
             Ok(())
@@ -136,10 +138,24 @@ pub(super) const LIMITS: &[Variable] = &[
         ..ROW
     },
     Variable {
+        name: "MAX_PROMPT_BYTES",
+        default: "8388608",
+        meaning: "The longest text that the messages of one chat may make together, in bytes; a longer one is context_length_exceeded.",
+        limits: "1024 to 1073741824",
+        live: true,
+        set: |settings, given| {
+            settings.max_prompt_bytes = given.integer(1024..=1_073_741_824)?;
+            Ok(())
+        },
+        show: |settings| settings.max_prompt_bytes.to_string(),
+        ..ROW
+    },
+    Variable {
         name: "MAX_CONCURRENT_REQUESTS",
         default: "1024",
         meaning: "How many requests are served at once; one more is told at once that the gateway is overloaded.",
         limits: "1 to 1000000",
+        live: true,
         set: |settings, given| {
             settings.max_concurrent_requests = given.integer(1..=1_000_000)?;
             Ok(())

@@ -5,6 +5,7 @@
 
 mod access;
 mod answers;
+mod pool;
 mod service;
 mod upstream;
 
@@ -45,7 +46,7 @@ pub struct Group {
     pub variables: &'static [Variable],
 }
 
-static GROUPS: [Group; 7] = [
+static GROUPS: [Group; 8] = [
     Group {
         title: "Service",
         variables: service::SERVICE,
@@ -57,6 +58,10 @@ static GROUPS: [Group; 7] = [
     Group {
         title: "Upstream",
         variables: upstream::UPSTREAM,
+    },
+    Group {
+        title: "Tokens and conversations",
+        variables: pool::POOL,
     },
     Group {
         title: "Models",

@@ -74,6 +74,7 @@ pub(super) const UPSTREAM: &[Variable] = &[
         default: "[]",
         meaning: "The tokens of the upstream's accounts. Secret. Without any the gateway starts and answers no chat.",
         limits: r#"JSON array such as ["first-token", "second-token"]; cookie characters only (RFC 6265)"#,
+        live: true,
         blank_is_a_value: true,
         set: |settings, given| secrets::from_list(Sort::Token, &mut settings.tokens, given),
         show: |settings| secrets::show_tokens(&settings.tokens),
@@ -86,6 +87,7 @@ pub(super) const UPSTREAM: &[Variable] = &[
         example: "/run/secrets/token_pool",
         meaning: "A file with more tokens, one a line.",
         limits: "a path; blank lines and lines that start with # are skipped",
+        live: true,
         set: |settings, given| {
             settings.token_pool_file = Some(given.path()?);
             secrets::from_file(Sort::Token, &mut settings.tokens, given)
@@ -131,6 +133,7 @@ pub(super) const UPSTREAM: &[Variable] = &[
         default: "error",
         meaning: "What an answer is that ends with neither a finish reason nor [DONE]: a cut, or finished.",
         limits: "error or stop",
+        live: true,
         set: |settings, given| {
             settings.unmarked_end = given.choice(UNMARKED_ENDS)?;
             Ok(())

@@ -41,6 +41,8 @@ impl Setup {
             tokens: TOKENS.map(Into::into).to_vec(),
             available_models: Vec::new(),
             retry_delay: Duration::from_millis(2),
+            // Calls can be counted exactly where nothing is made in advance; tests of the stock ask for it.
+            warm_conversations: 0,
             // Longer than any test has patience for: what holds an end up is seen.
             shutdown_grace: Duration::from_secs(3600),
             ..Settings::default()

@@ -1,0 +1,70 @@
+//! How many chats may be under way: a counter and a limit, with no queue behind it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::error::{ChatError, ErrorKind};
+
+/// The counter. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Admission(Arc<Counter>);
+
+#[derive(Debug)]
+struct Counter {
+    held: AtomicUsize,
+    limit: AtomicUsize,
+}
+
+/// The right to have one chat under way. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Permit(Arc<Counter>);
+
+impl Admission {
+    /// Room for `limit` chats.
+    #[must_use]
+    pub(super) fn new(limit: usize) -> Self {
+        Self(Arc::new(Counter {
+            held: AtomicUsize::new(0),
+            limit: AtomicUsize::new(limit),
+        }))
+    }
+
+    /// Changes the room there is. Chats that are under way go on.
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.0.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Chats under way.
+    #[must_use]
+    pub(super) fn held(&self) -> usize {
+        self.0.held.load(Ordering::SeqCst)
+    }
+
+    /// Takes room for `count` chats, all or none.
+    ///
+    /// # Errors
+    /// `overloaded`.
+    pub(super) fn take(&self, count: usize) -> Result<Vec<Permit>, ChatError> {
+        /// By then some of the chats under way are likely to have ended.
+        const ROOM_IN: Duration = Duration::from_secs(1);
+        let limit = self.0.limit.load(Ordering::Relaxed);
+        let more = |held: usize| held.checked_add(count).filter(|sum| *sum <= limit);
+        let taken = self.0.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
+        if taken.is_err() {
+            let message = "The gateway has as many requests under way as it may. Send the request again.";
+            return Err(ChatError::new(ErrorKind::Overloaded, message).with_retry_after(Some(ROOM_IN)));
+        }
+        Ok((0..count).map(|_| Permit(Arc::clone(&self.0))).collect())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,151 @@
+//! The book of conversations: every one that the gateway made and that is not known to be gone. What stands in it is
+//! owed a removal, across restarts where state is kept.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    store::{SavedConversation, Store},
+    upstream::{ConversationRef, RemoteId, Token},
+};
+
+/// So many conversations that could not be removed are remembered, to be tried again when their token is back.
+const MOST_LEFT: usize = 100_000;
+
+/// What a conversation is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Standing {
+    /// A chat runs in it.
+    InUse,
+    /// It stands ready for one.
+    Ready,
+    /// Its removal is under way.
+    Leaving,
+    /// Its removal failed.
+    Left,
+}
+
+/// How many conversations there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConversationCounts {
+    /// With a chat in them.
+    pub in_use: usize,
+    /// Ready for one.
+    pub ready: usize,
+    /// On their way out.
+    pub leaving: usize,
+    /// That could not be removed.
+    pub left_behind: usize,
+}
+
+/// An account and the id of a conversation in it.
+type Key = ([u8; 32], RemoteId);
+
+/// The book.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    entries: Mutex<HashMap<Key, (RemoteId, Standing)>>,
+    store: Arc<dyn Store>,
+}
+
+impl Ledger {
+    /// An empty book, kept in `store`.
+    #[must_use]
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            entries: Mutex::default(),
+            store,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (RemoteId, Standing)>> {
+        // A map that another thread panicked beside is still a map.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A conversation was made, for a chat or for the stock.
+    pub(super) fn made(&self, token: &Token, reference: &ConversationRef) {
+        self.store.owe(&saved(token.digest(), reference));
+        self.stand(token, reference, Standing::InUse);
+    }
+
+    /// It does something else now.
+    pub(super) fn stand(&self, token: &Token, reference: &ConversationRef, standing: Standing) {
+        let mut entries = self.lock();
+        if standing == Standing::Left && entries.len() >= MOST_LEFT {
+            entries.remove(&key(token, reference));
+            return;
+        }
+        entries.insert(key(token, reference), (reference.project.clone(), standing));
+    }
+
+    /// It is gone, or nobody is to remove it.
+    pub(super) fn gone(&self, token: &Token, reference: &ConversationRef) {
+        self.lock().remove(&key(token, reference));
+        self.store.settle(&saved(token.digest(), reference));
+    }
+
+    /// Notes what an earlier run left, and hands out what is in the accounts of these tokens, to be removed.
+    pub(super) fn restore(&self, owed: Vec<SavedConversation>) {
+        let mut entries = self.lock();
+        for SavedConversation { digest, reference } in owed {
+            let ConversationRef {
+                project,
+                conversation,
+            } = reference;
+            entries.insert((digest, conversation), (project, Standing::Left));
+        }
+    }
+
+    /// Takes those of a token that could not be removed, to be tried again.
+    #[must_use]
+    pub(super) fn take_left(&self, token: &Token) -> Vec<ConversationRef> {
+        let digest = token.digest();
+        let mut taken = Vec::new();
+        for ((account, conversation), (project, standing)) in self.lock().iter_mut() {
+            if *account == digest && *standing == Standing::Left {
+                *standing = Standing::Leaving;
+                taken.push(ConversationRef {
+                    project: project.clone(),
+                    conversation: conversation.clone(),
+                });
+            }
+        }
+        taken
+    }
+
+    /// Whether this conversation is the gateway's own and not yet gone.
+    #[must_use]
+    pub(super) fn holds(&self, token: &Token, conversation: &RemoteId) -> bool {
+        self.lock().contains_key(&(token.digest(), conversation.clone()))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub(super) fn counts(&self) -> ConversationCounts {
+        let mut counts = ConversationCounts::default();
+        for (_, standing) in self.lock().values() {
+            let count = match standing {
+                Standing::InUse => &mut counts.in_use,
+                Standing::Ready => &mut counts.ready,
+                Standing::Leaving => &mut counts.leaving,
+                Standing::Left => &mut counts.left_behind,
+            };
+            *count += 1;
+        }
+        counts
+    }
+}
+
+fn key(token: &Token, reference: &ConversationRef) -> Key {
+    (token.digest(), reference.conversation.clone())
+}
+
+fn saved(digest: [u8; 32], reference: &ConversationRef) -> SavedConversation {
+    SavedConversation {
+        digest,
+        reference: reference.clone(),
+    }
+}
