@@ -28,6 +28,7 @@ async fn impatient() -> Gateway {
     let impatient = |settings: &mut Settings| {
         settings.client_write_timeout = PATIENCE;
         settings.max_body_bytes = 64 * MIB;
+        settings.max_prompt_bytes = 64 * MIB;
         settings.timeout = Duration::from_secs(300);
     };
     Setup::new().tokens(1).settings(impatient).start().await
