@@ -7,7 +7,9 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((count, rest)) = data.split_first() else { return };
+    let Some((count, rest)) = data.split_first() else {
+        return;
+    };
     let count = usize::from(count % 8).min(rest.len());
     let (sizes, body) = rest.split_at(count);
     duogate::backend::fuzzing::answer(body, sizes);
