@@ -3,6 +3,7 @@
 
 mod doors;
 mod errands;
+mod live;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration, time::Instant};
 
@@ -15,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    auth::Auth,
     backend::{self, ConversationService, Endpoints},
     config::{self, Settings},
     engine::{
@@ -35,6 +35,7 @@ use crate::{
 /// The generated messages and clients of the gRPC door.
 pub use crate::grpc::proto as client;
 pub use errands::{ask_liveness, check_files, try_tokens};
+pub use live::Live;
 
 /// What streams that were ended by the grace's end may take to reach their clients.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -92,7 +93,7 @@ pub struct App {
     engine: Engine,
     lifecycle: Lifecycle,
     health: Health,
-    grace: Duration,
+    live: Live,
 }
 
 impl fmt::Debug for App {
@@ -118,7 +119,7 @@ impl App {
         let service = upstream(settings, surroundings)?;
         let engine = engine(settings, Arc::new(service), Arc::clone(&metrics))?;
         let lifecycle = Lifecycle::default();
-        let auth = Auth::new(&settings.api_keys, settings.require_api_key);
+        let live = Live::new(settings, engine.clone());
         let tls = doors::tls(settings).await?;
         let (http, grpc) = doors::bind(settings).await?;
         let ops = Ops {
@@ -126,10 +127,10 @@ impl App {
             lifecycle: lifecycle.clone(),
             metrics: Arc::clone(&metrics),
             app_name: settings.app_name.clone(),
-            requires_key: auth.is_required(),
+            auth: live.auth.clone(),
             began,
         };
-        let http_router = http_router(settings, engine.clone(), auth.clone(), ops);
+        let http_router = http_router(settings, &live, ops);
         let http_router = recorded(
             http_router,
             Door::Http,
@@ -139,8 +140,8 @@ impl App {
         );
         let door = Grpc {
             engine: engine.clone(),
-            auth,
-            request_timeout: settings.request_timeout,
+            auth: live.auth.clone(),
+            limits: Arc::clone(&live.grpc),
             unsupported: match settings.unsupported_params {
                 config::UnsupportedParams::Error => grpc::Unsupported::Refuse,
                 config::UnsupportedParams::Ignore => grpc::Unsupported::LeaveOut,
@@ -158,7 +159,6 @@ impl App {
             grpc::QUIET_PATHS,
             &metrics,
         );
-        let grace = settings.shutdown_grace;
         Ok(Self {
             http,
             grpc,
@@ -168,7 +168,7 @@ impl App {
             engine,
             lifecycle,
             health,
-            grace,
+            live,
         })
     }
 
@@ -188,6 +188,12 @@ impl App {
     #[must_use]
     pub fn engine(&self) -> Engine {
         self.engine.clone()
+    }
+
+    /// The handle on what can change while the gateway runs.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        self.live.clone()
     }
 
     /// Serves until `stop` asks for an end or a door fails, then drains: not ready any more, nothing new is accepted,
@@ -215,7 +221,7 @@ impl App {
             engine,
             lifecycle,
             health,
-            grace,
+            live,
         } = self;
         let stops = Stops {
             soft: lifecycle.soft_stop().clone(),
@@ -223,14 +229,15 @@ impl App {
         };
         let mut open = JoinSet::new();
         let over = |protocol| tls.clone().map(|tls| (tls, protocol));
+        let patience = || Arc::clone(&live.patience);
         match grpc {
             Some(grpc) => {
-                open.spawn(http.serve(http_router, over(Protocol::Any), stops.clone()));
-                open.spawn(grpc.serve(grpc_router, over(Protocol::Http2), stops));
+                open.spawn(http.serve(http_router, over(Protocol::Any), patience(), stops.clone()));
+                open.spawn(grpc.serve(grpc_router, over(Protocol::Http2), patience(), stops));
             }
             None => {
                 let router = doors::both(http_router, grpc_router);
-                open.spawn(http.serve(router, over(Protocol::Any), stops));
+                open.spawn(http.serve(router, over(Protocol::Any), patience(), stops));
             }
         }
         lifecycle.ready();
@@ -243,6 +250,7 @@ impl App {
             () = engine.tend() => false,
             () = doors::follow(tls) => false,
         };
+        let grace = live.settings().shutdown_grace;
         tracing::info!(
             in_flight = engine.in_flight(),
             grace_seconds = grace.as_secs_f64(),
@@ -390,12 +398,10 @@ fn policy(settings: &Settings) -> EnginePolicy {
     }
 }
 
-fn http_router(settings: &Settings, engine: Engine, auth: Auth, ops: Ops) -> Router {
+fn http_router(settings: &Settings, live: &Live, ops: Ops) -> Router {
     let openai = OpenAi {
-        engine,
-        max_body: settings.max_body_bytes,
-        request_timeout: settings.request_timeout,
-        keepalive_interval: settings.keepalive_interval,
+        engine: live.engine.clone(),
+        limits: Arc::clone(&live.openai),
         unsupported: match settings.unsupported_params {
             config::UnsupportedParams::Error => Unsupported::Refuse,
             config::UnsupportedParams::Ignore => Unsupported::LeaveOut,
@@ -404,7 +410,7 @@ fn http_router(settings: &Settings, engine: Engine, auth: Auth, ops: Ops) -> Rou
     };
     let cors = Cors::new(&settings.cors_allow_origins);
     let check = Arc::new(KeyCheck {
-        auth,
+        auth: live.auth.clone(),
         open: ops::is_open,
     });
     openai::routes(openai)

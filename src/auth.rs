@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use arc_swap::ArcSwap;
 use http::{HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -18,19 +19,17 @@ pub struct Caller {
 
 /// The keys that open the doors. Cheap to clone; `Debug` shows only how many there are.
 #[derive(Clone)]
-pub struct Auth {
-    digests: Arc<[[u8; 32]]>,
+pub struct Auth(Arc<ArcSwap<Keys>>);
+
+struct Keys {
+    digests: Vec<[u8; 32]>,
     required: bool,
 }
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Auth({} keys, required: {})",
-            self.digests.len(),
-            self.required
-        )
+        let Keys { digests, required } = &**self.0.load();
+        write!(f, "Auth({} keys, required: {required})", digests.len())
     }
 }
 
@@ -38,14 +37,18 @@ impl Auth {
     /// A check against `keys`; where none is `required`, everybody may enter.
     #[must_use]
     pub fn new(keys: &[SecretString], required: bool) -> Self {
-        let digests = keys.iter().map(|key| digest(key.expose_secret())).collect();
-        Self { digests, required }
+        Self(Arc::new(ArcSwap::from_pointee(Keys::new(keys, required))))
+    }
+
+    /// Checks against these keys from now on, in all clones at once. Requests that have come in already go on.
+    pub fn replace(&self, keys: &[SecretString], required: bool) {
+        self.0.store(Arc::new(Keys::new(keys, required)));
     }
 
     /// Whether a key is asked for.
     #[must_use]
     pub fn is_required(&self) -> bool {
-        self.required
+        self.0.load().required
     }
 
     /// Looks for a key as `Authorization: Bearer`, `?api_key=`, `X-API-Key`, `api-key`, in this order; the first that
@@ -55,8 +58,9 @@ impl Auth {
     /// `unauthenticated` when a key is required, and none was sent or it is a wrong one.
     pub fn check(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Option<Caller>, ChatError> {
         let key = find_key(headers, query);
-        let caller = key.as_deref().and_then(|key| self.caller(key));
-        match (caller, key, self.required) {
+        let keys = self.0.load();
+        let caller = key.as_deref().and_then(|key| keys.caller(key));
+        match (caller, key, keys.required) {
             (Some(caller), _, _) => Ok(Some(caller)),
             (None, _, false) => Ok(None),
             (None, Some(_), true) => Err(ChatError::new(
@@ -69,6 +73,13 @@ impl Auth {
                  (Authorization: Bearer YOUR_KEY).",
             )),
         }
+    }
+}
+
+impl Keys {
+    fn new(keys: &[SecretString], required: bool) -> Self {
+        let digests = keys.iter().map(|key| digest(key.expose_secret())).collect();
+        Self { digests, required }
     }
 
     /// Every key is looked at, so that the time taken tells nothing about where a match is.
@@ -162,6 +173,18 @@ mod tests {
             Auth::new(&[], false).check(&HeaderMap::new(), None).unwrap(),
             None
         );
+    }
+
+    #[test]
+    fn replaced_keys_count_in_every_clone() {
+        let auth = auth();
+        let clone = auth.clone();
+        auth.replace(&["three".into()], true);
+        let check = |key: &str| clone.check(&HeaderMap::new(), Some(&format!("api_key={key}")));
+        assert!(check("three").is_ok());
+        assert!(check("one").is_err());
+        auth.replace(&[], false);
+        assert!(!clone.is_required() && check("one").is_ok());
     }
 
     #[test]

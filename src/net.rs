@@ -1,7 +1,10 @@
 //! Sockets: binding, accepting, and serving a connection until it or the process ends. The same for both doors.
 
+mod heads;
 mod linger;
+mod stall;
 mod tls;
+mod unread;
 
 use std::{
     io,
@@ -10,10 +13,16 @@ use std::{
     time::Duration,
 };
 
-use self::linger::Lingering;
-use axum::Router;
+use self::{
+    heads::Headed,
+    linger::Lingering,
+    stall::Stalling,
+    unread::{Streams, Told},
+};
+use arc_swap::ArcSwap;
+use axum::{Router, response::Response};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
     service::TowerToHyperService,
 };
@@ -25,11 +34,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::util::MapResponse;
 
 pub use self::tls::{ClientAuth, Protocol, Tls, TlsError, TlsFile, TlsFiles};
 
-/// A request's head must be there by then; a connection that idles between requests is closed after it too.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a failed accept, most likely for want of file descriptors, some may come free within this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A silent HTTP/2 peer is asked for a sign of life this often, and given up after as long again as the second.
@@ -46,6 +54,15 @@ const MAX_UNSEEN_RESETS: usize = 64;
 const MAX_FAULTY_STREAMS: usize = 256;
 /// A TLS handshake must be done by then.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What peers are waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How long a request's head may take; an HTTP/1 connection that idles between requests is closed after it too.
+    pub head: Duration,
+    /// How long a peer may take nothing of what is sent to it.
+    pub write: Duration,
+}
 
 /// When serving ends.
 #[derive(Debug, Clone)]
@@ -85,8 +102,14 @@ impl Listener {
 
     /// Accepts and serves until the soft stop, then waits for the connections that are open; the hard stop closes
     /// those that are left. Without TLS both HTTP/1.1 and HTTP/2 by prior knowledge are understood, with it what the
-    /// handshake agreed on.
-    pub async fn serve(self, router: Router, tls: Option<(Tls, Protocol)>, stops: Stops) {
+    /// handshake agreed on. A changed `patience` counts for connections from then on.
+    pub async fn serve(
+        self,
+        router: Router,
+        tls: Option<(Tls, Protocol)>,
+        patience: Arc<ArcSwap<Patience>>,
+        stops: Stops,
+    ) {
         let connections = TaskTracker::new();
         let Self { listener, .. } = self;
         loop {
@@ -97,8 +120,14 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let tls = tls.as_ref().map(|(tls, protocol)| tls.config(*protocol));
-                    connections.spawn(serve_connection(stream, tls, router.clone(), stops.clone()));
+                    let connection = Connection {
+                        tls: tls.as_ref().map(|(tls, protocol)| tls.config(*protocol)),
+                        router: router.clone(),
+                        patience: **patience.load(),
+                        tasks: connections.clone(),
+                        stops: stops.clone(),
+                    };
+                    connections.spawn(connection.serve(stream));
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "a connection could not be accepted");
@@ -112,30 +141,80 @@ impl Listener {
     }
 }
 
-async fn serve_connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, router: Router, stops: Stops) {
-    // Without it a small answer can wait 40 ms for the peer's delayed acknowledgement.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(error = %error, "a connection was lost before it began");
-        return;
+/// What a connection is served with.
+struct Connection {
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    patience: Patience,
+    /// Where the streams of HTTP/2 run.
+    tasks: TaskTracker,
+    stops: Stops,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) {
+        // Without it a small answer can wait 40 ms for the peer's delayed acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "a connection was lost before it began");
+            return;
+        }
+        let stream = Stalling::new(Lingering::new(stream), self.patience.write);
+        match self.tls.clone() {
+            None => self.serve_stream(stream).await,
+            Some(config) => {
+                let stream = tokio::select! {
+                    biased;
+                    () = self.stops.soft.cancelled() => return,
+                    stream = shake_hands(stream, config) => stream,
+                };
+                if let Some(stream) = stream {
+                    self.serve_stream(stream).await;
+                }
+            }
+        }
     }
-    let stream = Lingering::new(stream);
-    match tls {
-        None => serve_stream(stream, router, stops).await,
-        Some(config) => {
-            let stream = tokio::select! {
+
+    async fn serve_stream(self, stream: impl Stream) {
+        let Self {
+            router,
+            patience,
+            tasks,
+            stops,
+            ..
+        } = self;
+        let streams = Streams {
+            tasks,
+            patience: patience.write,
+        };
+        let builder = builder(patience, streams);
+        let service = MapResponse::new(router, |response: Response| response.map(Told::new));
+        let connection = builder.serve_connection(
+            TokioIo::new(Headed::new(stream, patience.head)),
+            TowerToHyperService::new(service),
+        );
+        let mut connection = std::pin::pin!(connection);
+        let mut draining = false;
+        loop {
+            tokio::select! {
                 biased;
-                () = stops.soft.cancelled() => return,
-                stream = shake_hands(stream, config) => stream,
-            };
-            if let Some(stream) = stream {
-                serve_stream(stream, router, stops).await;
+                () = stops.hard.cancelled() => return,
+                () = stops.soft.cancelled(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error = %error, "a connection broke");
+                    }
+                    return;
+                }
             }
         }
     }
 }
 
 /// The connection in its TLS, unless the peer fails at it. It is then told why.
-async fn shake_hands(stream: Lingering, config: Arc<ServerConfig>) -> Option<impl Stream> {
+async fn shake_hands(stream: impl Stream, config: Arc<ServerConfig>) -> Option<impl Stream> {
     let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
     match timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => Some(stream),
@@ -158,35 +237,12 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
-async fn serve_stream(stream: impl Stream, router: Router, stops: Stops) {
-    let builder = builder();
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    let mut draining = false;
-    loop {
-        tokio::select! {
-            biased;
-            () = stops.hard.cancelled() => return,
-            () = stops.soft.cancelled(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(error = %error, "a connection broke");
-                }
-                return;
-            }
-        }
-    }
-}
-
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(patience: Patience, streams: Streams) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT);
+        .header_read_timeout(patience.head);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -17,7 +17,7 @@ const MAX_JSON_BODY: usize = 16 * 1024 * 1024;
 /// UTF-8's byte order mark, which may stand before either form.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-type Body = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
+pub(super) type Body = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
 
 enum Form {
     /// Nothing but white space has come.
@@ -26,7 +26,7 @@ enum Form {
     Json(Vec<u8>),
 }
 
-struct Reader {
+pub(super) struct Reader {
     body: Body,
     form: Form,
     events: VecDeque<AnswerEvent>,
@@ -36,13 +36,7 @@ struct Reader {
 
 /// Reads `response` as an answer. Dropping the stream closes the call.
 pub(super) fn read(response: reqwest::Response) -> Answer {
-    let reader = Reader {
-        body: Box::pin(response.bytes_stream()),
-        form: Form::Unknown(Vec::new()),
-        events: VecDeque::new(),
-        failure: None,
-        ended: false,
-    };
+    let reader = Reader::new(Box::pin(response.bytes_stream()));
     stream::unfold(reader, |mut reader| async move {
         reader.next().await.map(|item| (item, reader))
     })
@@ -50,7 +44,17 @@ pub(super) fn read(response: reqwest::Response) -> Answer {
 }
 
 impl Reader {
-    async fn next(&mut self) -> Option<Result<AnswerEvent, UpstreamError>> {
+    pub(super) fn new(body: Body) -> Self {
+        Self {
+            body,
+            form: Form::Unknown(Vec::new()),
+            events: VecDeque::new(),
+            failure: None,
+            ended: false,
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Result<AnswerEvent, UpstreamError>> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Some(Ok(event));

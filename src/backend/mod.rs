@@ -3,6 +3,9 @@
 mod answer;
 mod client;
 mod conversation;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod sse;
 mod wire;
 

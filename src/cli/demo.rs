@@ -14,7 +14,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use super::{Done, runtime, serve::stop_on_signals, tell};
+use super::{Done, runtime, signals::stop_on_signals, tell};
 use crate::{
     app::{
         App, StartError, Surroundings,

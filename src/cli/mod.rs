@@ -4,6 +4,7 @@ mod check;
 mod demo;
 pub mod init;
 mod serve;
+mod signals;
 mod sim;
 
 use std::{
@@ -16,7 +17,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     app::StartError,
-    config::{self, Flags, Loaded, Sources},
+    config::{Flags, Loaded, Sources, Watch},
 };
 
 /// Bad settings, as `sysexits` has no number for them and shells expect 2.
@@ -87,14 +88,14 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let done = match self.command {
-            Command::Serve(args) => with_settings(args, |loaded| serve::run(&loaded)),
+            Command::Serve(args) => with_settings(args, |loaded, watch| serve::run(&loaded, watch)),
             Command::Demo { once } => demo::run(once),
             Command::Init => init_here(),
             Command::Check(CheckArgs {
                 settings,
                 online,
                 health,
-            }) => with_settings(settings, |loaded| check::run(&loaded, online, health)),
+            }) => with_settings(settings, |loaded, _| check::run(&loaded, online, health)),
             Command::Sim(args) => sim::run(&args),
         };
         done.unwrap_or_else(|error| match error.downcast_ref() {
@@ -109,7 +110,7 @@ impl Cli {
 
 type Done = Result<ExitCode, Box<dyn std::error::Error>>;
 
-fn with_settings(args: SettingsArgs, run: impl FnOnce(Loaded) -> Done) -> Done {
+fn with_settings(args: SettingsArgs, run: impl FnOnce(Loaded, Watch) -> Done) -> Done {
     let SettingsArgs {
         host,
         port,
@@ -128,8 +129,9 @@ fn with_settings(args: SettingsArgs, run: impl FnOnce(Loaded) -> Done) -> Done {
             workers,
         },
     );
-    match config::load(&sources) {
-        Ok(loaded) => run(loaded),
+    let mut watch = Watch::new(sources);
+    match watch.load() {
+        Ok(loaded) => run(loaded, watch),
         Err(problems) => Ok(unusable(&problems)),
     }
 }

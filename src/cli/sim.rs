@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Done, runtime, serve::stop_on_signals, tell};
+use super::{Done, runtime, signals::stop_on_signals, tell};
 use crate::sim::{Endpoints, Sim, SimConfig};
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The largest file that is read, in bytes. A configuration is far smaller; a device such as `/dev/zero` is not.
-const LARGEST_FILE: u64 = 4 * 1024 * 1024;
+pub(super) const LARGEST_FILE: u64 = 4 * 1024 * 1024;
 
 /// A configuration file, whether asked for or only looked for.
 pub(super) struct Wanted {

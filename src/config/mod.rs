@@ -24,12 +24,14 @@ mod table;
 mod tests;
 mod together;
 mod urls;
+mod watch;
 
 pub use problems::{Problem, Problems};
 pub use settings::{ClientAuth, LogFormat, Settings, UnmarkedEnd, UnsupportedParams};
 pub use sources::{Flags, Sources};
 pub use table::{Group, Variable, groups};
 pub use urls::{BaseUrl, ProxyUrl};
+pub use watch::{Watch, differences};
 
 use figment::Figment;
 use given::Given;
@@ -52,6 +54,13 @@ pub struct Loaded {
 /// # Errors
 /// Every problem found, in the order of the layers and then of the table; never only the first.
 pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+    let (settings, report) = gather(sources);
+    let warnings = report.finish()?;
+    Ok(Loaded { settings, warnings })
+}
+
+/// The settings as far as they can be read, and what is to be said about them.
+fn gather(sources: &Sources) -> (Settings, Report) {
     let mut report = Report::default();
     let figment = layers::gather(sources, &mut report);
     let files_were_read = report.is_clean();
@@ -59,8 +68,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     read(&figment, sources, &mut settings, &mut report);
     settings.settle();
     together::check(&settings, files_were_read, &mut report);
-    let warnings = report.finish()?;
-    Ok(Loaded { settings, warnings })
+    (settings, report)
 }
 
 /// Reads every variable of the table that some layer sets.

@@ -116,6 +116,13 @@ fn take(
     Complaints::check(complaints)
 }
 
+/// Whether two lists hold different secrets, or hold them in another order.
+pub(super) fn differ(one: &[SecretString], other: &[SecretString]) -> bool {
+    let (one, other) = (one.iter(), other.iter());
+    !one.map(ExposeSecret::expose_secret)
+        .eq(other.map(ExposeSecret::expose_secret))
+}
+
 /// How many keys there are.
 pub(super) fn show_keys(keys: &[SecretString]) -> String {
     count(keys.len(), "key")

@@ -119,6 +119,12 @@ pub struct Settings {
     pub retry_delay: Duration,
     /// `SHUTDOWN_GRACE`: how long running requests may go on after a stop signal; at most a year.
     pub shutdown_grace: Duration,
+    /// `HEADER_READ_TIMEOUT`: how long a request's head may take to arrive; more than 0, at most a year.
+    pub header_read_timeout: Duration,
+    /// `BODY_READ_TIMEOUT`: how long a request's body may take to arrive; more than 0, at most a year.
+    pub body_read_timeout: Duration,
+    /// `CLIENT_WRITE_TIMEOUT`: how long a client may take nothing of its answer; more than 0, at most a year.
+    pub client_write_timeout: Duration,
     /// `MAX_BODY_BYTES`: the largest request body in bytes, 1 KiB to 1 GiB.
     pub max_body_bytes: usize,
     /// `MAX_PROMPT_BYTES`: the longest text for the upstream in bytes, 1 KiB to 1 GiB.
@@ -217,6 +223,9 @@ impl Settings {
             max_retries: 0,
             retry_delay: Duration::ZERO,
             shutdown_grace: Duration::ZERO,
+            header_read_timeout: Duration::ZERO,
+            body_read_timeout: Duration::ZERO,
+            client_write_timeout: Duration::ZERO,
             max_body_bytes: 0,
             max_prompt_bytes: 0,
             max_concurrent_requests: 0,

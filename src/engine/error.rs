@@ -26,7 +26,7 @@ pub enum ErrorKind {
     MethodNotSupported,
     /// The body is not of a type that is read here (HTTP only).
     UnsupportedMediaType,
-    /// The request did not arrive in time (HTTP only).
+    /// The request did not arrive in time.
     RequestTimeout,
     /// The request is larger than the limit.
     RequestTooLarge,

@@ -320,7 +320,8 @@ pub fn conclude(error: &ChatError, record: Option<&CallRecord>) {
     if let Some(record) = record {
         record.conclude(outcome(kind));
     }
-    if kind.is_callers() {
+    // A flood that is refused must not become a flood of warnings: each one's access line says as much.
+    if kind.is_callers() || kind == ErrorKind::Overloaded {
         tracing::debug!(
             error.kind = kind.name(),
             error.detail = error.detail(),

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{CHAT_PATHS, content_type, error, frames, web};
+use super::{CHAT_PATHS, Limits, content_type, error, frames, timely::timely, web};
 use crate::{
     auth::Auth,
     engine::{
@@ -41,7 +42,7 @@ const OPEN: [&str; 3] = [
 pub(super) struct Guard {
     pub(super) engine: Engine,
     pub(super) auth: Auth,
-    pub(super) request_timeout: Duration,
+    pub(super) limits: Arc<ArcSwap<Limits>>,
     pub(super) soft_stop: CancellationToken,
 }
 
@@ -73,6 +74,9 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let endless = is_open(request.uri().path());
     if endless {
         request = request.map(|body| heard_until(body, &guard.soft_stop));
+    } else {
+        let by = guard.heard_by(&request);
+        request = request.map(|body| timely(body, by, record.clone()));
     }
     let response = next.run(request).await;
     if endless {
@@ -95,13 +99,20 @@ impl Guard {
             record.set_caller(&caller.label);
         }
         if CHAT_PATHS.contains(&path) {
-            let allowed = grpc_timeout(request.headers())?
-                .map_or(self.request_timeout, |timeout| timeout.min(self.request_timeout));
+            let most = self.limits.load().request_timeout;
+            let allowed = grpc_timeout(request.headers())?.map_or(most, |timeout| timeout.min(most));
             let deadline = Instant::now() + allowed;
             let permit = Arc::new(Mutex::new(Some(self.engine.admit()?)));
             request.extensions_mut().insert(Admitted { permit, deadline });
         }
         Ok(())
+    }
+
+    /// By when the call's message must be here.
+    fn heard_by(&self, request: &Request) -> Instant {
+        let by = Instant::now() + self.limits.load().body_read_timeout;
+        let admitted = request.extensions().get::<Admitted>();
+        admitted.map_or(by, |admitted| admitted.deadline.min(by))
     }
 }
 

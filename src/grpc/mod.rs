@@ -4,15 +4,20 @@ mod checks;
 mod convert;
 pub mod error;
 mod frames;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layer;
 mod messages;
 mod request;
 mod service;
+mod timely;
 mod tools;
 mod web;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     body::Body,
@@ -75,14 +80,23 @@ pub struct Grpc {
     pub engine: Engine,
     /// The keys.
     pub auth: Auth,
-    /// How long a chat may take, retries included; a call's own deadline wins when it is shorter.
-    pub request_timeout: Duration,
+    /// The limits of each call, as they are when it comes.
+    pub limits: Arc<ArcSwap<Limits>>,
     /// What becomes of requests for something that the upstream cannot do.
     pub unsupported: Unsupported,
     /// Origins whose scripts may call; `*` is every one.
     pub cors_allow_origins: Vec<String>,
     /// Ends the streams that would never end by themselves: health watches and reflection.
     pub soft_stop: CancellationToken,
+}
+
+/// What a call may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long a chat may take, retries included; a call's own deadline wins when it is shorter.
+    pub request_timeout: Duration,
+    /// How long a message may take to arrive.
+    pub body_read_timeout: Duration,
 }
 
 /// The services could not be put together.
@@ -147,7 +161,7 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
     let Grpc {
         engine,
         auth,
-        request_timeout,
+        limits,
         unsupported: _,
         cors_allow_origins,
         soft_stop,
@@ -155,7 +169,7 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
     let guard = Arc::new(layer::Guard {
         engine,
         auth,
-        request_timeout,
+        limits,
         soft_stop,
     });
     let router = services.routes().prepare().into_axum_router();

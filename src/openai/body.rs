@@ -1,32 +1,29 @@
 //! Reading a JSON body: its type, its size, its time, and its errors told as OpenAI tells them.
 
-use std::time::Duration;
-
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeSeed;
+use tokio::time::timeout;
 
 use super::{
+    Limits,
     fields::Fields,
     request::{Found, KnownFields},
 };
 use crate::engine::error::{ChatError, ErrorKind};
 
-/// A body must be there by then.
-const BODY_READ_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Beyond this many bytes parsing takes milliseconds, too long for a thread that others wait for.
 const PARSED_IN_PLACE: usize = 128 * 1024;
 
-/// Reads `body` as a JSON object of at most `limit` bytes, and keeps the fields of `table`.
+/// Reads `body` as a JSON object within `limits`, and keeps the fields of `table`.
 pub(super) async fn read_fields(
     headers: &HeaderMap,
     body: Body,
-    limit: usize,
+    limits: &Limits,
     table: KnownFields,
 ) -> Result<Fields, ChatError> {
-    let bytes = read(headers, body, limit).await?;
+    let bytes = read(headers, body, limits).await?;
     if bytes.len() <= PARSED_IN_PLACE {
         return parse(&bytes, table);
     }
@@ -37,15 +34,16 @@ pub(super) async fn read_fields(
     })
 }
 
-async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ChatError> {
+async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, ChatError> {
     check_type(headers)?;
+    let limit = limits.max_body;
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
-    let collected = tokio::time::timeout(BODY_READ_TIMEOUT, Limited::new(body, limit).collect()).await;
+    let collected = timeout(limits.body_read_timeout, Limited::new(body, limit).collect()).await;
     match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
@@ -86,7 +84,7 @@ fn too_large(limit: usize) -> ChatError {
     ChatError::new(ErrorKind::RequestTooLarge, message)
 }
 
-fn parse(bytes: &[u8], table: KnownFields) -> Result<Fields, ChatError> {
+pub(super) fn parse(bytes: &[u8], table: KnownFields) -> Result<Fields, ChatError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let Found { fields, twice } = table.deserialize(&mut json).map_err(|error| broken(&error))?;
     json.end().map_err(|error| broken(&error))?;

@@ -44,7 +44,7 @@ impl Call {
         };
         let caller = caller_of(&request);
         let (parts, body) = request.into_parts();
-        let deadline = Instant::now() + openai.request_timeout;
+        let deadline = Instant::now() + openai.limits().request_timeout;
         Ok(Self {
             context: CallContext { deadline, record },
             permit,
@@ -61,7 +61,7 @@ impl Call {
         table: &'static [Field],
     ) -> Result<Fields, ChatError> {
         let body = self.body.take().unwrap_or_default();
-        body::read_fields(&self.headers, body, openai.max_body, KnownFields(table)).await
+        body::read_fields(&self.headers, body, &openai.limits(), KnownFields(table)).await
     }
 }
 

@@ -44,7 +44,7 @@ async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> 
         let record = context.record.clone();
         let opening =
             Box::pin(async move { engine.stream_choices(vec![asked.request], context, permit).await });
-        sse::respond(opening, chunks, openai.keepalive_interval, record).await?
+        sse::respond(opening, chunks, openai.limits().keepalive_interval, record).await?
     } else {
         let completions = openai
             .engine

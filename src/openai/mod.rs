@@ -8,6 +8,9 @@ mod completions;
 mod convert;
 pub mod error;
 mod fields;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod messages;
 mod models;
@@ -19,6 +22,7 @@ mod wire;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::{Request, State},
@@ -49,16 +53,31 @@ pub const CHAT_PATHS: &[&str] = &["/v1/chat/completions", "/v1/completions", "/v
 pub struct OpenAi {
     /// The engine.
     pub engine: Engine,
-    /// The largest request body, in bytes.
-    pub max_body: usize,
-    /// How long a chat may take, retries included.
-    pub request_timeout: Duration,
-    /// How long a stream may be silent before a comment keeps its connection alive.
-    pub keepalive_interval: Duration,
+    /// The limits of each request, as they are when it comes.
+    pub limits: Arc<ArcSwap<Limits>>,
     /// What becomes of requests for what the upstream cannot do.
     pub unsupported: Unsupported,
     /// The responses that are kept.
     pub responses: ResponseStore,
+}
+
+/// What a request may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest request body, in bytes.
+    pub max_body: usize,
+    /// How long a body may take to arrive.
+    pub body_read_timeout: Duration,
+    /// How long a chat may take, retries included.
+    pub request_timeout: Duration,
+    /// How long a stream may be silent before a comment keeps its connection alive.
+    pub keepalive_interval: Duration,
+}
+
+impl OpenAi {
+    fn limits(&self) -> Limits {
+        **self.limits.load()
+    }
 }
 
 /// The routes of the API, without any layer.

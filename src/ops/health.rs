@@ -83,7 +83,7 @@ pub(super) async fn health(
         timestamp: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: (ops.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
-        api_key_validation: ops.requires_key,
+        api_key_validation: ops.auth.is_required(),
         statistics: statistics(ops.metrics.totals(), ops.engine.in_flight()),
         token_pool: TokenPool {
             total_tokens: tokens.len(),

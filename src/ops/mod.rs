@@ -15,6 +15,7 @@ use http::{StatusCode, header};
 use serde_json::json;
 
 use crate::{
+    auth::Auth,
     engine::{
         ConversationCounts, Engine,
         error::{ChatError, ErrorKind},
@@ -47,8 +48,8 @@ pub struct Ops {
     pub metrics: Arc<Metrics>,
     /// What the service calls itself.
     pub app_name: String,
-    /// Whether callers need a key.
-    pub requires_key: bool,
+    /// The keys.
+    pub auth: Auth,
     /// When the process began.
     pub began: Instant,
 }

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use duogate::sim::{Hold, answer_text};
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all, stream};
 
-use crate::support::{Ask, Gateway, Setup, WAYS, eventually};
+use crate::support::{
+    Ask, Gateway, KEY, Setup, WAYS, error_of, eventually, failure_of, raw_call, unfinished, within,
+};
 
 async fn narrow() -> Gateway {
     Setup::new()
@@ -44,6 +46,86 @@ async fn a_third_chat_is_told_at_once_that_there_is_no_room_for_it() {
         gateway.settled().await;
         gateway.stop().await;
     }
+}
+
+/// What refuses must not wait for bodies: the ends of these never come.
+#[tokio::test]
+async fn a_full_gateway_refuses_before_a_body_is_here() {
+    let gateway = narrow().await;
+    gateway.sim.hold();
+    let ask = Ask::new("a long one");
+    let two = join_all([WAYS[1].ask(&gateway, &ask), WAYS[2].ask(&gateway, &ask)]);
+    let refused = async {
+        gateway
+            .sim_until("two are under way", |counts| counts.open() == 2)
+            .await;
+        for client in [&gateway.web, &gateway.raw] {
+            let request = client
+                .post(gateway.url("/v1/chat/completions"))
+                .bearer_auth(KEY)
+                .body(unfinished(b"{".to_vec()));
+            let response = within("an answer", request.send()).await.unwrap();
+            assert_eq!(error_of(response).await.kind, "overloaded");
+        }
+        let path = "/duogate.v1.ChatService/StreamChatCompletion";
+        let answer = within("an answer", raw_call(&gateway, path, &[], unfinished(vec![0]))).await;
+        assert_eq!(failure_of(&answer.status, false).kind, "overloaded");
+        gateway.sim.release();
+    };
+    tokio::join!(two, refused);
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_that_is_refused_harms_no_running_chat() {
+    const RUNNING: usize = 8;
+    const FLOOD: usize = 2000;
+    const AT_ONCE: usize = 100;
+    let gateway = Setup::new()
+        .settings(|settings| {
+            settings.max_concurrent_requests = RUNNING;
+            settings.timeout = Duration::from_secs(300);
+        })
+        .start()
+        .await;
+    gateway.sim.hold_at(Hold::AfterFirstPiece);
+    let ask = Ask::new("one two three four");
+    let running =
+        join_all((0..RUNNING).map(async |number| WAYS[number % WAYS.len()].ask(&gateway, &ask).await));
+    let flood = async {
+        gateway
+            .sim_until("as many as may be are under way", |counts| {
+                counts.open() == RUNNING as u64
+            })
+            .await;
+        let unwanted = Ask::new("unwanted ".repeat(200));
+        let refused = stream::iter(0..FLOOD).for_each_concurrent(AT_ONCE, async |number| {
+            let way = WAYS[number % WAYS.len()];
+            let outcome = way.ask(&gateway, &unwanted).await;
+            let failure = outcome.assert_failed("overloaded");
+            assert_eq!(failure.retry_after, Some(Duration::from_secs(1)), "{way:?}");
+            if number == FLOOD / 2 {
+                let statistics = gateway.health().await["statistics"].clone();
+                assert_eq!(statistics["requests_in_flight"], RUNNING);
+            }
+        });
+        refused.await;
+        assert_eq!(
+            gateway.sim.counts().answers_asked,
+            RUNNING as u64,
+            "nothing went upstream"
+        );
+        gateway.sim.release();
+    };
+    let (running, ()) = within("the flood and the chats", async { tokio::join!(running, flood) }).await;
+    for outcome in running {
+        outcome.assert_whole(&answer_text("one two three four"));
+    }
+    let statistics = gateway.health().await["statistics"].clone();
+    assert_eq!(statistics["successful_requests"], RUNNING);
+    gateway.settled().await;
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -2,10 +2,10 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     net::TcpListener,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::Command,
     sync::mpsc,
 };
 
@@ -13,62 +13,9 @@ use tempfile::TempDir;
 
 use duogate::config::ClientAuth;
 
-use crate::support::{Authority, PATIENCE, Setup};
+use crate::support::{Authority, PATIENCE, Running, Setup, duogate};
 
 const SECRET: &str = "sk-very-secret-0123456789";
-
-fn duogate(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_duogate"));
-    command
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-/// A child that does not outlive its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _gone_already = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
-impl Running {
-    /// Waits for its end; what it says in the meantime is read along, so that it never waits for its reader.
-    fn output(mut self) -> Output {
-        let mut child = std::mem::replace(&mut self.0, Command::new("true").spawn().unwrap());
-        let id = child.id();
-        let (done, ended) = mpsc::channel();
-        let watch = std::thread::spawn(move || {
-            if ended.recv_timeout(PATIENCE).is_err() {
-                let _killed = Command::new("kill").args(["-9", &id.to_string()]).status();
-            }
-        });
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut stderr = child.stderr.take();
-        std::thread::scope(|scope| {
-            scope.spawn(|| stderr.as_mut().map(|stream| stream.read_to_end(&mut err)));
-            if let Some(mut stdout) = child.stdout.take() {
-                stdout.read_to_end(&mut out).unwrap();
-            }
-        });
-        let status = child.wait().unwrap();
-        let _watch_over = done.send(());
-        watch.join().unwrap();
-        Output {
-            status,
-            stdout: out,
-            stderr: err,
-        }
-    }
-}
 
 fn run(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
     let child = duogate(directory, arguments, environment).spawn().unwrap();

@@ -41,11 +41,15 @@ mod models;
 mod one_port;
 mod reflection;
 mod refusals;
+#[cfg(unix)]
+mod reload;
 mod responses;
 mod responses_input;
 mod responses_kept;
 mod retries;
 mod schema;
+mod slow;
+mod stalled;
 mod support;
 mod tls;
 mod wire_shapes;

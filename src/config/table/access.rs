@@ -11,6 +11,7 @@ pub(super) const ACCESS: &[Variable] = &[
         default: "true",
         meaning: "Whether callers need one of the keys. Without any key the gateway then refuses to start.",
         limits: "true or false",
+        live: true,
         set: |settings, given| {
             settings.require_api_key = given.truth()?;
             Ok(())
@@ -24,9 +25,11 @@ pub(super) const ACCESS: &[Variable] = &[
         example: r#"["sk-duogate-replace-me"]"#,
         meaning: "The keys that callers may use. Secret.",
         limits: "JSON array; each key visible ASCII without blanks",
+        live: true,
         blank_is_a_value: true,
         set: |settings, given| secrets::from_list(Sort::Key, &mut settings.api_keys, given),
         show: |settings| secrets::show_keys(&settings.api_keys),
+        differ: Some(|one, other| secrets::differ(&one.api_keys, &other.api_keys)),
         ..ROW
     },
     Variable {
@@ -35,6 +38,7 @@ pub(super) const ACCESS: &[Variable] = &[
         example: "/run/secrets/api_keys",
         meaning: "A file with more keys, one a line.",
         limits: "a path; blank lines and lines that start with # are skipped",
+        live: true,
         set: |settings, given| {
             settings.api_keys_file = Some(given.path()?);
             secrets::from_file(Sort::Key, &mut settings.api_keys, given)
@@ -68,6 +72,7 @@ pub(super) const MODELS: &[Variable] = &[
         example: r#"["gpt-4o", "gemini-2.5-pro", "Claude Sonnet 4"]"#,
         meaning: "The models that clients may ask for. An empty list allows every name.",
         limits: "JSON array; each name printable, at most 256 bytes",
+        live: true,
         blank_is_a_value: true,
         set: |settings, given| {
             settings.available_models = models::read_names(given)?;
@@ -81,6 +86,7 @@ pub(super) const MODELS: &[Variable] = &[
         default: "{}",
         meaning: "Other names that clients may use, each with the model it stands for.",
         limits: r#"JSON object such as {"fast": "gpt-4o"}; each model one of AVAILABLE_MODELS, unless that is empty"#,
+        live: true,
         blank_is_a_value: true,
         set: |settings, given| {
             settings.model_aliases = models::read_aliases(given)?;

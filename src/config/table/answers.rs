@@ -21,6 +21,7 @@ pub(super) const TIME: &[Variable] = &[
         default: "600",
         meaning: "Seconds that a whole request may take.",
         limits: "more than 0, at most 31536000, decimals allowed",
+        live: true,
         set: |settings, given| {
             settings.request_timeout = given.seconds(false)?;
             Ok(())
@@ -33,6 +34,7 @@ pub(super) const TIME: &[Variable] = &[
         default: "15",
         meaning: "Seconds of silence after which a stream sends a comment to stay alive.",
         limits: "more than 0, at most 31536000, decimals allowed",
+        live: true,
         set: |settings, given| {
             settings.keepalive_interval = given.seconds(false)?;
             Ok(())
@@ -45,6 +47,7 @@ pub(super) const TIME: &[Variable] = &[
         default: "3",
         meaning: "How often a chat is tried again after a fault of the upstream.",
         limits: "0 to 100",
+        live: true,
         set: |settings, given| {
             settings.max_retries = given.integer(0..=100)?;
             Ok(())
@@ -57,6 +60,7 @@ pub(super) const TIME: &[Variable] = &[
         default: "1.0",
         meaning: "Seconds before the first new try; each further wait doubles.",
         limits: "0 to 31536000, decimals allowed",
+        live: true,
         set: |settings, given| {
             settings.retry_delay = given.seconds(true)?;
             Ok(())
@@ -69,11 +73,51 @@ pub(super) const TIME: &[Variable] = &[
         default: "20",
         meaning: "Seconds that running requests may go on after a stop signal.",
         limits: "0 to 31536000, decimals allowed",
+        live: true,
         set: |settings, given| {
             settings.shutdown_grace = given.seconds(true)?;
             Ok(())
         },
         show: |settings| seconds(settings.shutdown_grace),
+        ..ROW
+    },
+    Variable {
+        name: "HEADER_READ_TIMEOUT",
+        default: "30",
+        meaning: "Seconds that the head of a request may take to arrive; an HTTP/1 connection that rests is closed after it too.",
+        limits: "more than 0, at most 31536000, decimals allowed",
+        live: true,
+        set: |settings, given| {
+            settings.header_read_timeout = given.seconds(false)?;
+            Ok(())
+        },
+        show: |settings| seconds(settings.header_read_timeout),
+        ..ROW
+    },
+    Variable {
+        name: "BODY_READ_TIMEOUT",
+        default: "60",
+        meaning: "Seconds that the body of a request may take to arrive.",
+        limits: "more than 0, at most 31536000, decimals allowed",
+        live: true,
+        set: |settings, given| {
+            settings.body_read_timeout = given.seconds(false)?;
+            Ok(())
+        },
+        show: |settings| seconds(settings.body_read_timeout),
+        ..ROW
+    },
+    Variable {
+        name: "CLIENT_WRITE_TIMEOUT",
+        default: "60",
+        meaning: "Seconds after which a client that takes nothing of its answer is cut off.",
+        limits: "more than 0, at most 31536000, decimals allowed",
+        live: true,
+        set: |settings, given| {
+            settings.client_write_timeout = given.seconds(false)?;
+            Ok(())
+        },
+        show: |settings| seconds(settings.client_write_timeout),
         ..ROW
     },
 ];
@@ -85,6 +129,7 @@ pub(super) const LIMITS: &[Variable] = &[
         default: "10485760",
         meaning: "The largest request body, in bytes.",
         limits: "1024 to 1073741824",
+        live: true,
         set: |settings, given| {
             settings.max_body_bytes = given.integer(1024..=1_073_741_824)?;
             Ok(())
@@ -97,6 +142,7 @@ pub(super) const LIMITS: &[Variable] = &[
         default: "8388608",
         meaning: "The longest text that the messages of one chat may make together, in bytes; a longer one is context_length_exceeded.",
         limits: "1024 to 1073741824",
+        live: true,
         set: |settings, given| {
             settings.max_prompt_bytes = given.integer(1024..=1_073_741_824)?;
             Ok(())
@@ -109,6 +155,7 @@ pub(super) const LIMITS: &[Variable] = &[
         default: "1024",
         meaning: "How many requests are served at once; one more is told at once that the gateway is overloaded.",
         limits: "1 to 1000000",
+        live: true,
         set: |settings, given| {
             settings.max_concurrent_requests = given.integer(1..=1_000_000)?;
             Ok(())

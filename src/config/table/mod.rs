@@ -27,12 +27,16 @@ pub struct Variable {
     pub meaning: &'static str,
     /// Which values it may have.
     pub limits: &'static str,
+    /// Whether a change counts while the gateway runs, and not only after a restart.
+    pub live: bool,
     /// Whether a blank value says something (an empty list) and not just "unset".
     pub(super) blank_is_a_value: bool,
     /// Checks a value and takes it over. After an error the settings are of no use any more.
     pub(super) set: fn(&mut Settings, &mut Given<'_>) -> Result<(), Complaints>,
     /// The effective value, secrets hidden.
     pub(super) show: fn(&Settings) -> String,
+    /// Whether two settings differ in it, where what is shown does not tell.
+    pub(super) differ: Option<fn(&Settings, &Settings) -> bool>,
 }
 
 /// Variables that belong together.
@@ -101,9 +105,11 @@ const ROW: Variable = Variable {
     example: "",
     meaning: "",
     limits: "",
+    live: false,
     blank_is_a_value: false,
     set: |_, _| Ok(()),
     show: |_| String::new(),
+    differ: None,
 };
 
 /// Text as JSON, which keeps names with commas apart.

@@ -9,6 +9,7 @@ pub(super) const POOL: &[Variable] = &[
         default: "600",
         meaning: "Seconds that a token rests which the upstream refused; doubles with each refusal in a row, up to 3600.",
         limits: "more than 0, at most 3600, decimals allowed",
+        live: true,
         set: |settings, given| {
             let cooldown = given.seconds(false)?;
             if cooldown > LONGEST_BENCH {
@@ -27,6 +28,7 @@ pub(super) const POOL: &[Variable] = &[
         default: "5",
         meaning: "A token refused this often in a row is not used again until it is reset or the gateway restarts without state.",
         limits: "1 to 1000000",
+        live: true,
         set: |settings, given| {
             settings.token_max_failures = given.integer(1..=1_000_000)?;
             Ok(())
@@ -39,6 +41,7 @@ pub(super) const POOL: &[Variable] = &[
         default: "0",
         meaning: "How many chats may hold one token at a time; 0 for no limit.",
         limits: "0 to 1000000",
+        live: true,
         set: |settings, given| {
             settings.max_in_flight_per_token = given.integer(0..=1_000_000)?;
             Ok(())
@@ -51,6 +54,7 @@ pub(super) const POOL: &[Variable] = &[
         default: "1",
         meaning: "Seconds between two probes of an upstream that keeps failing; until one is answered, chats are refused at once.",
         limits: "more than 0, at most 31536000, decimals allowed",
+        live: true,
         set: |settings, given| {
             settings.breaker_probe_interval = given.seconds(false)?;
             Ok(())
@@ -63,6 +67,7 @@ pub(super) const POOL: &[Variable] = &[
         default: "2",
         meaning: "How many conversations stand ready in the account of a token that is in use, so that a chat starts sooner; 0 keeps none.",
         limits: "0 to 100",
+        live: true,
         set: |settings, given| {
             settings.warm_conversations = given.integer(0..=100)?;
             Ok(())
@@ -75,6 +80,7 @@ pub(super) const POOL: &[Variable] = &[
         default: "300",
         meaning: "Seconds that a conversation may stand ready.",
         limits: "more than 0, at most 31536000, decimals allowed",
+        live: true,
         set: |settings, given| {
             settings.warm_ttl = given.seconds(false)?;
             Ok(())
@@ -87,6 +93,7 @@ pub(super) const POOL: &[Variable] = &[
         default: "true",
         meaning: "Whether conversations that the gateway made are deleted after use.",
         limits: "true or false",
+        live: true,
         set: |settings, given| {
             settings.cleanup_conversations = given.truth()?;
             Ok(())

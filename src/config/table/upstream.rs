@@ -4,7 +4,7 @@ use super::{ROW, Variable, path, word};
 use crate::config::given::Given;
 use crate::config::headers;
 use crate::config::secrets::{self, Sort};
-use crate::config::settings::{UnmarkedEnd, UnsupportedParams};
+use crate::config::settings::{Settings, UnmarkedEnd, UnsupportedParams};
 use crate::config::urls::{BaseUrl, ProxyUrl};
 
 /// The list of tokens stands before their file, which adds to it.
@@ -74,9 +74,11 @@ pub(super) const UPSTREAM: &[Variable] = &[
         default: "[]",
         meaning: "The tokens of the upstream's accounts. Secret. Without any the gateway starts and answers no chat.",
         limits: r#"JSON array such as ["first-token", "second-token"]; cookie characters only (RFC 6265)"#,
+        live: true,
         blank_is_a_value: true,
         set: |settings, given| secrets::from_list(Sort::Token, &mut settings.tokens, given),
         show: |settings| secrets::show_tokens(&settings.tokens),
+        differ: Some(|one, other| secrets::differ(&one.tokens, &other.tokens)),
         ..ROW
     },
     Variable {
@@ -85,6 +87,7 @@ pub(super) const UPSTREAM: &[Variable] = &[
         example: "/run/secrets/token_pool",
         meaning: "A file with more tokens, one a line.",
         limits: "a path; blank lines and lines that start with # are skipped",
+        live: true,
         set: |settings, given| {
             settings.token_pool_file = Some(given.path()?);
             secrets::from_file(Sort::Token, &mut settings.tokens, given)
@@ -103,6 +106,7 @@ pub(super) const UPSTREAM: &[Variable] = &[
             Ok(())
         },
         show: |settings| headers::show(&settings.upstream_headers),
+        differ: Some(|one, other| one.upstream_headers != other.upstream_headers),
         ..ROW
     },
     Variable {
@@ -121,6 +125,7 @@ pub(super) const UPSTREAM: &[Variable] = &[
                 .as_ref()
                 .map_or_else(|| "none".to_owned(), ToString::to_string)
         },
+        differ: Some(|one, other| secret_of(one) != secret_of(other)),
         ..ROW
     },
     Variable {
@@ -128,6 +133,7 @@ pub(super) const UPSTREAM: &[Variable] = &[
         default: "error",
         meaning: "What an answer is that ends with neither a finish reason nor [DONE]: a cut, or finished.",
         limits: "error or stop",
+        live: true,
         set: |settings, given| {
             settings.unmarked_end = given.choice(UNMARKED_ENDS)?;
             Ok(())
@@ -158,4 +164,8 @@ const UNMARKED_ENDS: &[(&str, UnmarkedEnd)] = &[("error", UnmarkedEnd::Error), (
 
 fn base_url(given: &Given<'_>) -> Result<BaseUrl, String> {
     BaseUrl::parse(given.text("an http or https URL")?)
+}
+
+fn secret_of(settings: &Settings) -> Option<&str> {
+    settings.upstream_proxy.as_ref().map(ProxyUrl::expose)
 }

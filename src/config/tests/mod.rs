@@ -8,6 +8,7 @@ mod reference;
 mod secrecy;
 mod tls;
 mod values;
+mod watch;
 
 use super::{Flags, Loaded, Problems, Sources, load};
 use ::secrecy::{ExposeSecret, SecretString};

@@ -45,7 +45,7 @@ fn tables() -> String {
         let title = group.title;
         write!(
             text,
-            "\n## {title}\n\n| variable | default | meaning | values |\n| --- | --- | --- | --- |\n"
+            "\n## {title}\n\n| variable | default | meaning | values | a change counts |\n| --- | --- | --- | --- | --- |\n"
         )
         .unwrap();
         for Variable {
@@ -54,6 +54,7 @@ fn tables() -> String {
             otherwise,
             meaning,
             limits,
+            live,
             ..
         } in group.variables
         {
@@ -62,7 +63,8 @@ fn tables() -> String {
             } else {
                 format!("`{default}`")
             };
-            writeln!(text, "| `{name}` | {default} | {meaning} | {limits} |").unwrap();
+            let counts = if *live { "at once" } else { "after a restart" };
+            writeln!(text, "| `{name}` | {default} | {meaning} | {limits} | {counts} |").unwrap();
         }
     }
     text
@@ -199,6 +201,9 @@ fn the_names_and_defaults_are_the_published_ones() {
         ("MAX_RETRIES", "3"),
         ("RETRY_DELAY", "1"),
         ("SHUTDOWN_GRACE", "20"),
+        ("HEADER_READ_TIMEOUT", "30"),
+        ("BODY_READ_TIMEOUT", "60"),
+        ("CLIENT_WRITE_TIMEOUT", "60"),
         ("MAX_BODY_BYTES", "10485760"),
         ("MAX_PROMPT_BYTES", "8388608"),
         ("MAX_CONCURRENT_REQUESTS", "1024"),

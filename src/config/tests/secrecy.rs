@@ -170,7 +170,8 @@ fn nothing_shows_a_secret() {
 #[test]
 fn no_problem_shows_a_value_whichever_variable_holds_it() {
     let mut setup = Setup::new();
-    for (name, _) in crate::config::Settings::default().describe() {
+    let described = crate::config::Settings::default().describe();
+    for (name, _) in &described {
         setup = setup.environment(
             name,
             "very-secret\u{7}\\é; \"x\" http://user:very-secret@host?very-secret",
@@ -182,7 +183,7 @@ fn no_problem_shows_a_value_whichever_variable_holds_it() {
     let read_later = 4;
     assert_eq!(
         problems.iter().count(),
-        table::variables().count() - read_later,
+        described.len() - read_later,
         "{problems}"
     );
     assert!(

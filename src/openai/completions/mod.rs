@@ -57,7 +57,7 @@ async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> 
             let opened = engine.stream_choices(requests, context, permit).await;
             opened.map_err(|error| named(error, "prompt"))
         });
-        sse::respond(opening, chunks, openai.keepalive_interval, record).await?
+        sse::respond(opening, chunks, openai.limits().keepalive_interval, record).await?
     } else {
         let completions = openai.engine.complete_choices(requests, context, permit).await?;
         Json(answer::whole(&head, completions, echoes)).into_response()

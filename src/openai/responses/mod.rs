@@ -72,7 +72,7 @@ async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> 
             opened.map_err(|error| named(error, "input"))
         });
         let events = Events::new(draft, keeping);
-        sse::respond(opening, events, openai.keepalive_interval, record).await?
+        sse::respond(opening, events, openai.limits().keepalive_interval, record).await?
     } else {
         let completions = openai
             .engine

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use duogate::{
-    app::{App, StartError, Stop, Surroundings, client::chat_service_client::ChatServiceClient},
+    app::{App, Live, StartError, Stop, Surroundings, client::chat_service_client::ChatServiceClient},
     config::{BaseUrl, Settings},
     sim::{Counts, Sim, SimConfig, SimControl},
 };
@@ -111,6 +111,7 @@ impl Setup {
             App::bind(&settings, Surroundings::Ignored).await.unwrap()
         };
         let (http, grpc) = (app.http_address(), app.grpc_address());
+        let live = app.live();
         let stop = Stop::default();
         let mut running = JoinSet::new();
         running.spawn(app.run(stop.clone()));
@@ -133,6 +134,7 @@ impl Setup {
             http,
             grpc,
             scheme,
+            live,
             web: web().build().unwrap(),
             raw: web().http2_prior_knowledge().build().unwrap(),
             channel: endpoint.connect_lazy(),
@@ -165,6 +167,8 @@ pub(crate) struct Gateway {
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
     scheme: &'static str,
+    /// What can change while it runs.
+    pub(crate) live: Live,
     /// For the HTTP door.
     pub(crate) web: reqwest::Client,
     /// HTTP/2 by prior knowledge, for gRPC by hand.

@@ -11,6 +11,7 @@ mod http;
 pub(crate) mod http2;
 mod paths;
 mod posted;
+mod program;
 mod raw;
 mod wait;
 
@@ -22,5 +23,6 @@ pub(crate) use grpc::failure_of;
 pub(crate) use http::{HttpOpened, error_of};
 pub(crate) use paths::paths_from_the_root;
 pub(crate) use posted::{alike, events_of, post, text_of};
-pub(crate) use raw::{RawAnswer, frame, raw_call};
+pub(crate) use program::{Running, Serving, duogate};
+pub(crate) use raw::{RawAnswer, frame, raw_call, unfinished};
 pub(crate) use wait::{PATIENCE, crossed, eventually, for_each, within};

@@ -1,6 +1,7 @@
 //! gRPC calls made by hand, for what a well-behaved client never sends.
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use tonic::Status;
@@ -29,7 +30,7 @@ pub(crate) async fn raw_call(
     gateway: &Gateway,
     path: &str,
     headers: &[(&'static str, &str)],
-    body: Vec<u8>,
+    body: impl Into<reqwest::Body>,
 ) -> RawAnswer {
     let mut request = gateway
         .raw
@@ -52,4 +53,10 @@ pub(crate) async fn raw_call(
         trailers,
         body: collected.to_bytes(),
     }
+}
+
+/// The beginning of a body whose end never comes.
+pub(crate) fn unfinished(beginning: Vec<u8>) -> reqwest::Body {
+    let beginning = stream::iter([Ok::<_, std::io::Error>(Bytes::from(beginning))]);
+    reqwest::Body::wrap_stream(beginning.chain(stream::pending()))
 }

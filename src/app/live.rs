@@ -1,0 +1,185 @@
+//! What of a gateway can change while it runs, and how a change comes about: one handle that all parts share.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::{task::spawn_blocking, time::sleep};
+
+use super::{models, policy, tokens};
+use crate::{
+    auth::Auth,
+    config::{Loaded, Problems, Settings, Variable, Watch, differences},
+    engine::{Engine, EnginePolicy},
+    grpc,
+    net::Patience,
+    openai,
+};
+
+/// How often the files of the settings are looked at. A change counts once it was seen twice.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The settings of a running gateway. Cheap to clone; all clones are one gateway's.
+#[derive(Clone)]
+pub struct Live {
+    pub(super) auth: Auth,
+    pub(super) openai: Arc<ArcSwap<openai::Limits>>,
+    pub(super) grpc: Arc<ArcSwap<grpc::Limits>>,
+    pub(super) patience: Arc<ArcSwap<Patience>>,
+    pub(super) engine: Engine,
+    /// What the gateway was started with: some of it counts until its end.
+    started: Arc<Settings>,
+    current: Arc<Mutex<Settings>>,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Live({:?})", self.auth)
+    }
+}
+
+impl Live {
+    pub(super) fn new(settings: &Settings, engine: Engine) -> Self {
+        Self {
+            auth: Auth::new(&settings.api_keys, settings.require_api_key),
+            openai: Arc::new(ArcSwap::from_pointee(openai_limits(settings))),
+            grpc: Arc::new(ArcSwap::from_pointee(grpc_limits(settings))),
+            patience: Arc::new(ArcSwap::from_pointee(patience(settings))),
+            engine,
+            started: Arc::new(settings.clone()),
+            current: Arc::new(Mutex::new(settings.clone())),
+        }
+    }
+
+    /// The settings as they were last applied.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.current().clone()
+    }
+
+    fn current(&self) -> MutexGuard<'_, Settings> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes `settings` count from now on, as far as that goes without a restart; what has come in already goes on as
+    /// it began. Logs what has changed, and what has in vain; false when nothing has.
+    pub fn apply(&self, settings: &Settings) -> bool {
+        let mut current = self.current();
+        let changed = names(differences(&current, settings).filter(|variable| variable.live));
+        let in_vain = names(differences(&self.started, settings).filter(|variable| !variable.live));
+        self.auth.replace(&settings.api_keys, settings.require_api_key);
+        self.openai.store(Arc::new(openai_limits(settings)));
+        self.grpc.store(Arc::new(grpc_limits(settings)));
+        self.patience.store(Arc::new(patience(settings)));
+        self.reconfigure_engine(settings);
+        current.clone_from(settings);
+        drop(current);
+        if !changed.is_empty() {
+            tracing::info!(changed, "settings reloaded");
+        }
+        if !in_vain.is_empty() {
+            tracing::warn!(changed = in_vain, "these settings count only after a restart");
+        }
+        !changed.is_empty() || !in_vain.is_empty()
+    }
+
+    fn reconfigure_engine(&self, settings: &Settings) {
+        let policy = EnginePolicy {
+            // The upstream's client has the same time, and keeps it until its end.
+            patience: self.started.timeout,
+            ..policy(settings)
+        };
+        self.engine
+            .reconfigure(tokens(settings), models(settings), policy);
+    }
+
+    /// Keeps the settings true to their files: reads them again soon after one has changed, and at once when `asked`
+    /// resolves. Files that are wrong change nothing, and an error says so. Never ends.
+    pub async fn follow(&self, mut watch: Watch, mut asked: impl AsyncFnMut()) -> Infallible {
+        loop {
+            let is_asked = tokio::select! {
+                () = asked() => true,
+                () = sleep(EVERY) => false,
+            };
+            let looked = spawn_blocking(move || {
+                let outcome = look(&mut watch, is_asked);
+                (watch, outcome)
+            });
+            let outcome = match looked.await {
+                Ok((same_watch, outcome)) => {
+                    watch = same_watch;
+                    outcome
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, "the settings are not watched any more");
+                    return pending().await;
+                }
+            };
+            match outcome {
+                Some(Ok(loaded)) => {
+                    let has_changed = self.apply(&loaded.settings);
+                    for warning in loaded.warnings.iter().filter(|_| has_changed) {
+                        tracing::warn!("{warning}");
+                    }
+                    if is_asked && !has_changed {
+                        tracing::info!("settings reloaded: none has changed");
+                    }
+                }
+                Some(Err(problems)) => {
+                    for problem in &problems {
+                        tracing::error!("{problem}");
+                    }
+                    tracing::error!("the settings were not reloaded: the old ones go on");
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// Reads the settings again when their files have changed, or when somebody asked for it.
+fn look(watch: &mut Watch, is_asked: bool) -> Option<Result<Loaded, Problems>> {
+    if !is_asked {
+        return watch.look();
+    }
+    match watch.once_only() {
+        None => Some(watch.load()),
+        Some(file) => {
+            tracing::error!(file = %file.display(), "the settings were not reloaded: a file can be read only once");
+            None
+        }
+    }
+}
+
+fn names(variables: impl Iterator<Item = &'static Variable>) -> String {
+    let names: Vec<&str> = variables.map(|variable| variable.name).collect();
+    names.join(", ")
+}
+
+fn openai_limits(settings: &Settings) -> openai::Limits {
+    openai::Limits {
+        max_body: settings.max_body_bytes,
+        body_read_timeout: settings.body_read_timeout,
+        request_timeout: settings.request_timeout,
+        keepalive_interval: settings.keepalive_interval,
+    }
+}
+
+fn grpc_limits(settings: &Settings) -> grpc::Limits {
+    grpc::Limits {
+        request_timeout: settings.request_timeout,
+        body_read_timeout: settings.body_read_timeout,
+    }
+}
+
+fn patience(settings: &Settings) -> Patience {
+    Patience {
+        head: settings.header_read_timeout,
+        write: settings.client_write_timeout,
+    }
+}

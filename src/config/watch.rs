@@ -1,0 +1,144 @@
+//! Which files the settings come from, and whether they have changed since they were read.
+//!
+//! Their contents are compared, not their dates: that sees through symbolic links that are swapped beneath a path, as
+//! Kubernetes does it, and through every editor's way of writing a file.
+
+use super::files::LARGEST_FILE;
+use super::settings::Settings;
+use super::sources::Sources;
+use super::{Loaded, Problems, Report, table, table::Variable};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The settings of a process, over and over.
+pub struct Watch {
+    sources: Sources,
+    files: Vec<PathBuf>,
+    /// What the files were when they were last read as settings.
+    read: Option<Fingerprint>,
+    /// What they were when they were last looked at.
+    seen: Option<Fingerprint>,
+}
+
+type Fingerprint = [u8; 32];
+
+impl Watch {
+    /// A watch on what `sources` name. Reads nothing yet.
+    #[must_use]
+    pub fn new(sources: Sources) -> Self {
+        let files = files(&sources, &Settings::blank());
+        Self {
+            sources,
+            files,
+            read: None,
+            seen: None,
+        }
+    }
+
+    /// Reads all layers and checks the result. The environment and the flags are those of the start. Blocks.
+    ///
+    /// # Errors
+    /// Every problem found, as [`load`](super::load) tells them.
+    pub fn load(&mut self) -> Result<Loaded, Problems> {
+        let (settings, report) = self.gather();
+        let warnings = report.finish()?;
+        Ok(Loaded { settings, warnings })
+    }
+
+    fn gather(&mut self) -> (Settings, Report) {
+        /// Files may name further files; they do not go on doing so.
+        const MOST_ROUNDS: usize = 4;
+        let mut gathered = super::gather(&self.sources);
+        for _ in 0..MOST_ROUNDS {
+            self.files = files(&self.sources, &gathered.0);
+            if self.once_only().is_some() {
+                break;
+            }
+            // Taken before the files are read: what changes meanwhile is a change that is yet to be seen.
+            self.read = Some(fingerprint(&self.files));
+            gathered = super::gather(&self.sources);
+            if files(&self.sources, &gathered.0) == self.files {
+                break;
+            }
+        }
+        gathered
+    }
+
+    /// Reads the settings anew if their files have changed and are no longer changing: they must look the same in two
+    /// calls. Blocks. Files that can be read only once count as unchanging.
+    pub fn look(&mut self) -> Option<Result<Loaded, Problems>> {
+        if self.once_only().is_some() {
+            return None;
+        }
+        let now = fingerprint(&self.files);
+        let is_steady = self.seen.replace(now) == Some(now);
+        (is_steady && self.read != Some(now)).then(|| self.load())
+    }
+
+    /// A file among them that can be read only once, such as a pipe.
+    #[must_use]
+    pub fn once_only(&self) -> Option<&Path> {
+        let found = self.files.iter().find(|file| is_once_only(file));
+        found.map(PathBuf::as_path)
+    }
+}
+
+/// The files that these settings come from, whether they exist or not.
+fn files(sources: &Sources, settings: &Settings) -> Vec<PathBuf> {
+    let named = |asked: &Option<PathBuf>, usual: &str| {
+        let name = asked.clone().unwrap_or_else(|| usual.into());
+        Some(sources.directory.join(name))
+    };
+    let files = [
+        named(&sources.config, "duogate.toml"),
+        named(&sources.env_file, ".env"),
+        settings.api_keys_file.clone(),
+        settings.token_pool_file.clone(),
+    ];
+    files.into_iter().flatten().collect()
+}
+
+/// What the files hold, those that cannot be read as well.
+fn fingerprint(files: &[PathBuf]) -> Fingerprint {
+    let mut whole = Sha256::new();
+    for file in files {
+        match digest(file) {
+            Ok(digest) => whole.update(digest),
+            Err(error) => whole.update(format!("{:?}", error.kind())),
+        }
+    }
+    whole.finalize().into()
+}
+
+fn digest(file: &Path) -> io::Result<Fingerprint> {
+    if !fs::metadata(file)?.is_file() {
+        return Ok(Fingerprint::default());
+    }
+    let mut bytes = Vec::new();
+    File::open(file)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(Sha256::digest(bytes).into())
+}
+
+#[cfg(unix)]
+fn is_once_only(file: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    fs::metadata(file).is_ok_and(|metadata| {
+        let kind = metadata.file_type();
+        kind.is_fifo() || kind.is_socket()
+    })
+}
+
+#[cfg(not(unix))]
+fn is_once_only(_: &Path) -> bool {
+    false
+}
+
+/// The variables whose values are not the same in both, in the order of the documentation.
+pub fn differences(one: &Settings, other: &Settings) -> impl Iterator<Item = &'static Variable> {
+    table::variables().filter(|variable| match variable.differ {
+        Some(differ) => differ(one, other),
+        None => (variable.show)(one) != (variable.show)(other),
+    })
+}

@@ -1,0 +1,290 @@
+//! Clients that do not read what they asked for: they are cut off, what they held is freed, and while they are waited
+//! for the upstream waits too. Over both doors, over HTTP/1 and HTTP/2, whether the socket stands still or one stream's
+//! window does.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use duogate::{config::Settings, sim::Hold};
+use h2::{RecvStream, client::SendRequest};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{
+    Ask, Door, Gateway, KEY, Setup, WAYS, Way, crossed, eventually, for_each, frame, within,
+};
+
+const PATIENCE: Duration = Duration::from_secs(1);
+/// More than all the sockets between the upstream and its client hold.
+const LARGE: usize = 14 * 1024 * 1024;
+const MIB: usize = 1024 * 1024;
+
+async fn impatient() -> Gateway {
+    let impatient = |settings: &mut Settings| {
+        settings.client_write_timeout = PATIENCE;
+        settings.max_body_bytes = 64 * MIB;
+        settings.max_prompt_bytes = 64 * MIB;
+        settings.timeout = Duration::from_secs(300);
+    };
+    Setup::new().tokens(1).settings(impatient).start().await
+}
+
+fn large() -> Ask {
+    words_of(LARGE)
+}
+
+/// A question of so many bytes, whose answer has as many. The upstream counts its tokens: counting takes its time.
+fn words_of(bytes: usize) -> Ask {
+    Ask::new("word ".repeat(bytes / 5)).model("usage:on")
+}
+
+fn address(gateway: &Gateway, door: Door) -> SocketAddr {
+    match door {
+        Door::Http => gateway.http,
+        Door::Grpc => gateway.grpc,
+    }
+}
+
+/// A connection that has little room for what comes.
+async fn connect(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// The question as a request of HTTP/1.
+fn written(ask: &Ask, streamed: bool) -> Vec<u8> {
+    let body = ask.json(streamed).to_string();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: it\r\nauthorization: Bearer {KEY}\r\n\
+         content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body.into_bytes()].concat()
+}
+
+/// A client of HTTP/2 whose connection is read, whatever becomes of its streams, until it is frozen.
+struct Http2 {
+    requests: SendRequest<Bytes>,
+    driver: JoinSet<()>,
+    frozen: CancellationToken,
+}
+
+impl Http2 {
+    async fn connect(address: SocketAddr, window: u32) -> Self {
+        let mut builder = h2::client::Builder::new();
+        builder
+            .initial_window_size(window)
+            .initial_connection_window_size(1 << 30);
+        let stream = connect(address).await;
+        let (requests, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+        let mut driver = JoinSet::new();
+        let frozen = CancellationToken::new();
+        let freeze = frozen.clone();
+        driver.spawn(async move {
+            let mut connection = connection;
+            tokio::select! {
+                // It ends in an error where the gateway closes it, which the tests see elsewhere.
+                _ended = &mut connection => {}
+                // Open, and never read again.
+                () = freeze.cancelled() => std::future::pending().await,
+            }
+        });
+        Self {
+            requests,
+            driver,
+            frozen,
+        }
+    }
+
+    /// Asks, and comes back with the body of the answer, of which nothing has been read.
+    async fn ask(&mut self, way: Way, ask: &Ask) -> RecvStream {
+        let (path, kind, body) = match way.door {
+            Door::Http => {
+                let body = ask.json(way.streamed).to_string().into_bytes();
+                ("/v1/chat/completions", "application/json", body)
+            }
+            Door::Grpc => {
+                let body = frame(&prost::Message::encode_to_vec(&ask.proto()));
+                let path = if way.streamed {
+                    "/duogate.v1.ChatService/StreamChatCompletion"
+                } else {
+                    "/duogate.v1.ChatService/CreateChatCompletion"
+                };
+                (path, "application/grpc", body)
+            }
+        };
+        let request = http::Request::post(format!("http://it{path}"))
+            .header("authorization", format!("Bearer {KEY}"))
+            .header("content-type", kind)
+            .header("te", "trailers")
+            .body(())
+            .unwrap();
+        let mut ready = self.requests.clone().ready().await.unwrap();
+        let (response, mut sending) = ready.send_request(request, false).unwrap();
+        sending.send_data(body.into(), true).unwrap();
+        let response = within("the answer's head", response).await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.into_body()
+    }
+}
+
+/// Reads what the window lets through, never gives it back, and waits for the stream's end.
+async fn reset_of(body: &mut RecvStream) -> h2::Error {
+    loop {
+        match within("the stream is reset", body.data()).await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return error,
+            None => panic!("the answer is whole"),
+        }
+    }
+}
+
+/// What a streamed chat held is free, and the chat counts as left. The upstream had to wait for its reader: it was left
+/// before it was through.
+async fn check_freed(gateway: &Gateway) {
+    gateway
+        .sim_until("the answer is left", |counts| counts.answers_left == 1)
+        .await;
+    eventually("the chat counts as left", async || {
+        gateway.health().await["statistics"]["cancelled_requests"] == 1
+    })
+    .await;
+    gateway.settled().await;
+    assert_eq!(gateway.health().await["statistics"]["failed_requests"], 0);
+    let pool = gateway.health().await["token_pool"].clone();
+    assert_eq!(
+        pool["available_tokens"], pool["total_tokens"],
+        "no token is at fault"
+    );
+}
+
+#[tokio::test]
+async fn a_reader_of_http_1_that_takes_nothing_is_cut_off() {
+    let gateway = impatient().await;
+    let mut stream = connect(gateway.http).await;
+    stream.write_all(&written(&large(), true)).await.unwrap();
+    let began = Instant::now();
+    check_freed(&gateway).await;
+    assert!(began.elapsed() >= PATIENCE);
+    let mut rest = Vec::new();
+    let read = within("what was on its way", stream.read_to_end(&mut rest)).await;
+    assert!(
+        read.is_err() || !rest.ends_with(b"0\r\n\r\n"),
+        "it must not look whole"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_nobody_reads_is_cut_off_on_http_1() {
+    let gateway = impatient().await;
+    let mut stream = connect(gateway.http).await;
+    stream.write_all(&written(&large(), false)).await.unwrap();
+    gateway
+        .sim_until("the answer is complete", |counts| counts.answers_finished == 1)
+        .await;
+    gateway.settled().await;
+    // Its connection is the last thing that it holds: the end would have to wait for it.
+    gateway.stop().await;
+    let mut rest = Vec::new();
+    let read = within("what was on its way", stream.read_to_end(&mut rest)).await;
+    assert!(read.is_err() || rest.len() < LARGE, "it must not be whole");
+}
+
+#[tokio::test]
+async fn a_stream_of_http_2_without_a_window_is_cut_off() {
+    let windows = [0, 65_535];
+    for_each(crossed(WAYS, windows), async |(way, window)| {
+        let gateway = impatient().await;
+        let ask = if way.streamed { large() } else { words_of(MIB) };
+        let mut client = Http2::connect(address(&gateway, way.door), window).await;
+        let began = Instant::now();
+        let mut body = client.ask(way, &ask).await;
+        let reset = reset_of(&mut body).await;
+        assert!(began.elapsed() >= PATIENCE, "{way:?}");
+        assert_eq!(reset.reason(), Some(h2::Reason::CANCEL), "{way:?}: {reset}");
+        if way.streamed {
+            check_freed(&gateway).await;
+        }
+        gateway.settled().await;
+        assert!(client.driver.try_join_next().is_none(), "the connection goes on");
+        let mut body = client.ask(way, &Ask::new("and now?")).await;
+        if window > 0 {
+            let first = within("the next answer on it", body.data()).await;
+            first.expect("a piece").unwrap();
+        }
+        drop((body, client));
+        gateway.settled().await;
+        gateway.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_of_http_2_that_nobody_reads_is_cut_off() {
+    for_each(WAYS.into_iter().filter(|way| way.streamed), async |way| {
+        let gateway = impatient().await;
+        let mut client = Http2::connect(address(&gateway, way.door), (1 << 31) - 1).await;
+        gateway.sim.hold_at(Hold::AfterFirstPiece);
+        let _body = client.ask(way, &large()).await;
+        client.frozen.cancel();
+        gateway.sim.release();
+        check_freed(&gateway).await;
+        gateway.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_of_http_1_that_goes_on_is_not_cut_off() {
+    let gateway = impatient().await;
+    let mut stream = connect(gateway.http).await;
+    stream.write_all(&written(&large(), true)).await.unwrap();
+    let mut answer = Vec::new();
+    let began = Instant::now();
+    while began.elapsed() < 3 * PATIENCE {
+        sleep(PATIENCE / 10).await;
+        let read = within("a piece", (&mut stream).take(128 * 1024).read_to_end(&mut answer)).await;
+        assert!(read.unwrap() > 0, "it was cut off");
+    }
+    within("the rest", stream.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.ends_with(b"0\r\n\r\n"), "the answer is whole");
+    let done = b"data: [DONE]";
+    assert!(answer.windows(done.len()).any(|bytes| bytes == done));
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_of_http_2_that_goes_on_is_not_cut_off() {
+    for_each(WAYS, async |way| {
+        let gateway = impatient().await;
+        let ask = words_of(256 * 1024);
+        let mut client = Http2::connect(address(&gateway, way.door), 8 * 1024).await;
+        let mut body = client.ask(way, &ask).await;
+        let (began, mut total) = (Instant::now(), 0);
+        while let Some(piece) = within("a piece", body.data()).await {
+            let piece = piece.unwrap_or_else(|error| panic!("{way:?}: cut off after {total} bytes: {error}"));
+            total += piece.len();
+            if began.elapsed() < 3 * PATIENCE {
+                sleep(PATIENCE / 10).await;
+            }
+            body.flow_control().release_capacity(piece.len()).unwrap();
+        }
+        assert!(
+            began.elapsed() >= 3 * PATIENCE,
+            "{way:?}: {total} bytes were too few"
+        );
+        assert!(total > 250 * 1024, "{way:?}: {total} bytes");
+        drop(client);
+        gateway.settled().await;
+        gateway.stop().await;
+    })
+    .await;
+}
