@@ -18,6 +18,8 @@ pub enum ErrorKind {
     PermissionDenied,
     /// No such model on offer.
     ModelNotFound,
+    /// What an operator names is not there: a token, a request.
+    NotFound,
     /// No such path (HTTP only).
     UnknownUrl,
     /// The path exists, the method on it does not (HTTP only).
@@ -46,7 +48,7 @@ pub enum ErrorKind {
     UpstreamTruncated,
     /// The deadline passed.
     DeadlineExceeded,
-    /// The client left; seen only in logs and metrics.
+    /// The client left, which only logs and metrics tell, or the operator ended the chat.
     Cancelled,
     /// A mistake of the gateway's own.
     Internal,
@@ -54,13 +56,14 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the catalogue.
-    pub const ALL: [ErrorKind; 22] = [
+    pub const ALL: [ErrorKind; 23] = [
         ErrorKind::InvalidRequest,
         ErrorKind::UnsupportedParameter,
         ErrorKind::ContextLengthExceeded,
         ErrorKind::Unauthenticated,
         ErrorKind::PermissionDenied,
         ErrorKind::ModelNotFound,
+        ErrorKind::NotFound,
         ErrorKind::UnknownUrl,
         ErrorKind::MethodNotSupported,
         ErrorKind::UnsupportedMediaType,
@@ -89,6 +92,7 @@ impl ErrorKind {
             ErrorKind::Unauthenticated => "unauthenticated",
             ErrorKind::PermissionDenied => "permission_denied",
             ErrorKind::ModelNotFound => "model_not_found",
+            ErrorKind::NotFound => "not_found",
             ErrorKind::UnknownUrl => "unknown_url",
             ErrorKind::MethodNotSupported => "method_not_supported",
             ErrorKind::UnsupportedMediaType => "unsupported_media_type",
@@ -118,6 +122,7 @@ impl ErrorKind {
             | ErrorKind::Unauthenticated
             | ErrorKind::PermissionDenied
             | ErrorKind::ModelNotFound
+            | ErrorKind::NotFound
             | ErrorKind::UnknownUrl
             | ErrorKind::MethodNotSupported
             | ErrorKind::UnsupportedMediaType
@@ -153,6 +158,7 @@ pub struct ChatError {
     retry_after: Option<Duration>,
     detail: Option<String>,
     circuit_open: bool,
+    resource: Option<(&'static str, String)>,
 }
 
 impl ChatError {
@@ -165,6 +171,7 @@ impl ChatError {
             retry_after: None,
             detail: None,
             circuit_open: false,
+            resource: None,
         }
     }
 
@@ -184,6 +191,19 @@ impl ChatError {
     /// Bad input, with the field that is at fault (`messages[0].role`).
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidRequest, message).with_field(field)
+    }
+
+    /// `not_found`: there is no `resource` of that name, which `field` of the request gave.
+    pub fn not_found(
+        resource: &'static str,
+        name: impl Into<String>,
+        field: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            resource: Some((resource, name.into())),
+            ..Self::new(ErrorKind::NotFound, message).with_field(field)
+        }
     }
 
     /// Names the field that is at fault.
@@ -225,6 +245,12 @@ impl ChatError {
         self.field.as_deref()
     }
 
+    /// What is not there: its sort and its name.
+    #[must_use]
+    pub fn resource(&self) -> Option<(&'static str, &str)> {
+        self.resource.as_ref().map(|(sort, name)| (*sort, name.as_str()))
+    }
+
     /// When another try may succeed, counted from now.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -259,6 +285,7 @@ impl ChatError {
             | ErrorKind::Unauthenticated
             | ErrorKind::PermissionDenied
             | ErrorKind::ModelNotFound
+            | ErrorKind::NotFound
             | ErrorKind::UnknownUrl
             | ErrorKind::MethodNotSupported
             | ErrorKind::UnsupportedMediaType

@@ -26,7 +26,7 @@ fn code(kind: ErrorKind) -> Code {
         }
         ErrorKind::Unauthenticated => Code::Unauthenticated,
         ErrorKind::PermissionDenied => Code::PermissionDenied,
-        ErrorKind::ModelNotFound => Code::NotFound,
+        ErrorKind::ModelNotFound | ErrorKind::NotFound => Code::NotFound,
         ErrorKind::UnknownUrl | ErrorKind::MethodNotSupported => Code::Unimplemented,
         ErrorKind::UnsupportedMediaType => Code::InvalidArgument,
         ErrorKind::RequestTimeout | ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
@@ -50,6 +50,10 @@ fn add_details(error: &ChatError, record: &CallRecord, details: &mut ErrorDetail
         }
         ErrorKind::ModelNotFound => {
             details.set_resource_info("model", record.model().unwrap_or_default(), "", error.message());
+        }
+        ErrorKind::NotFound => {
+            let (sort, name) = error.resource().unwrap_or_default();
+            details.set_resource_info(sort, name, "", error.message());
         }
         ErrorKind::RateLimited => {
             details.add_quota_failure_violation("api_key", error.message());

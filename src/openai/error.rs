@@ -54,7 +54,9 @@ fn look_of(error: &ChatError) -> Look {
         | ErrorKind::UpstreamRefused => look(StatusCode::BAD_REQUEST, INVALID),
         ErrorKind::Unauthenticated => look(StatusCode::UNAUTHORIZED, INVALID).code("invalid_api_key"),
         ErrorKind::PermissionDenied => look(StatusCode::FORBIDDEN, "permission_error"),
-        ErrorKind::ModelNotFound | ErrorKind::UnknownUrl => look(StatusCode::NOT_FOUND, INVALID),
+        ErrorKind::ModelNotFound | ErrorKind::NotFound | ErrorKind::UnknownUrl => {
+            look(StatusCode::NOT_FOUND, INVALID)
+        }
         ErrorKind::MethodNotSupported => look(StatusCode::METHOD_NOT_ALLOWED, INVALID),
         ErrorKind::UnsupportedMediaType => look(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID),
         ErrorKind::RequestTimeout => look(StatusCode::REQUEST_TIMEOUT, INVALID),
@@ -72,7 +74,7 @@ fn look_of(error: &ChatError) -> Look {
             look(StatusCode::BAD_GATEWAY, SERVER)
         }
         ErrorKind::DeadlineExceeded => look(StatusCode::GATEWAY_TIMEOUT, SERVER).code("timeout"),
-        // Nobody is there to read it; nginx's number for a client that left.
+        // nginx's number for a client that left; one whose chat the operator ended reads it.
         ErrorKind::Cancelled => look(
             StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             INVALID,
