@@ -2,6 +2,7 @@
 //! in order.
 
 mod errands;
+mod token_file;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration, time::Instant};
 
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    admin::{Gate, Operator},
     auth::Auth,
     backend::{self, ConversationService, Endpoints},
     config::{self, Settings},
@@ -28,6 +30,7 @@ use crate::{
     telemetry::{self, AccessPolicy, Door, Metrics},
 };
 
+use self::token_file::PoolFile;
 /// The generated messages and clients of the gRPC door.
 pub use crate::grpc::proto as client;
 pub use errands::{ask_liveness, try_tokens};
@@ -124,7 +127,8 @@ impl App {
             requires_key: auth.is_required(),
             began,
         };
-        let http_router = http_router(settings, engine.clone(), auth.clone(), ops);
+        let admin = admin(settings, &engine);
+        let http_router = http_router(settings, engine.clone(), auth.clone(), ops, admin.clone());
         let http_router = recorded(
             http_router,
             Door::Http,
@@ -136,6 +140,7 @@ impl App {
             engine: engine.clone(),
             auth,
             request_timeout: settings.request_timeout,
+            admin,
             soft_stop: lifecycle.soft_stop().clone(),
         };
         let (grpc_router, health) = grpc::routes(door)
@@ -367,7 +372,20 @@ fn policy(settings: &Settings) -> EnginePolicy {
     }
 }
 
-fn http_router(settings: &Settings, engine: Engine, auth: Auth, ops: Ops) -> Router {
+/// What operators work with, where they have a key.
+fn admin(settings: &Settings, engine: &Engine) -> Option<(Operator, Gate)> {
+    let key = settings.admin_key.clone()?;
+    let file = Arc::new(PoolFile::new(settings));
+    Some((Operator::new(engine.clone(), file), Gate::new(key)))
+}
+
+fn http_router(
+    settings: &Settings,
+    engine: Engine,
+    auth: Auth,
+    ops: Ops,
+    admin: Option<(Operator, Gate)>,
+) -> Router {
     let openai = OpenAi {
         engine,
         max_body: settings.max_body_bytes,
@@ -378,11 +396,14 @@ fn http_router(settings: &Settings, engine: Engine, auth: Auth, ops: Ops) -> Rou
         auth,
         open: ops::is_open,
     });
+    let (operator, gate) = admin.unzip();
     openai::routes(openai)
         .merge(ops::routes(ops))
+        .merge(operator.map(ops::admin::routes).unwrap_or_default())
         .fallback(openai::unknown_url)
         .method_not_allowed_fallback(openai::method_not_supported)
         .layer(from_fn_with_state(check, openai::check_key))
+        .layer(from_fn_with_state(gate, ops::admin::check_key))
 }
 
 /// The layers that both doors have outermost.

@@ -23,7 +23,9 @@ mod table;
 mod tests;
 mod urls;
 
+pub use files::{LARGEST_FILE, read_text, why_unreadable};
 pub use problems::{Problem, Problems};
+pub use secrets::{secret_of_line, token_fault};
 pub use settings::{LogFormat, Settings, UnmarkedEnd};
 pub use sources::{Flags, Sources};
 pub use table::{Group, Variable, groups};
@@ -32,9 +34,13 @@ pub use urls::{BaseUrl, ProxyUrl};
 use figment::Figment;
 use given::Given;
 use problems::Report;
+use secrecy::ExposeSecret;
 
 /// The key that `.env.example` shows. It works, and draws a warning: everyone can read it.
 pub const EXAMPLE_KEY: &str = "sk-duogate-replace-me";
+
+/// The admin key that `.env.example` shows; as [`EXAMPLE_KEY`].
+pub const EXAMPLE_ADMIN_KEY: &str = "adm-duogate-replace-me";
 
 /// Settings that passed every check, and what is odd about them.
 #[derive(Debug)]
@@ -96,6 +102,9 @@ fn check_together(settings: &Settings, files_were_read: bool, report: &mut Repor
             "is false: whoever reaches the ports may use the gateway",
         );
     }
+    if !report.blames(&["ADMIN_KEY"]) {
+        check_admin_key(settings, report);
+    }
     let tokens_are_known = files_were_read && !report.blames(&["TOKEN_POOL", "TOKEN_POOL_FILE"]);
     if settings.tokens.is_empty() && tokens_are_known {
         report.warning(
@@ -116,5 +125,21 @@ fn check_together(settings: &Settings, files_were_read: bool, report: &mut Repor
     }
     if !report.blames(&["AVAILABLE_MODELS", "MODEL_ALIASES"]) {
         models::check_aliases(settings, report);
+    }
+}
+
+/// Who may chat must not thereby be able to operate the gateway.
+fn check_admin_key(settings: &Settings, report: &mut Report) {
+    let Some(admin_key) = &settings.admin_key else {
+        return;
+    };
+    let admin_key = admin_key.expose_secret();
+    if settings
+        .api_keys
+        .iter()
+        .any(|key| key.expose_secret() == admin_key)
+    {
+        let message = "is one of API_KEYS (or a line of API_KEYS_FILE); expected a key of its own";
+        report.problem("ADMIN_KEY", message.to_owned(), None);
     }
 }

@@ -49,7 +49,6 @@ impl Account {
     }
 
     /// Says that a conversation is being made, until the guard is dropped.
-    #[must_use]
     pub(super) fn begin_making(&self) -> TaskTrackerToken {
         self.makings().token()
     }

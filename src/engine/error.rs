@@ -158,7 +158,7 @@ pub struct ChatError {
     retry_after: Option<Duration>,
     detail: Option<String>,
     circuit_open: bool,
-    resource: Option<(&'static str, String)>,
+    resource: Option<Box<(&'static str, String)>>,
 }
 
 impl ChatError {
@@ -201,7 +201,7 @@ impl ChatError {
         message: impl Into<String>,
     ) -> Self {
         Self {
-            resource: Some((resource, name.into())),
+            resource: Some(Box::new((resource, name.into()))),
             ..Self::new(ErrorKind::NotFound, message).with_field(field)
         }
     }
@@ -248,7 +248,9 @@ impl ChatError {
     /// What is not there: its sort and its name.
     #[must_use]
     pub fn resource(&self) -> Option<(&'static str, &str)> {
-        self.resource.as_ref().map(|(sort, name)| (*sort, name.as_str()))
+        self.resource
+            .as_deref()
+            .map(|(sort, name)| (*sort, name.as_str()))
     }
 
     /// When another try may succeed, counted from now.

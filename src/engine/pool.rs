@@ -124,7 +124,6 @@ impl TokenPool {
     }
 
     /// The token that the next chat would get, or why it would get none; and every token as it stood at that moment.
-    #[must_use]
     pub(super) fn explain(&self) -> (Result<Token, NoToken>, Vec<TokenSnapshot>) {
         let now = Instant::now();
         let mut pool = self.lock();

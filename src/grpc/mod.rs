@@ -1,6 +1,7 @@
 //! The gRPC door: the protobuf services, with health and reflection, over the engine.
 
 mod convert;
+mod diagnostics;
 pub mod error;
 mod layer;
 mod service;
@@ -12,7 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use crate::{auth::Auth, engine::Engine};
+use crate::{
+    admin::{Gate, Operator},
+    auth::Auth,
+    engine::Engine,
+};
 
 /// The generated code of `proto/duogate/v1`.
 #[allow(
@@ -30,8 +35,11 @@ pub mod proto {
     tonic::include_proto!("duogate.v1");
 }
 
-/// The compiled descriptors of `proto/`, comments included.
+/// The compiled descriptors of the chat service, comments included.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/duogate_descriptor.bin"));
+
+/// The same of the diagnostics service.
+const DIAGNOSTICS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/duogate_diagnostics_descriptor.bin"));
 
 /// The name that health checks ask for.
 const CHAT_SERVICE: &str = "duogate.v1.ChatService";
@@ -57,6 +65,8 @@ pub struct Grpc {
     pub auth: Auth,
     /// How long a chat may take, retries included; a call's own deadline wins when it is shorter.
     pub request_timeout: Duration,
+    /// What operators may do, and the check of their key; without both there is no diagnostics service.
+    pub admin: Option<(Operator, Gate)>,
     /// Ends the streams that would never end by themselves: health watches and reflection.
     pub soft_stop: CancellationToken,
 }
@@ -102,7 +112,12 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
     let describe = || {
-        tonic_reflection::server::Builder::configure()
+        let builder = tonic_reflection::server::Builder::configure();
+        let builder = match grpc.admin {
+            Some(_) => builder.register_encoded_file_descriptor_set(DIAGNOSTICS),
+            None => builder,
+        };
+        builder
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             // With these grpcurl shows the details of errors in plain words.
@@ -118,11 +133,21 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         engine,
         auth,
         request_timeout,
+        admin,
         soft_stop,
     } = grpc;
+    let gate = admin.map(|(operator, gate)| {
+        let diagnostics = diagnostics::Diagnostics::new(operator);
+        services.add_service(
+            proto::diagnostics_service_server::DiagnosticsServiceServer::new(diagnostics)
+                .max_decoding_message_size(MAX_MESSAGE),
+        );
+        gate
+    });
     let guard = Arc::new(layer::Guard {
         engine,
         auth,
+        gate,
         request_timeout,
         soft_stop,
     });

@@ -62,7 +62,7 @@ fn accept(request: Request<CreateChatCompletionRequest>) -> Result<Call, Status>
     })
 }
 
-fn record<T>(request: &Request<T>) -> Result<CallRecord, Status> {
+pub(super) fn record<T>(request: &Request<T>) -> Result<CallRecord, Status> {
     let record = request.extensions().get::<CallRecord>().cloned();
     record.ok_or_else(|| Status::internal("the call has no record"))
 }
