@@ -102,7 +102,9 @@ impl TokenFile for PoolFile {
                 "TOKEN_POOL names this token, so a restart brings it back. Take it out there too.",
             ),
             Ok(true) => Kept::persisted("TOKEN_POOL_FILE does not hold this token any more."),
-            Ok(false) => Kept::persisted("The settings do not name this token."),
+            Ok(false) => {
+                Kept::persisted("The settings do not name this token, so a restart does not bring it back.")
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
     reason = "in a test a panic is a verdict"
 )]
 
+mod admin;
 mod admission;
 mod answers;
 mod binary;

@@ -42,6 +42,7 @@ const ROWS: &[Row] = &[
         Code::Unauthenticated,
     ),
     plain("model_not_found", 404, INVALID, Code::NotFound),
+    plain("not_found", 404, INVALID, Code::NotFound),
     plain("unknown_url", 404, INVALID, Code::Unimplemented),
     plain("method_not_supported", 405, INVALID, Code::Unimplemented),
     plain("unsupported_media_type", 415, INVALID, Code::InvalidArgument),
@@ -72,6 +73,7 @@ const ROWS: &[Row] = &[
         "timeout",
         Code::DeadlineExceeded,
     ),
+    plain("cancelled", 499, INVALID, Code::Cancelled),
     plain("internal", 500, SERVER, Code::Internal),
 ];
 

@@ -3,6 +3,7 @@
 
 mod ask;
 mod catalogue;
+mod desk;
 mod door;
 mod gateway;
 mod grpc;
@@ -12,6 +13,7 @@ mod raw;
 mod wait;
 
 pub(crate) use ask::Ask;
+pub(crate) use desk::{ADMIN_KEY, Desk, assert_not_found, keyed};
 pub(crate) use door::{Door, Failure, Opened, Outcome, Usage, WAYS, Way};
 pub(crate) use gateway::{Gateway, KEY, OTHER_KEY, Setup, TOKENS};
 pub(crate) use grpc::failure_of;
