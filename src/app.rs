@@ -355,6 +355,7 @@ fn policy(settings: &Settings) -> EnginePolicy {
             config::UnmarkedEnd::Stop => UnmarkedEnd::Stop,
         },
         max_concurrent: settings.max_concurrent_requests,
+        max_prompt_bytes: settings.max_prompt_bytes,
         bench: BenchPolicy {
             cooldown: settings.token_cooldown,
             max_refusals: settings.token_max_failures,

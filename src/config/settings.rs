@@ -96,6 +96,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// `MAX_BODY_BYTES`: the largest request body in bytes, 1 KiB to 1 GiB.
     pub max_body_bytes: usize,
+    /// `MAX_PROMPT_BYTES`: the longest text for the upstream in bytes, 1 KiB to 1 GiB.
+    pub max_prompt_bytes: usize,
     /// `MAX_CONCURRENT_REQUESTS`: requests served at once, 1 to 1 000 000.
     pub max_concurrent_requests: usize,
     /// `UNMARKED_END`.
@@ -163,6 +165,7 @@ impl Settings {
             retry_delay: Duration::ZERO,
             shutdown_grace: Duration::ZERO,
             max_body_bytes: 0,
+            max_prompt_bytes: 0,
             max_concurrent_requests: 0,
             unmarked_end: UnmarkedEnd::default(),
             token_cooldown: Duration::ZERO,

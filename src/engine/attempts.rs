@@ -1,6 +1,6 @@
 //! The attempts of one chat: lease, conversation, message, answer, and what follows when one of them fails.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -11,6 +11,7 @@ use super::{
     conversation::Conversation,
     error::ChatError,
     failure::{deadline_exceeded, no_token, refused, unavailable},
+    limits::{LimitedReader, Limits},
     pool::{Lease, Trail},
     stream::{Held, Opened},
     upstream::{ConversationRef, Upstream, UpstreamError},
@@ -28,8 +29,9 @@ pub(super) enum Want {
 
 /// One chat on its way through the attempts.
 pub(super) struct Chat<'a> {
-    pub(super) prompt: Arc<str>,
+    pub(super) prompt: &'a str,
     pub(super) model: &'a str,
+    pub(super) limits: &'a Limits,
     pub(super) context: &'a CallContext,
     pub(super) want: Want,
 }
@@ -123,7 +125,7 @@ impl Shared {
         chat: &Chat<'_>,
         lease: &mut Lease,
         tries: &mut Tries,
-    ) -> Result<(AnswerReader, VecDeque<Delta>, Option<Ending>), UpstreamError> {
+    ) -> Result<(LimitedReader, VecDeque<Delta>, Option<Ending>), UpstreamError> {
         let began = Instant::now();
         tries.last = None;
         let mut conversation = self.conversation(lease, tries).await?;
@@ -132,12 +134,13 @@ impl Shared {
         conversation.begin();
         let posting = self
             .foreground
-            .post_message(lease.token(), &reference, &chat.prompt);
+            .post_message(lease.token(), &reference, chat.prompt);
         posting.await?;
         let opening = self.foreground.open_answer(lease.token(), &reference, chat.model);
         conversation.attach(opening.await?);
         let policy = self.policy();
-        let mut reader = AnswerReader::new(conversation, policy.patience, policy.unmarked_end);
+        let reader = AnswerReader::new(conversation, policy.patience, policy.unmarked_end);
+        let mut reader = LimitedReader::new(reader, chat.limits);
         let mut deltas = VecDeque::new();
         loop {
             let read = reader.read().await?;

@@ -5,7 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{error::ChatError, models::MAX_MODEL_NAME};
+use super::{
+    error::{ChatError, ErrorKind},
+    models::MAX_MODEL_NAME,
+};
 use crate::telemetry::CallRecord;
 
 /// Who speaks in a message.
@@ -43,7 +46,20 @@ pub struct ChatRequest {
     pub temperature: Option<f64>,
     /// Nucleus sampling, 0 to 1. Checked, and no more.
     pub top_p: Option<f64>,
+    /// Texts that end the answer; at most [`MAX_STOPS`], none empty. The answer never holds one of them.
+    pub stop: Vec<String>,
+    /// The most tokens of the answer, its reasoning included; at least 1. One that is longer is cut.
+    pub max_tokens: Option<u64>,
+    /// How many answers: 1, which is also what none means, to [`MAX_CHOICES`].
+    pub n: Option<u64>,
 }
+
+/// The most texts that may end an answer.
+pub const MAX_STOPS: usize = 4;
+/// The most answers to one request.
+pub const MAX_CHOICES: u64 = 8;
+/// OpenAI's own limit on `n`: up to it a number is a good one, but more than is offered here.
+const MOST_CHOICES: u64 = 128;
 
 impl ChatRequest {
     /// Checks what both doors promise alike. Fields are named as both wires name them.
@@ -77,7 +93,42 @@ impl ChatRequest {
             return Err(ChatError::invalid("messages[0].content", message));
         }
         in_range("temperature", self.temperature, 2.0)?;
-        in_range("top_p", self.top_p, 1.0)
+        in_range("top_p", self.top_p, 1.0)?;
+        self.check_limits()
+    }
+
+    fn check_limits(&self) -> Result<(), ChatError> {
+        if self.stop.len() > MAX_STOPS {
+            let message = format!(
+                "Invalid 'stop': array too long. Expected an array with maximum length {MAX_STOPS}, but got an array \
+                 with length {} instead.",
+                self.stop.len()
+            );
+            return Err(ChatError::invalid("stop", message));
+        }
+        if self.stop.iter().any(String::is_empty) {
+            return Err(ChatError::invalid("stop", "Invalid 'stop': empty string."));
+        }
+        if self.max_tokens == Some(0) {
+            let message = "Invalid 'max_tokens': integer below minimum value. Expected a value >= 1, but got 0 \
+                           instead.";
+            return Err(ChatError::invalid("max_tokens", message));
+        }
+        match self.n {
+            None | Some(1..=MAX_CHOICES) => Ok(()),
+            Some(n @ ..=MOST_CHOICES) if n > 0 => {
+                let message = format!(
+                    "Unsupported value: 'n' is {n}. This gateway gives at most {MAX_CHOICES} choices at once."
+                );
+                Err(ChatError::new(ErrorKind::UnsupportedParameter, message).with_field("n"))
+            }
+            Some(n) => {
+                let message = format!(
+                    "Invalid 'n': expected an integer from 1 to {MOST_CHOICES}, but got {n} instead."
+                );
+                Err(ChatError::invalid("n", message))
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod failure;
 mod inflight;
 mod jwt;
 mod ledger;
+mod limits;
 mod models;
 mod observed;
 mod operate;
@@ -60,10 +61,12 @@ use self::{
     error::{ChatError, ErrorKind},
     failure::{deadline_exceeded, shutting_down},
     inflight::{InFlight, Ticket},
+    limits::Limits,
     observed::Observed,
     pool::TokenPool,
     store::{Saved, Store},
     stream::{Opened, fold},
+    text::Prompt,
     upstream::{Step, Token, Upstream},
 };
 use crate::telemetry::{CallRecord, Metrics, Outcome, OutcomeClass};
@@ -81,6 +84,8 @@ pub struct EnginePolicy {
     pub unmarked_end: UnmarkedEnd,
     /// Chats under way at once.
     pub max_concurrent: usize,
+    /// The longest text for the upstream, in bytes.
+    pub max_prompt_bytes: usize,
     /// How long failures keep a token out of use.
     pub bench: BenchPolicy,
     /// What is done with conversations.
@@ -118,6 +123,14 @@ impl fmt::Debug for Parts {
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
+}
+
+/// A request as the upstream is to get it.
+#[derive(Debug)]
+struct Prepared {
+    model: String,
+    prompt: Arc<Prompt>,
+    limits: Limits,
 }
 
 struct Shared {
@@ -231,7 +244,7 @@ impl Engine {
     }
 
     /// Starts a chat: resolves when the first text of its answer is here, after as many tries as that takes.
-    /// Dropping the future cancels the chat.
+    /// Dropping the future cancels the chat. Of a request for several answers it gives one.
     ///
     /// # Errors
     /// When no answer could be started.
@@ -241,12 +254,12 @@ impl Engine {
         context: CallContext,
         permit: Permit,
     ) -> Result<ChatStream, ChatError> {
-        let ticket = self.shared.in_flight.enter(&context.record);
-        let (opened, prompt) = self.open(&request, &context, &ticket, Want::Start).await?;
-        Ok(ChatStream::new(opened, permit, prompt, context, ticket))
+        let prepared = self.prepare(request, &context).await?;
+        self.start(&prepared, context, permit).await
     }
 
-    /// Runs a chat to its end: resolves with the whole answer. Dropping the future cancels the chat.
+    /// Runs a chat to its end: resolves with the whole answer. Dropping the future cancels the chat. Of a request for
+    /// several answers it gives one.
     ///
     /// # Errors
     /// When no whole answer could be had.
@@ -256,9 +269,57 @@ impl Engine {
         context: CallContext,
         permit: Permit,
     ) -> Result<Completion, ChatError> {
+        let prepared = self.prepare(request, &context).await?;
+        self.finish(&prepared, context, permit).await
+    }
+
+    /// Makes of a request what the upstream is to get.
+    async fn prepare(&self, request: ChatRequest, context: &CallContext) -> Result<Prepared, ChatError> {
+        let prepared = async {
+            let ChatRequest {
+                model,
+                messages,
+                stop,
+                max_tokens,
+                temperature: _,
+                top_p: _,
+                n: _,
+            } = request;
+            context.record.set_model(&model);
+            let model = self.models().resolve(&model)?.to_owned();
+            let prompt = Prompt::of(messages, self.shared.policy().max_prompt_bytes).await?;
+            Ok(Prepared {
+                model,
+                prompt: Arc::new(prompt),
+                limits: Limits { stop, max_tokens },
+            })
+        };
+        prepared
+            .await
+            .inspect_err(|error: &ChatError| context.record.conclude(outcome(error.kind())))
+    }
+
+    async fn start(
+        &self,
+        prepared: &Prepared,
+        context: CallContext,
+        permit: Permit,
+    ) -> Result<ChatStream, ChatError> {
         let ticket = self.shared.in_flight.enter(&context.record);
-        let (opened, prompt) = self.open(&request, &context, &ticket, Want::Whole).await?;
-        let completion = fold(opened, &prompt).await;
+        let opened = self.open(prepared, &context, &ticket, Want::Start).await?;
+        let prompt = Arc::clone(&prepared.prompt);
+        Ok(ChatStream::new(opened, permit, prompt, context, ticket))
+    }
+
+    async fn finish(
+        &self,
+        prepared: &Prepared,
+        context: CallContext,
+        permit: Permit,
+    ) -> Result<Completion, ChatError> {
+        let ticket = self.shared.in_flight.enter(&context.record);
+        let opened = self.open(prepared, &context, &ticket, Want::Whole).await?;
+        let completion = fold(opened, &prepared.prompt).await;
         context.record.conclude(Outcome::OK);
         drop(permit);
         Ok(completion)
@@ -266,34 +327,31 @@ impl Engine {
 
     async fn open(
         &self,
-        request: &ChatRequest,
+        prepared: &Prepared,
         context: &CallContext,
         ticket: &Ticket,
         want: Want,
-    ) -> Result<(Opened, Arc<str>), ChatError> {
-        let opened = async {
-            context.record.set_model(&request.model);
-            let models = self.models();
-            let model = models.resolve(&request.model)?;
-            let prompt: Arc<str> = text::flatten(&request.messages).into();
-            let chat = Chat {
-                prompt: Arc::clone(&prompt),
-                model,
-                context,
-                want,
-            };
-            tokio::select! {
-                biased;
-                error = ticket.ended() => Err(error),
-                opened = timeout_at(context.deadline, self.shared.attempts(&chat)) => match opened {
-                    Ok(opened) => opened.map(|opened| (opened, prompt)),
-                    Err(_) => Err(deadline_exceeded()),
-                },
+    ) -> Result<Opened, ChatError> {
+        let Prepared {
+            model,
+            prompt,
+            limits,
+        } = prepared;
+        let chat = Chat {
+            prompt: prompt.text(),
+            model,
+            limits,
+            context,
+            want,
+        };
+        let opened = tokio::select! {
+            biased;
+            error = ticket.ended() => Err(error),
+            opened = timeout_at(context.deadline, self.shared.attempts(&chat)) => {
+                opened.unwrap_or_else(|_| Err(deadline_exceeded()))
             }
         };
-        opened
-            .await
-            .inspect_err(|error| context.record.conclude(outcome(error.kind())))
+        opened.inspect_err(|error| context.record.conclude(outcome(error.kind())))
     }
 
     /// Does in the background what the first chat would otherwise wait for. Makes no call.

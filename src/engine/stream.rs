@@ -6,14 +6,15 @@ use tokio::time::sleep_until;
 
 use super::{
     Permit,
-    answer::{AnswerReader, Delta, Ending, Read},
+    answer::{Delta, Ending, Read},
     chat::{CallContext, ChatEvent, Completion, FinishReason, Usage},
     error::ChatError,
     failure::{cut, deadline_exceeded},
     inflight::Ticket,
+    limits::LimitedReader,
     outcome,
     pool::Lease,
-    text,
+    text::{Prompt, count_tokens},
     verdict::verdict,
 };
 use crate::telemetry::Outcome;
@@ -21,7 +22,7 @@ use crate::telemetry::Outcome;
 /// What a chat holds while it runs. Dropping it gives everything back and closes the upstream's answer.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) reader: AnswerReader,
+    pub(super) reader: LimitedReader,
     pub(super) lease: Lease,
 }
 
@@ -40,8 +41,8 @@ pub struct ChatStream {
     held: Option<(Held, Permit)>,
     deltas: VecDeque<Delta>,
     ending: Option<Ending>,
-    prompt: Arc<str>,
-    answer: String,
+    prompt: Arc<Prompt>,
+    said: Said,
     context: CallContext,
     ticket: Ticket,
 }
@@ -50,7 +51,7 @@ impl ChatStream {
     pub(super) fn new(
         opened: Opened,
         permit: Permit,
-        prompt: Arc<str>,
+        prompt: Arc<Prompt>,
         context: CallContext,
         ticket: Ticket,
     ) -> Self {
@@ -60,7 +61,7 @@ impl ChatStream {
             deltas,
             ending,
             prompt,
-            answer: String::new(),
+            said: Said::default(),
             context,
             ticket,
         }
@@ -95,7 +96,7 @@ impl ChatStream {
             Ok(Read::Delta(delta)) => Some(Ok(self.event(delta))),
             Ok(Read::End(ending)) => {
                 self.ending = Some(ending);
-                let usage = tally(ending.usage, &self.prompt, &self.answer).await;
+                let usage = tally(ending.usage, &self.prompt, &self.said).await;
                 self.conclude(Outcome::OK);
                 Some(Ok(ChatEvent::Finished {
                     reason: ending.reason,
@@ -111,15 +112,10 @@ impl ChatStream {
 
     fn event(&mut self, delta: Delta) -> ChatEvent {
         self.ticket.count(delta.text().len());
+        self.said.take(&delta);
         match delta {
-            Delta::Content(text) => {
-                self.answer.push_str(&text);
-                ChatEvent::Content(text)
-            }
-            Delta::Reasoning(text) => {
-                self.answer.push_str(&text);
-                ChatEvent::Reasoning(text)
-            }
+            Delta::Content(text) => ChatEvent::Content(text),
+            Delta::Reasoning(text) => ChatEvent::Reasoning(text),
         }
     }
 
@@ -137,41 +133,51 @@ impl Drop for ChatStream {
     }
 }
 
+/// All that came of an answer.
+#[derive(Debug, Default)]
+struct Said {
+    content: String,
+    reasoning: String,
+}
+
+impl Said {
+    fn take(&mut self, delta: &Delta) {
+        match delta {
+            Delta::Content(text) => self.content.push_str(text),
+            Delta::Reasoning(text) => self.reasoning.push_str(text),
+        }
+    }
+}
+
 /// Folds an answer that was opened whole.
-pub(super) async fn fold(opened: Opened, prompt: &str) -> Completion {
+pub(super) async fn fold(opened: Opened, prompt: &Prompt) -> Completion {
     let Opened { held, deltas, ending } = opened;
     // Frees the token and closes the upstream's answer before anything else is done for the client.
     drop(held);
-    let (mut text, mut reasoning) = (String::new(), String::new());
-    for delta in deltas {
-        match delta {
-            Delta::Content(piece) => text.push_str(&piece),
-            Delta::Reasoning(piece) => reasoning.push_str(&piece),
-        }
-    }
+    let mut said = Said::default();
+    deltas.iter().for_each(|delta| said.take(delta));
     let ending = ending.unwrap_or(Ending {
         reason: FinishReason::Stop,
         usage: None,
     });
-    let usage = match ending.usage {
-        Some(usage) => usage,
-        None => tally(None, prompt, &format!("{reasoning}{text}")).await,
-    };
+    let usage = tally(ending.usage, prompt, &said).await;
     Completion {
-        text,
-        reasoning,
+        text: said.content,
+        reasoning: said.reasoning,
         reason: ending.reason,
         usage,
     }
 }
 
-/// The upstream's figures where it sent them, otherwise a count of what was sent and what came.
-async fn tally(told: Option<Usage>, prompt: &str, answer: &str) -> Usage {
+/// The upstream's figures where it sent them and they are those of what came, otherwise a count of both texts.
+async fn tally(told: Option<Usage>, prompt: &Prompt, said: &Said) -> Usage {
     if let Some(usage) = told {
         return usage;
     }
-    let prompt_tokens = text::count_tokens(prompt.to_owned()).await;
-    let completion_tokens = text::count_tokens(answer.to_owned()).await;
+    let prompt_tokens = prompt.tokens().await;
+    let completion_tokens = count_tokens(&said.reasoning)
+        .await
+        .saturating_add(count_tokens(&said.content).await);
     Usage {
         prompt_tokens,
         completion_tokens,

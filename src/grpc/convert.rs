@@ -25,6 +25,7 @@ pub(super) fn read(wire: CreateChatCompletionRequest) -> Result<ChatRequest, Cha
         messages: messages.collect::<Result<_, _>>()?,
         temperature,
         top_p,
+        ..ChatRequest::default()
     };
     request.check()?;
     Ok(request)

@@ -55,6 +55,7 @@ pub(super) fn read(wire: CreateChatCompletion) -> Result<Asked, ChatError> {
         messages: messages.collect::<Result<_, _>>()?,
         temperature,
         top_p,
+        ..ChatRequest::default()
     };
     request.check()?;
     let StreamOptions { include_usage } = stream_options.map(|Object(options)| options).unwrap_or_default();

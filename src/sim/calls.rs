@@ -125,10 +125,13 @@ fn locate(shared: &Shared, token: &str, call: &Call) -> Result<Place, Refusal> {
     })
 }
 
-/// What will happen to a call: the rules' word first, then the model's.
+/// What will happen to a call: the rules' word first, else that of chance, then the model's.
 fn plan(shared: &Shared, token: &str, step: Step, call: &Call) -> Result<Plan, Refusal> {
     let mut plan = Plan::new(&shared.config);
-    let struck = shared.change(|state| fault::strike(&mut state.rules, token, step));
+    let struck = shared.change(|state| {
+        let by_rule = fault::strike(&mut state.rules, token, step);
+        by_rule.or_else(|| state.chance.as_mut()?.strike())
+    });
     let behaviours = match call {
         Call::Answer { model, .. } => models::behaviour(model).map_err(|why| Refusal::plain(400, why))?,
         Call::ListProjects

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::chaos::{Chance, Chaos};
 use super::counts::Counts;
 use super::fault::Rule;
 use super::records::{AnswerRecord, Records};
@@ -31,6 +32,11 @@ impl SimControl {
     /// Removes every rule.
     pub fn clear(&self) {
         self.shared.change(|state| state.rules.clear());
+    }
+
+    /// From now on calls go wrong by chance, or no more.
+    pub fn chance(&self, chaos: Option<Chaos>) {
+        self.shared.change(|state| state.chance = chaos.map(Chance::new));
     }
 
     /// The rules that are not used up.

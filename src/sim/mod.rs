@@ -6,6 +6,7 @@
 
 mod body;
 mod calls;
+mod chaos;
 mod config;
 mod contract;
 mod control;
@@ -33,6 +34,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use chaos::Chaos;
 pub use config::{Endpoints, SimConfig};
 pub use control::SimControl;
 pub use counts::{Counts, Step};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
+use super::chaos::Chance;
 use super::config::SimConfig;
 use super::counts::{Counts, Step};
 use super::fault::Rule;
@@ -38,6 +39,7 @@ pub(super) struct Conversation {
 pub(super) struct State {
     pub(super) counts: Counts,
     pub(super) rules: Vec<Rule>,
+    pub(super) chance: Option<Chance>,
     pub(super) records: Records,
     /// Each known token and whether it is revoked.
     tokens: BTreeMap<String, bool>,
@@ -55,6 +57,7 @@ impl State {
         let mut state = Self {
             counts: Counts::default(),
             rules: Vec::new(),
+            chance: None,
             records: Records::default(),
             tokens: BTreeMap::new(),
             projects: BTreeMap::new(),

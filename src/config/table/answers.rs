@@ -93,6 +93,18 @@ pub(super) const LIMITS: &[Variable] = &[
         ..ROW
     },
     Variable {
+        name: "MAX_PROMPT_BYTES",
+        default: "8388608",
+        meaning: "The longest text that the messages of one chat may make together, in bytes; a longer one is context_length_exceeded.",
+        limits: "1024 to 1073741824",
+        set: |settings, given| {
+            settings.max_prompt_bytes = given.integer(1024..=1_073_741_824)?;
+            Ok(())
+        },
+        show: |settings| settings.max_prompt_bytes.to_string(),
+        ..ROW
+    },
+    Variable {
         name: "MAX_CONCURRENT_REQUESTS",
         default: "1024",
         meaning: "How many requests are served at once; one more is told at once that the gateway is overloaded.",

@@ -195,6 +195,7 @@ fn the_names_and_defaults_are_the_published_ones() {
         ("RETRY_DELAY", "1"),
         ("SHUTDOWN_GRACE", "20"),
         ("MAX_BODY_BYTES", "10485760"),
+        ("MAX_PROMPT_BYTES", "8388608"),
         ("MAX_CONCURRENT_REQUESTS", "1024"),
         ("LOG_FORMAT", "text"),
         ("LOG_LEVEL", "info"),

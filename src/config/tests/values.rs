@@ -22,6 +22,7 @@ fn numbers_keep_their_ranges() {
         ("WORKERS", "0", "1024", "1025"),
         ("MAX_RETRIES", "0", "100", "101"),
         ("MAX_BODY_BYTES", "1024", "1073741824", "1023"),
+        ("MAX_PROMPT_BYTES", "1024", "1073741824", "1023"),
         ("MAX_CONCURRENT_REQUESTS", "1", "1000000", "0"),
     ];
     for (name, least, most, wrong) in ranges {
