@@ -134,7 +134,7 @@ async fn run(arguments: Arguments) -> Result<Report, String> {
 
 fn settings(sim: &Sim, tokens: Vec<String>) -> Result<Settings, String> {
     let endpoints = sim.endpoints();
-    let base = |text: &str| BaseUrl::parse(text).map_err(|error| error.to_string());
+    let base = BaseUrl::parse;
     Ok(Settings {
         host: "127.0.0.1".to_owned(),
         grpc_host: "127.0.0.1".to_owned(),

@@ -179,7 +179,7 @@ fn no_problem_shows_a_value_whichever_variable_holds_it() {
     }
     let problems = setup.load().unwrap_err();
     // A path may hold nearly anything; the two files do not exist. Everything else is wrong by its form.
-    assert_eq!(problems.iter().count(), 40, "{problems}");
+    assert_eq!(problems.iter().count(), 41, "{problems}");
     assert!(
         !format!("{problems} {problems:?}").contains("very-secret"),
         "{problems}"

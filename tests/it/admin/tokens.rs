@@ -1,34 +1,18 @@
 //! The pool in the operator's hands.
 
-use std::{fs, path::PathBuf};
-
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use duogate::{
     config::Settings,
     sim::{Fault, Hold, Rule, Step, answer_text},
 };
 use serde_json::{Value, json};
 
-use super::{operated, row, sha256};
+use super::{chat, hire, operated, row, sha256};
 use crate::support::{
-    ADMIN_KEY, Ask, Desk, Gateway, KEY, TOKENS, WAYS, assert_not_found, error_of, eventually, for_each,
-    within,
+    ADMIN_KEY, Ask, Desk, KEY, TOKENS, WAYS, assert_not_found, error_of, eventually, within,
 };
 
 /// Two tokens whose hashes begin with the same eight digits.
 const TWINS: [&str; 2] = ["it-twin-6459", "it-twin-40025"];
-const NEW: &str = "it-token-new";
-
-/// Opens an account on the upstream, and adds its token to the pool.
-async fn hire(desk: Desk<'_>, token: &str) -> Value {
-    desk.gateway.sim.add_token(token);
-    desk.add(token).await.unwrap()
-}
-
-async fn chat(gateway: &Gateway, text: &str) {
-    let outcome = WAYS[0].ask(gateway, &Ask::new(text)).await;
-    outcome.assert_whole(&answer_text(text));
-}
 
 #[tokio::test]
 async fn every_token_is_told_without_its_secret() {
@@ -153,62 +137,6 @@ async fn a_body_that_holds_no_token_is_refused_without_repeating_it() {
     gateway.stop().await;
 }
 
-/// A gateway whose one token stands in a file.
-async fn with_file() -> (Gateway, PathBuf, tempfile::TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("pool");
-    fs::write(&path, format!("# the pool\n{}\n", TOKENS[0])).unwrap();
-    let setup = operated().tokens(1).settings(|settings: &mut Settings| {
-        settings.tokens_of_file = 1;
-        settings.token_pool_file = Some(path.clone());
-    });
-    (setup.start().await, path, directory)
-}
-
-#[tokio::test]
-async fn the_file_of_tokens_follows_the_pool() {
-    for index in 0..2 {
-        let (gateway, path, _directory) = with_file().await;
-        let desk = Desk::both(&gateway)[index];
-        let added = hire(desk, NEW).await;
-        assert_eq!(added["persisted"], true, "{added}");
-        let held = format!("# the pool\n{}\n{NEW}\n", TOKENS[0]);
-        assert_eq!(fs::read_to_string(&path).unwrap(), held);
-        assert_eq!(hire(desk, NEW).await["persisted"], true);
-        assert_eq!(fs::read_to_string(&path).unwrap(), held, "once is enough");
-        let removed = desk.remove(&sha256(TOKENS[0])).await.unwrap();
-        assert_eq!(removed["persisted"], true, "{removed}");
-        assert_eq!(fs::read_to_string(&path).unwrap(), format!("# the pool\n{NEW}\n"));
-        chat(&gateway, "still there?").await;
-        gateway.settled().await;
-        gateway.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn a_file_that_cannot_be_written_keeps_no_token_out_of_the_pool() {
-    for index in 0..2 {
-        let (gateway, path, _directory) = with_file().await;
-        fs::remove_file(&path).unwrap();
-        fs::create_dir(&path).unwrap();
-        let desk = Desk::both(&gateway)[index];
-        let added = hire(desk, NEW).await;
-        assert_eq!(
-            (&added["added"], &added["persisted"]),
-            (&true.into(), &false.into())
-        );
-        let note = added["note"].as_str().unwrap();
-        assert!(
-            note.contains("TOKEN_POOL_FILE cannot be written") && !note.contains(NEW),
-            "{note}"
-        );
-        let removed = desk.remove(&sha256(TOKENS[0])).await.unwrap();
-        assert_eq!(removed["persisted"], false, "{removed}");
-        assert_eq!(desk.tokens().await.len(), 1);
-        gateway.stop().await;
-    }
-}
-
 #[tokio::test]
 async fn a_token_that_leaves_lets_its_chats_end_and_takes_its_stock_with_it() {
     let warm = |settings: &mut Settings| settings.warm_conversations = 2;
@@ -259,6 +187,29 @@ async fn a_token_that_leaves_lets_its_chats_end_and_takes_its_stock_with_it() {
         assert_not_found(desk, desk.remove(&gone).await, "hash", &gone);
         gateway.stop().await;
     }
+}
+
+#[tokio::test]
+async fn nothing_is_made_ready_in_the_account_of_a_token_that_has_left() {
+    let warm = |settings: &mut Settings| settings.warm_conversations = 2;
+    let gateway = operated().tokens(1).settings(warm).start().await;
+    let [desk, _] = Desk::both(&gateway);
+    gateway.sim.hold();
+    let remove = async {
+        gateway
+            .sim_until("the answer is held", |counts| counts.open() == 1)
+            .await;
+        desk.remove(&sha256(TOKENS[0])).await.unwrap();
+        gateway.sim.release();
+    };
+    within("the end", async {
+        tokio::join!(chat(&gateway, "last words"), remove)
+    })
+    .await;
+    gateway.settled().await;
+    let sim = gateway.sim.clone();
+    gateway.stop().await;
+    assert_eq!(sim.counts().conversations_made, 1);
 }
 
 #[tokio::test]
@@ -382,79 +333,6 @@ async fn a_hash_names_one_token_or_none() {
         assert_eq!(one["token"]["sha256"], sha256(TWINS[1]));
     }
     gateway.stop().await;
-}
-
-/// A token that says of itself that it was over in 2001.
-fn expired() -> String {
-    let claims = BASE64_URL_SAFE_NO_PAD.encode(r#"{"exp":1000000000}"#);
-    format!("e30.{claims}.c2lnbmF0dXJl")
-}
-
-#[tokio::test]
-async fn the_choice_is_explained_for_every_token() {
-    let strict = |settings: &mut Settings| {
-        settings.token_max_failures = 1;
-        settings.max_in_flight_per_token = 1;
-    };
-    let gateway = operated().settings(strict).start().await;
-    let [desk, other] = Desk::both(&gateway);
-    let expired = expired();
-    for token in ["it-token-limited", "it-token-dead", &expired] {
-        hire(desk, token).await;
-    }
-    gateway.sim.revoke("it-token-dead");
-    assert_eq!(
-        desk.probe(&sha256("it-token-dead")).await.unwrap()["token"]["state"],
-        "disabled"
-    );
-    let limited = Rule::once(Fault::status(429)).on(Step::ListProjects);
-    gateway.sim.script(limited.with_token("it-token-limited"));
-    assert_eq!(
-        desk.probe(&sha256("it-token-limited")).await.unwrap()["token"]["reason"],
-        "rate_limited"
-    );
-    gateway.sim.hold_at(Hold::AfterFirstPiece);
-    let mut opened = WAYS[1].door.open(&gateway, &Ask::new("hold one")).await.unwrap();
-    within("the first text", opened.first_text()).await;
-    for desk in [desk, other] {
-        let told = desk.explain().await;
-        let rows = told["tokens"].as_array().unwrap();
-        let standing = |token: &str| row(rows, token)["standing"].clone();
-        let all = [TOKENS[0], TOKENS[1], TOKENS[2], "it-token-dead", &expired].map(standing);
-        let expected = ["full", "chosen", "used_later", "disabled", "expired"];
-        assert_eq!(json!(all), json!(expected), "{:?}: {told}", desk.door);
-        assert_eq!(told["chosen"]["sha256"], sha256(TOKENS[1]));
-        assert_eq!(
-            (&told["refusal"], &told["open_breakers"]),
-            (&Value::Null, &0.into())
-        );
-        assert_eq!(row(rows, &expired)["expires_at"], "2001-09-09T01:46:40.000Z");
-        assert!(rows.iter().all(|row| row["why"].as_str().unwrap().ends_with('.')));
-        let last = gateway.sim.answers().pop().unwrap();
-        assert_eq!(last.token, TOKENS[0]);
-    }
-    drop(opened);
-    gateway.sim.release();
-    gateway.settled().await;
-    gateway.stop().await;
-}
-
-#[tokio::test]
-async fn that_no_token_would_be_chosen_is_explained_as_the_next_chat_would_hear_it() {
-    for_each([0, 1], async |index: usize| {
-        let gateway = operated().tokens(1).start().await;
-        let desk = Desk::both(&gateway)[index];
-        gateway.sim.revoke(TOKENS[0]);
-        desk.probe(&sha256(TOKENS[0])).await.unwrap();
-        let told = desk.explain().await;
-        assert_eq!(told["chosen"], Value::Null);
-        let outcome = WAYS[0].ask(&gateway, &Ask::new("no")).await;
-        let failure = outcome.assert_failed(told["refusal"]["kind"].as_str().unwrap());
-        assert_eq!(told["refusal"]["message"], failure.message.as_str());
-        assert_eq!(told["tokens"][0]["standing"], "benched");
-        gateway.stop().await;
-    })
-    .await;
 }
 
 #[tokio::test]

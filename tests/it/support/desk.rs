@@ -145,7 +145,7 @@ impl<'a> Desk<'a> {
                 let request = keyed(client::ListRequestsRequest {});
                 let listed = self.client().list_requests(request).await;
                 let rows = listed.unwrap().into_inner().requests;
-                rows.into_iter().map(active).collect()
+                rows.iter().map(active).collect()
             }
         }
     }
@@ -290,7 +290,7 @@ fn token(token: &client::Token) -> Value {
     })
 }
 
-fn active(request: client::ActiveRequest) -> Value {
+fn active(request: &client::ActiveRequest) -> Value {
     let age = request.age.unwrap();
     json!({
         "id": request.id,
