@@ -1,19 +1,32 @@
 //! Compiles `proto/` with a compiler written in Rust, so that a build needs no `protoc`: the generated
-//! code for the services, and the descriptor set that reflection serves.
+//! code for the services, and the descriptor sets that reflection serves.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
+/// What is always there.
+const CHAT: &[&str] = &["duogate/v1/chat.proto", "duogate/v1/models.proto"];
+/// What is there only for operators.
+const DIAGNOSTICS: &[&str] = &["duogate/v1/diagnostics.proto"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR for build scripts")?);
+    let chat = compiled(CHAT)?.encode_file_descriptor_set();
+    fs::write(out.join("duogate_descriptor.bin"), chat)?;
+    let diagnostics = compiled(DIAGNOSTICS)?.encode_file_descriptor_set();
+    fs::write(out.join("duogate_diagnostics_descriptor.bin"), diagnostics)?;
+    let all = compiled(&[CHAT, DIAGNOSTICS].concat())?;
+    tonic_prost_build::configure()
+        // It holds a token, and gets a `Debug` that does not show it.
+        .skip_debug(["duogate.v1.AddTokenRequest"])
+        .compile_fds(all.file_descriptor_set())?;
+    Ok(())
+}
+
+fn compiled(files: &[&str]) -> Result<protox::Compiler, protox::Error> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     // Reflection must answer for imported files too, and shows the comments to whoever explores.
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_files(["duogate/v1/chat.proto"])?;
-    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR for build scripts")?);
-    fs::write(
-        out.join("duogate_descriptor.bin"),
-        compiler.encode_file_descriptor_set(),
-    )?;
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
-    Ok(())
+    compiler.open_files(files)?;
+    Ok(compiler)
 }

@@ -4,6 +4,7 @@
 mod doors;
 mod errands;
 mod live;
+mod token_file;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration, time::Instant};
 
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    admin::{Gate, Operator},
     backend::{self, ConversationService, Endpoints},
     config::{self, Settings},
     engine::{
@@ -32,6 +34,7 @@ use crate::{
     telemetry::{self, AccessPolicy, Door, Metrics},
 };
 
+use self::token_file::PoolFile;
 /// The generated messages and clients of the gRPC door.
 pub use crate::grpc::proto as client;
 pub use errands::{ask_liveness, check_files, try_tokens};
@@ -130,7 +133,8 @@ impl App {
             auth: live.auth.clone(),
             began,
         };
-        let http_router = http_router(settings, &live, ops);
+        let admin = admin(settings, &engine);
+        let http_router = http_router(settings, &live, ops, admin.clone());
         let http_router = recorded(
             http_router,
             Door::Http,
@@ -147,6 +151,7 @@ impl App {
                 config::UnsupportedParams::Ignore => grpc::Unsupported::LeaveOut,
             },
             cors_allow_origins: settings.cors_allow_origins.clone(),
+            admin,
             soft_stop: lifecycle.soft_stop().clone(),
         };
         let (grpc_router, health) = grpc::routes(door)
@@ -398,7 +403,14 @@ fn policy(settings: &Settings) -> EnginePolicy {
     }
 }
 
-fn http_router(settings: &Settings, live: &Live, ops: Ops) -> Router {
+/// What operators work with, where they have a key.
+fn admin(settings: &Settings, engine: &Engine) -> Option<(Operator, Gate)> {
+    let key = settings.admin_key.clone()?;
+    let file = Arc::new(PoolFile::new(settings));
+    Some((Operator::new(engine.clone(), file), Gate::new(key)))
+}
+
+fn http_router(settings: &Settings, live: &Live, ops: Ops, admin: Option<(Operator, Gate)>) -> Router {
     let openai = OpenAi {
         engine: live.engine.clone(),
         limits: Arc::clone(&live.openai),
@@ -413,11 +425,14 @@ fn http_router(settings: &Settings, live: &Live, ops: Ops) -> Router {
         auth: live.auth.clone(),
         open: ops::is_open,
     });
+    let (operator, gate) = admin.unzip();
     openai::routes(openai)
         .merge(ops::routes(ops))
+        .merge(operator.map(ops::admin::routes).unwrap_or_default())
         .fallback(openai::unknown_url)
         .method_not_allowed_fallback(openai::method_not_supported)
         .layer(from_fn_with_state(check, openai::check_key))
+        .layer(from_fn_with_state(gate, ops::admin::check_key))
         .layer(CatchPanicLayer::custom(openai::panicked))
         .layer(from_fn(openai::about))
         .layer(from_fn_with_state(cors, openai::cors))

@@ -101,6 +101,12 @@ fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
+/// Whether the headers offer any key, good or not.
+#[must_use]
+pub fn offers_key(headers: &HeaderMap) -> bool {
+    find_key(headers, None).is_some()
+}
+
 fn find_key(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
     let header = |name: &str| {
         headers

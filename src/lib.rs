@@ -7,8 +7,9 @@
 //! | [`cli`] | the commands: serve, demo, init, check, sim | [`config`], [`app`], [`sim`] |
 //! | [`app`] | the composition root: bind, run, drain | everything |
 //! | [`openai`] | the HTTP door: OpenAI's API | [`engine`], [`auth`], [`lifecycle`], [`telemetry`] |
-//! | [`grpc`] | the gRPC door: `duogate.v1`, health, reflection | the same |
-//! | [`ops`] | health, readiness, metrics, the docs page | the same, and [`openai::error`] |
+//! | [`grpc`] | the gRPC door: `duogate.v1`, health, reflection | the same, and [`admin`] |
+//! | [`ops`] | health, readiness, metrics, the docs page, operating over HTTP | the same, and [`openai::error`] |
+//! | [`admin`] | operating the pool: what both doors offer to the admin key | [`engine`], [`auth`], [`telemetry`] |
 //! | [`engine`] | the core: pool, attempts, conversations, streams | [`telemetry`] |
 //! | [`backend`] | the conversation service over HTTP | [`engine`], [`telemetry`] |
 //! | [`state`] | what outlives the process, in a directory | [`engine`] |
@@ -21,6 +22,7 @@
 //!
 //! A test reads the sources and fails on an import that this table does not allow.
 
+pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod backend;

@@ -30,6 +30,8 @@ use crate::{
 };
 
 const KEY: &str = "sk-duogate-demo";
+/// What operators are let in with.
+const ADMIN_KEY: &str = "adm-duogate-demo";
 const TOKENS: [&str; 3] = ["demo-token-1", "demo-token-2", "demo-token-3"];
 const MODELS: [&str; 3] = ["Gemini 2.5 Pro", "Claude 4 Sonnet", "o4-Default"];
 /// Slow enough to see an answer arrive in pieces.
@@ -92,6 +94,7 @@ fn settings(sim: &Sim, once: bool) -> Result<Settings, Box<dyn Error>> {
         port: if once { 0 } else { defaults.port },
         grpc_port: if once { 0 } else { defaults.grpc_port },
         api_keys: vec![KEY.into()],
+        admin_key: Some(ADMIN_KEY.into()),
         tokens: TOKENS.map(Into::into).to_vec(),
         available_models: MODELS.map(str::to_owned).to_vec(),
         project_url: BaseUrl::parse(&endpoints.project)?,
@@ -224,6 +227,8 @@ print(client.chat.completions.create(model="{model}", messages=[{{"role": "user"
 grpcurl -plaintext -H 'authorization: Bearer {KEY}' \
   -d '{{"model": "{model}", "messages": [{{"role": "ROLE_USER", "content": [{{"text": "Hi"}}]}}]}}' \
   {grpc} duogate.v1.ChatService/StreamChatCompletion
+
+curl http://{http}/admin/tokens -H 'Authorization: Bearer {ADMIN_KEY}'
 
 The docs page is at http://{http}/docs, the state at http://{http}/health.
 "#

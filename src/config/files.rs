@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The largest file that is read, in bytes. A configuration is far smaller; a device such as `/dev/zero` is not.
-pub(super) const LARGEST_FILE: u64 = 4 * 1024 * 1024;
+pub const LARGEST_FILE: u64 = 4 * 1024 * 1024;
 
 /// A configuration file, whether asked for or only looked for.
 pub(super) struct Wanted {
@@ -50,7 +50,10 @@ impl Wanted {
 }
 
 /// Reads a text file of bounded size.
-pub(super) fn read_text(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// When it cannot be read, is larger than [`LARGEST_FILE`], or is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -65,7 +68,8 @@ pub(super) fn read_text(path: &Path) -> io::Result<String> {
 }
 
 /// Why a file could not be read, in words of ours.
-pub(super) fn why_unreadable(error: &io::Error) -> String {
+#[must_use]
+pub fn why_unreadable(error: &io::Error) -> String {
     // Only the kinds that a reader can act on get a sentence of their own; the set of kinds is open.
     #[allow(clippy::wildcard_enum_match_arm, reason = "io::ErrorKind is non-exhaustive")]
     let why = match error.kind() {

@@ -26,7 +26,9 @@ mod together;
 mod urls;
 mod watch;
 
+pub use files::{LARGEST_FILE, read_text, why_unreadable};
 pub use problems::{Problem, Problems};
+pub use secrets::{secret_of_line, token_fault};
 pub use settings::{ClientAuth, LogFormat, Settings, UnmarkedEnd, UnsupportedParams};
 pub use sources::{Flags, Sources};
 pub use table::{Group, Variable, groups};
@@ -39,6 +41,9 @@ use problems::Report;
 
 /// The key that `.env.example` shows. It works, and draws a warning: everyone can read it.
 pub const EXAMPLE_KEY: &str = "sk-duogate-replace-me";
+
+/// The admin key that `.env.example` shows; as [`EXAMPLE_KEY`].
+pub const EXAMPLE_ADMIN_KEY: &str = "adm-duogate-replace-me";
 
 /// Settings that passed every check, and what is odd about them.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 //!
 //! Messages name an entry by its position and a character by its kind; the entry itself is never shown.
 
-use super::EXAMPLE_KEY;
 use super::files::{read_text, why_unreadable};
 use super::given::{Complaints, Given};
+use super::{EXAMPLE_ADMIN_KEY, EXAMPLE_KEY};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -47,6 +47,37 @@ impl Sort {
     }
 }
 
+/// Why a text cannot be a token of the upstream, in words that do not show it; `None` when it can.
+#[must_use]
+pub fn token_fault(secret: &str) -> Option<String> {
+    Sort::Token.fault(secret)
+}
+
+/// The secret that a line of a file of secrets holds; `None` for a blank line and for a comment.
+#[must_use]
+pub fn secret_of_line(line: &str) -> Option<&str> {
+    let line = line.strip_prefix('\u{feff}').unwrap_or(line).trim();
+    (!line.is_empty() && !line.starts_with('#')).then_some(line)
+}
+
+/// Reads the operator's key.
+pub(super) fn admin_key(given: &mut Given<'_>) -> Result<SecretString, String> {
+    /// One that is shorter can be guessed, for all that wrong ones are slowed down.
+    const SHORTEST: usize = 16;
+    let key = given.text("a key")?;
+    if let Some(fault) = Sort::Key.fault(key) {
+        return Err(fault);
+    }
+    if key == EXAMPLE_ADMIN_KEY {
+        let warning = "is the example's key, which everyone can read; replace it";
+        given.warnings.push(warning.to_owned());
+    } else if key.len() < SHORTEST {
+        let warning = format!("is shorter than {SHORTEST} characters, and may be guessed");
+        given.warnings.push(warning);
+    }
+    Ok(SecretString::from(key.to_owned()))
+}
+
 /// Takes the entries of a list variable.
 pub(super) fn from_list(
     sort: Sort,
@@ -71,11 +102,9 @@ pub(super) fn from_file(
     given: &mut Given<'_>,
 ) -> Result<(), Complaints> {
     let text = read_text(&given.path()?).map_err(|error| why_unreadable(&error))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let lines = text.lines().map(str::trim).enumerate();
-    let filled = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let named = filled
-        .map(|(index, line)| (format!("line {}", index + 1), Some(line.to_owned())))
+    let lines = text.lines().map(secret_of_line).enumerate();
+    let named = lines
+        .filter_map(|(index, secret)| Some((format!("line {}", index + 1), Some(secret?.to_owned()))))
         .collect();
     take(sort, secrets, named, given)
 }

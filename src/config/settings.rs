@@ -85,8 +85,12 @@ pub struct Settings {
     pub api_keys: Vec<SecretString>,
     /// `API_KEYS_FILE`, joined to the directory of the settings.
     pub api_keys_file: Option<PathBuf>,
+    /// `ADMIN_KEY`: visible ASCII, none of the API keys; without one there is nothing to operate by.
+    pub admin_key: Option<SecretString>,
     /// `TOKEN_POOL` and the lines of `TOKEN_POOL_FILE`: cookie characters only, no repeats.
     pub tokens: Vec<SecretString>,
+    /// How many of `tokens`, the last ones, come from `TOKEN_POOL_FILE` alone.
+    pub tokens_of_file: usize,
     /// `TOKEN_POOL_FILE`, joined to the directory of the settings.
     pub token_pool_file: Option<PathBuf>,
     /// `AVAILABLE_MODELS`: at most 256 bytes each, no repeats; empty allows every model.
@@ -206,7 +210,9 @@ impl Settings {
             require_api_key: true,
             api_keys: Vec::new(),
             api_keys_file: None,
+            admin_key: None,
             tokens: Vec::new(),
+            tokens_of_file: 0,
             token_pool_file: None,
             available_models: Vec::new(),
             model_aliases: BTreeMap::new(),

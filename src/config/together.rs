@@ -1,6 +1,8 @@
 //! The checks that need more than one variable. Each is skipped where one of its variables is wrong by itself, so that
 //! one mistake is not told twice.
 
+use secrecy::{ExposeSecret, SecretString};
+
 use super::{Report, Settings, models, settings::ClientAuth};
 
 pub(super) fn check(settings: &Settings, files_were_read: bool, report: &mut Report) {
@@ -15,6 +17,9 @@ pub(super) fn check(settings: &Settings, files_were_read: bool, report: &mut Rep
             "REQUIRE_API_KEY",
             "is false: whoever reaches the ports may use the gateway",
         );
+    }
+    if !report.blames(&["ADMIN_KEY"]) {
+        check_admin_key(settings, report);
     }
     let tokens_are_known = files_were_read && !report.blames(&["TOKEN_POOL", "TOKEN_POOL_FILE"]);
     if settings.tokens.is_empty() && tokens_are_known {
@@ -34,6 +39,19 @@ pub(super) fn check(settings: &Settings, files_were_read: bool, report: &mut Rep
     }
     if !report.blames(&["AVAILABLE_MODELS", "MODEL_ALIASES"]) {
         models::check_aliases(settings, report);
+    }
+}
+
+/// Who may chat must not thereby be able to operate the gateway.
+fn check_admin_key(settings: &Settings, report: &mut Report) {
+    let Some(admin_key) = &settings.admin_key else {
+        return;
+    };
+    let admin_key = admin_key.expose_secret();
+    let is_api_key = |key: &SecretString| key.expose_secret() == admin_key;
+    if settings.api_keys.iter().any(is_api_key) {
+        let message = "is one of API_KEYS (or a line of API_KEYS_FILE); expected a key of its own";
+        report.problem("ADMIN_KEY", message.to_owned(), None);
     }
 }
 

@@ -145,9 +145,10 @@ impl Shared {
         loop {
             let read = reader.read().await?;
             if deltas.is_empty() {
-                lease.succeeded();
                 self.pace.note(began.elapsed());
-                self.conversations.used(lease.token());
+                if lease.succeeded() {
+                    self.conversations.used(lease.token());
+                }
                 chat.context.record.note_first_token();
             }
             match read {

@@ -5,9 +5,8 @@
 //! them behind: what a finished task hands to nobody is dropped, and dropping a [`Conversation`] removes it.
 
 use std::{
-    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use futures::StreamExt;
@@ -15,9 +14,10 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    account::{Account, Accounts},
     cleanup::{Cleanup, Last},
     ledger::{ConversationCounts, Ledger, Standing},
-    stock::{Epoch, Stock, StockPolicy},
+    stock::{Epoch, StockPolicy},
     store::Store,
     upstream::{Answer, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError},
 };
@@ -30,21 +30,6 @@ pub struct ConversationPolicy {
     pub stock: StockPolicy,
     /// Whether conversations are removed after use.
     pub cleanup: bool,
-}
-
-/// What is known of one token's account.
-#[derive(Debug, Default)]
-struct Account {
-    /// Locked while the project is looked up or made, so that only one is ever made.
-    project: tokio::sync::Mutex<Option<RemoteId>>,
-    stock: Mutex<Stock>,
-}
-
-impl Account {
-    fn stock(&self) -> MutexGuard<'_, Stock> {
-        // Every change under this lock is complete before it could panic.
-        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The upstream, for calls that chats wait for and for calls that nobody waits for.
@@ -62,7 +47,7 @@ pub(super) struct Conversations {
 
 struct Shared {
     upstreams: Upstreams,
-    accounts: Mutex<HashMap<[u8; 32], Arc<Account>>>,
+    accounts: Accounts,
     policy: Mutex<ConversationPolicy>,
     tasks: TaskTracker,
     ledger: Arc<Ledger>,
@@ -91,7 +76,7 @@ impl Conversations {
         Self {
             shared: Arc::new(Shared {
                 upstreams,
-                accounts: Mutex::default(),
+                accounts: Accounts::default(),
                 policy: Mutex::new(policy),
                 tasks,
                 ledger,
@@ -171,6 +156,7 @@ impl Conversations {
 
     async fn make(&self, token: &Token, upstream: &dyn Upstream) -> Result<ConversationRef, UpstreamError> {
         let project = self.project(token, upstream).await?;
+        let _making = self.account(token).begin_making();
         match upstream.create_conversation(token, &project).await {
             Ok(conversation) => {
                 let reference = ConversationRef {
@@ -228,9 +214,7 @@ impl Conversations {
     }
 
     fn account(&self, token: &Token) -> Arc<Account> {
-        let accounts = self.shared.accounts.lock();
-        let mut accounts = accounts.unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(accounts.entry(token.digest()).or_default())
+        self.shared.accounts.of(token)
     }
 
     /// A chat used the token's account with success: from now on some stand ready there.
@@ -286,6 +270,18 @@ impl Conversations {
         }
     }
 
+    /// Removes what stands ready anywhere.
+    pub(super) fn empty_stocks(&self) {
+        for account in self.shared.accounts.all() {
+            self.empty_stock(account.token());
+        }
+    }
+
+    /// Resolves when every conversation that is being made in the token's account is in the book.
+    pub(super) async fn all_made(&self, token: &Token) {
+        self.account(token).all_made().await;
+    }
+
     /// Takes what stands ready in the token's account, and what could not be removed from it before, for the caller to
     /// remove.
     #[must_use]
@@ -300,16 +296,25 @@ impl Conversations {
 
     /// Forgets the account of a token that left the pool, and removes what stands ready in it.
     pub(super) fn close_account(&self, token: &Token) {
-        self.empty_stock(token);
-        let accounts = self.shared.accounts.lock();
-        accounts
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&token.digest());
+        if let Some(account) = self.shared.accounts.take(token) {
+            self.close(&account);
+        }
     }
 
-    /// Removes what has stood too long in these tokens' accounts, and tells when the next expires.
+    fn close(&self, account: &Account) {
+        for reference in account.stock().close() {
+            let token = account.token().clone();
+            self.shared.cleanup.remove(token, reference, Last::Idle);
+        }
+    }
+
+    /// Removes what has stood too long in these tokens' accounts, and tells when the next expires. Accounts of other
+    /// tokens are forgotten: a chat that went on after its token had left the pool has brought them back.
     pub(super) fn sweep(&self, tokens: &[Token]) -> Option<Instant> {
         let policy = self.policy();
+        for account in self.shared.accounts.take_strays(tokens) {
+            self.close(&account);
+        }
         let mut next = None;
         for token in tokens {
             let account = self.account(token);

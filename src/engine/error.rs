@@ -18,7 +18,7 @@ pub enum ErrorKind {
     PermissionDenied,
     /// No such model on offer.
     ModelNotFound,
-    /// Nothing of this id is kept here (HTTP only).
+    /// Nothing of this id is here: a kept response, or what an operator names.
     NotFound,
     /// No such path (HTTP only).
     UnknownUrl,
@@ -48,7 +48,7 @@ pub enum ErrorKind {
     UpstreamTruncated,
     /// The deadline passed.
     DeadlineExceeded,
-    /// The client left; seen only in logs and metrics.
+    /// The client left, which only logs and metrics tell, or the operator ended the chat.
     Cancelled,
     /// A mistake of the gateway's own.
     Internal,
@@ -158,6 +158,7 @@ pub struct ChatError {
     retry_after: Option<Duration>,
     detail: Option<String>,
     circuit_open: bool,
+    resource: Option<Box<(&'static str, String)>>,
 }
 
 impl ChatError {
@@ -170,6 +171,7 @@ impl ChatError {
             retry_after: None,
             detail: None,
             circuit_open: false,
+            resource: None,
         }
     }
 
@@ -189,6 +191,19 @@ impl ChatError {
     /// Bad input, with the field that is at fault (`messages[0].role`).
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidRequest, message).with_field(field)
+    }
+
+    /// `not_found`: there is no `resource` of that name, which `field` of the request gave.
+    pub fn not_found(
+        resource: &'static str,
+        name: impl Into<String>,
+        field: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            resource: Some(Box::new((resource, name.into()))),
+            ..Self::new(ErrorKind::NotFound, message).with_field(field)
+        }
     }
 
     /// Names the field that is at fault.
@@ -228,6 +243,14 @@ impl ChatError {
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
+    }
+
+    /// What is not there: its sort and its name.
+    #[must_use]
+    pub fn resource(&self) -> Option<(&'static str, &str)> {
+        self.resource
+            .as_deref()
+            .map(|(sort, name)| (*sort, name.as_str()))
     }
 
     /// When another try may succeed, counted from now.

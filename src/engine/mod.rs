@@ -1,6 +1,7 @@
 //! The core: turns a chat request into an answer, with whatever token, conversation and number of tries that takes.
 //! It knows no wire format and does no I/O of its own; an [`upstream::Upstream`] does that for it.
 
+mod account;
 mod admission;
 mod answer;
 mod attempts;
@@ -261,9 +262,7 @@ impl Engine {
         let shared = &self.shared;
         shared.keep_tokens().await;
         shared.tasks.close();
-        for token in shared.pool.tokens() {
-            shared.conversations.empty_stock(&token);
-        }
+        shared.conversations.empty_stocks();
         shared.tasks.wait().await;
     }
 

@@ -6,9 +6,12 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
+use tracing::Instrument;
 
 use super::{
     Engine, EnginePolicy, Models, TokenSnapshot,
+    error::ChatError,
+    failure::no_token,
     inflight::ChatSnapshot,
     ledger::{ConversationCounts, Standing},
     upstream::{ConversationRef, RemoteId, Token, Upstream, UpstreamError},
@@ -36,10 +39,10 @@ pub struct Cleared {
 }
 
 /// Why the next chat would get the token that it would get.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Explanation {
-    /// The token that would be chosen now.
-    pub chosen: Option<Token>,
+    /// The token that would be chosen now, or what the next chat would be told instead.
+    pub chosen: Result<Token, ChatError>,
     /// Every token, with what keeps it from being chosen. Among those that nothing keeps, the one with the fewest chats
     /// is chosen, and among equals the one that was unused for longest.
     pub tokens: Vec<TokenSnapshot>,
@@ -51,11 +54,23 @@ impl Engine {
     /// Every token, without its secret.
     #[must_use]
     pub fn tokens(&self) -> Vec<TokenSnapshot> {
-        let mut tokens = self.shared.pool.snapshot();
+        self.with_stock(self.shared.pool.snapshot())
+    }
+
+    fn with_stock(&self, mut tokens: Vec<TokenSnapshot>) -> Vec<TokenSnapshot> {
         for token in &mut tokens {
             token.stock = self.shared.conversations.stocked(&token.token);
         }
         tokens
+    }
+
+    /// Whether the settings, as they were last read, name the token with this digest.
+    #[must_use]
+    pub fn is_configured(&self, digest: &[u8; 32]) -> bool {
+        let configured = self.shared.configured.lock();
+        configured
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(digest)
     }
 
     /// The token of the pool with this digest.
@@ -117,9 +132,10 @@ impl Engine {
     /// Which token the next chat would get, and why no other.
     #[must_use]
     pub fn explain(&self) -> Explanation {
+        let (chosen, tokens) = self.shared.pool.explain();
         Explanation {
-            chosen: self.shared.pool.next(),
-            tokens: self.tokens(),
+            chosen: chosen.map_err(no_token),
+            tokens: self.with_stock(tokens),
             open_breakers: self.open_breakers(),
         }
     }
@@ -136,8 +152,21 @@ impl Engine {
         self.shared.conversations.counts()
     }
 
-    /// Removes conversations at an operator's word, and waits for the end of that. Dropping the future stops it midway.
+    /// Removes conversations at an operator's word, and waits for the end of that. Dropping the future does not stop it.
     pub async fn clear_conversations(&self, scope: Scope) -> Cleared {
+        let engine = self.clone();
+        let clearing = async move { engine.clear_all(scope).await };
+        let cleared = self.shared.tasks.spawn(clearing.in_current_span()).await;
+        cleared.unwrap_or_else(|failure| {
+            tracing::error!(error = %failure, "conversations could not be cleared");
+            Cleared {
+                removed: 0,
+                failed: 1,
+            }
+        })
+    }
+
+    async fn clear_all(&self, scope: Scope) -> Cleared {
         let (mut doomed, mut cleared) = (Vec::new(), Cleared::default());
         for token in self.shared.pool.tokens() {
             let ours = self.shared.conversations.idle(&token);
@@ -181,19 +210,21 @@ impl Engine {
         known: &HashSet<RemoteId>,
     ) -> Result<Vec<ConversationRef>, UpstreamError> {
         let upstream = &self.shared.background;
-        let mut others = Vec::new();
+        let mut listed = Vec::new();
         for project in upstream.list_projects(token).await? {
             for conversation in upstream.list_conversations(token, &project).await? {
-                let ours = self.shared.conversations.ledger().holds(token, &conversation);
-                if !ours && !known.contains(&conversation) {
-                    others.push(ConversationRef {
-                        project: project.clone(),
-                        conversation,
-                    });
-                }
+                let project = project.clone();
+                listed.push(ConversationRef {
+                    project,
+                    conversation,
+                });
             }
         }
-        Ok(others)
+        // One that was being made while the lists were read is in them, and not in the book yet.
+        self.shared.conversations.all_made(token).await;
+        let ledger = self.shared.conversations.ledger();
+        listed.retain(|at| !known.contains(&at.conversation) && !ledger.holds(token, &at.conversation));
+        Ok(listed)
     }
 
     async fn clear(&self, token: Token, reference: ConversationRef) -> bool {

@@ -123,12 +123,16 @@ impl TokenPool {
         Ok(lease)
     }
 
-    /// The token that the next chat would get.
-    #[must_use]
-    pub(super) fn next(&self) -> Option<Token> {
+    /// The token that the next chat would get, or why it would get none; and every token as it stood at that moment.
+    pub(super) fn explain(&self) -> (Result<Token, NoToken>, Vec<TokenSnapshot>) {
+        let now = Instant::now();
         let mut pool = self.lock();
-        let best = pool.best(&Trail::default(), Instant::now());
-        best.map(|(_, slot)| slot.token().clone())
+        let best = pool.best(&Trail::default(), now);
+        let next = best.map(|(_, slot)| slot.token().clone());
+        let next = next.ok_or_else(|| pool.why_none(now));
+        let slots = pool.slots.iter();
+        let tokens = slots.map(|(_, slot)| slot.snapshot(now, &pool.policy));
+        (next, tokens.collect())
     }
 
     /// Every token, in the order they came.
@@ -356,11 +360,13 @@ impl Lease {
         self.slot
     }
 
-    /// The token did its work: what it was benched for is forgotten, unless it failed again meanwhile.
-    pub(super) fn succeeded(&mut self) {
+    /// The token did its work: what it was benched for is forgotten, unless it failed again meanwhile. False when the
+    /// token has left the pool.
+    pub(super) fn succeeded(&mut self) -> bool {
         self.undecided_trial = false;
         let generation = self.generation;
-        self.pool.settle(self.slot, |slot, _| slot.succeed(generation));
+        let settled = self.pool.settle(self.slot, |slot, _| slot.succeed(generation));
+        settled.is_some()
     }
 
     /// The attempt failed, and this is what it means for the token; true when the token is out of use by it. A fault

@@ -286,7 +286,9 @@ proptest! {
                     Act::Settle(which, how) if !held.is_empty() => {
                         let mut lease = held.swap_remove(which.index(held.len()));
                         match how {
-                            0 => lease.succeeded(),
+                            0 => {
+                                lease.succeeded();
+                            }
                             1 => drop(lease.failed(REFUSED)),
                             2 => drop(lease.failed(TokenVerdict::RateLimited(None))),
                             3 => drop(lease.failed(TokenVerdict::Keep)),

@@ -31,6 +31,8 @@ pub(super) struct Stock {
     uses: VecDeque<Instant>,
     filling: bool,
     epoch: u64,
+    /// Nothing is put in any more.
+    closed: bool,
 }
 
 impl Stock {
@@ -54,7 +56,7 @@ impl Stock {
 
     /// Whether one more is wanted and nobody makes one yet; from then on somebody does.
     pub(super) fn begin_filling(&mut self, policy: StockPolicy) -> Option<Epoch> {
-        if self.filling || self.ready.len() >= self.wanted(policy) {
+        if self.closed || self.filling || self.ready.len() >= self.wanted(policy) {
             return None;
         }
         self.filling = true;
@@ -116,6 +118,12 @@ impl Stock {
         self.filling = false;
         self.uses.clear();
         self.ready.drain(..).map(|(reference, _)| reference).collect()
+    }
+
+    /// Empties it for good: its token has left the pool.
+    pub(super) fn close(&mut self) -> Vec<ConversationRef> {
+        self.closed = true;
+        self.empty()
     }
 
     /// How many stand ready.
@@ -195,6 +203,17 @@ mod tests {
         assert_eq!(stock.take(POLICY), Some(conversation(1)));
         assert_eq!(stock.take(POLICY), Some(conversation(2)));
         assert_eq!(stock.take(POLICY), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_closed_takes_nothing_any_more() {
+        let mut stock = Stock::default();
+        stock.note_use(POLICY);
+        let epoch = stock.begin_filling(POLICY).unwrap();
+        assert_eq!(stock.close(), []);
+        assert_eq!(stock.put(conversation(1), epoch, POLICY), Err(conversation(1)));
+        stock.note_use(POLICY);
+        assert_eq!(stock.begin_filling(POLICY), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -51,12 +51,15 @@ fn add_details(error: &ChatError, record: &CallRecord, details: &mut ErrorDetail
         ErrorKind::ModelNotFound => {
             details.set_resource_info("model", record.model().unwrap_or_default(), "", error.message());
         }
+        ErrorKind::NotFound => {
+            let (sort, name) = error.resource().unwrap_or_default();
+            details.set_resource_info(sort, name, "", error.message());
+        }
         ErrorKind::RateLimited => {
             details.add_quota_failure_violation("api_key", error.message());
         }
         ErrorKind::Unauthenticated
         | ErrorKind::PermissionDenied
-        | ErrorKind::NotFound
         | ErrorKind::UnknownUrl
         | ErrorKind::MethodNotSupported
         | ErrorKind::UnsupportedMediaType

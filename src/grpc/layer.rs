@@ -24,6 +24,7 @@ use tonic_types::StatusExt;
 
 use super::{CHAT_PATHS, Limits, content_type, error, frames, timely::timely, web};
 use crate::{
+    admin::Gate,
     auth::Auth,
     engine::{
         Engine, Permit,
@@ -39,10 +40,15 @@ const OPEN: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
+/// The service that has a key of its own.
+const DIAGNOSTICS: &str = "/duogate.v1.DiagnosticsService/";
+
 pub(super) struct Guard {
     pub(super) engine: Engine,
     pub(super) auth: Auth,
     pub(super) limits: Arc<ArcSwap<Limits>>,
+    /// The check of the operators' key, where there is one.
+    pub(super) gate: Option<Gate>,
     pub(super) soft_stop: CancellationToken,
 }
 
@@ -68,7 +74,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         return web::not_a_call();
     }
     frames::agree_on_encoding(request.headers_mut());
-    if let Err(failure) = guard.admit(&mut request, &record) {
+    if let Err(failure) = guard.admit(&mut request, &record).await {
         return error::status(&failure, &record).into_http::<Body>();
     }
     let endless = is_open(request.uri().path());
@@ -90,9 +96,16 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
 }
 
 impl Guard {
-    fn admit(&self, request: &mut Request, record: &CallRecord) -> Result<(), ChatError> {
+    async fn admit(&self, request: &mut Request, record: &CallRecord) -> Result<(), ChatError> {
         let path = request.uri().path();
         if is_open(path) {
+            return Ok(());
+        }
+        if path.starts_with(DIAGNOSTICS) {
+            // Without a gate there is no such service, which the router tells.
+            if let Some(gate) = &self.gate {
+                record.set_caller(&gate.check(request.headers()).await?.label);
+            }
             return Ok(());
         }
         if let Some(caller) = self.auth.check(request.headers(), None)? {

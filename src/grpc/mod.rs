@@ -2,6 +2,7 @@
 
 mod checks;
 mod convert;
+mod diagnostics;
 pub mod error;
 mod frames;
 #[cfg(feature = "fuzzing")]
@@ -31,7 +32,11 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_web::GrpcWebLayer;
 
 pub use self::request::Unsupported;
-use crate::{auth::Auth, engine::Engine};
+use crate::{
+    admin::{Gate, Operator},
+    auth::Auth,
+    engine::Engine,
+};
 
 /// The generated code of `proto/duogate/v1`.
 #[allow(
@@ -49,8 +54,11 @@ pub mod proto {
     tonic::include_proto!("duogate.v1");
 }
 
-/// The compiled descriptors of `proto/`, comments included.
+/// The compiled descriptors of the chat service, comments included.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/duogate_descriptor.bin"));
+
+/// The same of the diagnostics service.
+const DIAGNOSTICS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/duogate_diagnostics_descriptor.bin"));
 
 /// The name that health checks ask for.
 const CHAT_SERVICE: &str = "duogate.v1.ChatService";
@@ -86,6 +94,8 @@ pub struct Grpc {
     pub unsupported: Unsupported,
     /// Origins whose scripts may call; `*` is every one.
     pub cors_allow_origins: Vec<String>,
+    /// What operators may do, and the check of their key; without both there is no diagnostics service.
+    pub admin: Option<(Operator, Gate)>,
     /// Ends the streams that would never end by themselves: health watches and reflection.
     pub soft_stop: CancellationToken,
 }
@@ -146,7 +156,12 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         chat.accept_compressed(encoding).send_compressed(encoding)
     });
     let describe = || {
-        tonic_reflection::server::Builder::configure()
+        let builder = tonic_reflection::server::Builder::configure();
+        let builder = match grpc.admin {
+            Some(_) => builder.register_encoded_file_descriptor_set(DIAGNOSTICS),
+            None => builder,
+        };
+        builder
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             // With these grpcurl shows the details of errors in plain words.
@@ -164,11 +179,21 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         limits,
         unsupported: _,
         cors_allow_origins,
+        admin,
         soft_stop,
     } = grpc;
+    let gate = admin.map(|(operator, gate)| {
+        let diagnostics = diagnostics::Diagnostics::new(operator);
+        services.add_service(
+            proto::diagnostics_service_server::DiagnosticsServiceServer::new(diagnostics)
+                .max_decoding_message_size(MAX_MESSAGE),
+        );
+        gate
+    });
     let guard = Arc::new(layer::Guard {
         engine,
         auth,
+        gate,
         limits,
         soft_stop,
     });

@@ -78,7 +78,7 @@ fn naming<T>(ignored: &[Cow<'static, str>], answer: T) -> Response<T> {
     response
 }
 
-fn record<T>(request: &Request<T>) -> Result<CallRecord, Status> {
+pub(super) fn record<T>(request: &Request<T>) -> Result<CallRecord, Status> {
     let record = request.extensions().get::<CallRecord>().cloned();
     record.ok_or_else(|| Status::internal("the call has no record"))
 }

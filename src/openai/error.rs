@@ -77,7 +77,7 @@ fn look_of(error: &ChatError) -> Look {
             look(StatusCode::BAD_GATEWAY, SERVER)
         }
         ErrorKind::DeadlineExceeded => look(StatusCode::GATEWAY_TIMEOUT, SERVER).code("timeout"),
-        // Nobody is there to read it; nginx's number for a client that left.
+        // nginx's number for a client that left; one whose chat the operator ended reads it.
         ErrorKind::Cancelled => look(
             StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             INVALID,

@@ -1,5 +1,6 @@
-//! What operators and their machines ask: what this is, how it is, what it counts.
+//! What operators and their machines ask: what this is, how it is, what it counts; and what they do to it.
 
+pub mod admin;
 mod docs;
 mod health;
 
@@ -28,13 +29,14 @@ use crate::{
 /// Paths that machines ask every few seconds.
 pub const QUIET_PATHS: &[&str] = &["/health", "/livez", "/readyz", "/metrics"];
 
-/// Whether a path answers without a key.
+/// Whether a path answers without one of the callers' keys. What operators do has a key of its own.
 #[must_use]
 pub fn is_open(path: &str) -> bool {
     matches!(
         path,
         "/" | "/health" | "/livez" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico"
     ) || path.starts_with("/docs/")
+        || admin::is_admins(path)
 }
 
 /// What the handlers work with.

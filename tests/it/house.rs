@@ -16,10 +16,18 @@ const RULE: &[(&str, &[&str])] = &[
     ("lifecycle", &["telemetry"]),
     ("net", &["telemetry"]),
     ("openai", &["engine", "auth", "lifecycle", "telemetry"]),
-    ("grpc", &["engine", "auth", "lifecycle", "telemetry"]),
+    ("admin", &["engine", "auth", "telemetry"]),
+    ("grpc", &["engine", "auth", "lifecycle", "telemetry", "admin"]),
     (
         "ops",
-        &["engine", "auth", "lifecycle", "telemetry", "openai::error"],
+        &[
+            "engine",
+            "auth",
+            "lifecycle",
+            "telemetry",
+            "admin",
+            "openai::error",
+        ],
     ),
     ("cli", &["config", "app", "sim"]),
 ];

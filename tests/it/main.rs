@@ -9,6 +9,7 @@
 )]
 
 mod abuse;
+mod admin;
 mod admission;
 mod answer_limits;
 mod answers;

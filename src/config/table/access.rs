@@ -46,6 +46,20 @@ pub(super) const ACCESS: &[Variable] = &[
         show: |settings| path(settings.api_keys_file.as_deref()),
         ..ROW
     },
+    Variable {
+        name: "ADMIN_KEY",
+        otherwise: "none",
+        example: "adm-duogate-replace-me",
+        meaning: "The key that opens /admin and duogate.v1.DiagnosticsService, which are not there without it. Secret. It opens no chat.",
+        limits: "visible ASCII without blanks, 16 characters or more; none of API_KEYS",
+        set: |settings, given| {
+            settings.admin_key = Some(secrets::admin_key(given)?);
+            Ok(())
+        },
+        differ: Some(|one, other| secrets::differ(one.admin_key.as_slice(), other.admin_key.as_slice())),
+        show: |settings| settings.admin_key.as_ref().map_or("none", |_| "set").to_owned(),
+        ..ROW
+    },
     CORS,
 ];
 

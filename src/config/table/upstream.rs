@@ -90,7 +90,10 @@ pub(super) const UPSTREAM: &[Variable] = &[
         live: true,
         set: |settings, given| {
             settings.token_pool_file = Some(given.path()?);
-            secrets::from_file(Sort::Token, &mut settings.tokens, given)
+            let listed = settings.tokens.len();
+            secrets::from_file(Sort::Token, &mut settings.tokens, given)?;
+            settings.tokens_of_file = settings.tokens.len() - listed;
+            Ok(())
         },
         show: |settings| path(settings.token_pool_file.as_deref()),
         ..ROW

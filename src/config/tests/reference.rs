@@ -173,6 +173,7 @@ fn the_names_and_defaults_are_the_published_ones() {
         ("REQUIRE_API_KEY", "true"),
         ("API_KEYS", "0 keys"),
         ("API_KEYS_FILE", "none"),
+        ("ADMIN_KEY", "none"),
         ("CORS_ALLOW_ORIGINS", "[\"*\"]"),
         ("TARGET_API_URL", "https://api.orionai.asia/chat"),
         ("CONVERSATION_API_URL", "https://api.orionai.asia/conversation"),

@@ -134,6 +134,7 @@ fn nothing_shows_a_secret() {
     let secret = |part: &str| format!("very-secret-{part}");
     let setup = Setup::new()
         .environment("API_KEYS", format!("[\"{}\"]", secret("key")))
+        .environment("ADMIN_KEY", secret("admin"))
         .environment("TOKEN_POOL", format!("[\"{}\", \"b\"]", secret("token")))
         .environment(
             "UPSTREAM_HEADERS",
@@ -151,6 +152,7 @@ fn nothing_shows_a_secret() {
     );
     let described: std::collections::BTreeMap<_, _> = loaded.settings.describe().into_iter().collect();
     assert_eq!(described["API_KEYS"], "1 key");
+    assert_eq!(described["ADMIN_KEY"], "set");
     assert_eq!(described["TOKEN_POOL"], "2 tokens (01cadf39, 3e23e816)");
     assert_eq!(described["UPSTREAM_HEADERS"], "1 header (authorization)");
     assert_eq!(
@@ -190,4 +192,55 @@ fn no_problem_shows_a_value_whichever_variable_holds_it() {
         !format!("{problems} {problems:?}").contains("very-secret"),
         "{problems}"
     );
+}
+
+#[test]
+fn the_admin_key_may_be_none_of_the_api_keys() {
+    let expected = "ADMIN_KEY: is one of API_KEYS (or a line of API_KEYS_FILE); expected a key of its own";
+    let listed = Setup::strict()
+        .environment("API_KEYS", r#"["sk-one", "very-secret-very-secret"]"#)
+        .environment("ADMIN_KEY", "very-secret-very-secret");
+    assert_eq!(listed.problems(), [expected]);
+    let in_file = Setup::strict()
+        .file("keys", "very-secret-very-secret\n")
+        .environment("API_KEYS_FILE", "keys")
+        .environment("ADMIN_KEY", "very-secret-very-secret");
+    assert_eq!(in_file.problems(), [expected]);
+    let of_its_own = with("ADMIN_KEY", "very-secret-very-secret");
+    assert!(of_its_own.settings.admin_key.is_some());
+    assert!(
+        with("ADMIN_KEY", " ").settings.admin_key.is_none(),
+        "blank is unset"
+    );
+}
+
+#[test]
+fn an_admin_key_has_the_characters_of_a_key_and_should_be_long() {
+    for (key, kind) in [("a b", "a space"), ("é", "a character outside ASCII")] {
+        let problem = problem_of("ADMIN_KEY", key);
+        assert!(
+            problem.starts_with(&format!("ADMIN_KEY: holds {kind};")),
+            "{problem}"
+        );
+    }
+    let warns = |key: &str, what: &str| {
+        let warnings = with("ADMIN_KEY", key).warnings;
+        warnings
+            .iter()
+            .any(|warning| warning.starts_with(&format!("ADMIN_KEY: {what}")))
+    };
+    assert!(warns("fifteen-letters", "is shorter than 16 characters"));
+    assert!(!warns("sixteen--letters", "is shorter"));
+    assert!(warns(crate::config::EXAMPLE_ADMIN_KEY, "is the example's key"));
+}
+
+#[test]
+fn tokens_that_only_the_file_holds_are_counted() {
+    let setup = Setup::new()
+        .file("tokens", "two\n# no\nthree\n")
+        .environment("TOKEN_POOL", r#"["one", "two"]"#)
+        .environment("TOKEN_POOL_FILE", "tokens");
+    let settings = setup.loaded().settings;
+    assert_eq!(exposed(&settings.tokens), ["one", "two", "three"]);
+    assert_eq!(settings.tokens_of_file, 1);
 }

@@ -81,6 +81,7 @@ const ROWS: &[Row] = &[
         "timeout",
         Code::DeadlineExceeded,
     ),
+    plain("cancelled", 499, INVALID, Code::Cancelled),
     plain("internal", 500, SERVER, Code::Internal),
 ];
 

@@ -84,6 +84,16 @@ pub(crate) fn failure_of(status: &Status, in_band: bool) -> Failure {
             .request_info()
             .is_some_and(|info| !info.request_id.is_empty())
     );
+    let resource = details.resource_info();
+    assert_eq!(
+        resource.is_some(),
+        row.grpc == tonic::Code::NotFound,
+        "{status:?}"
+    );
+    assert!(
+        resource
+            .is_none_or(|resource| !resource.resource_type.is_empty() && !resource.resource_name.is_empty())
+    );
     let retry_after = details.retry_info().and_then(|info| info.retry_delay);
     let pushback = status.metadata().get("grpc-retry-pushback-ms");
     let pushback = pushback.expect("clients with a retry policy read it");

@@ -4,6 +4,7 @@
 mod ask;
 mod catalogue;
 mod certificates;
+mod desk;
 mod door;
 mod gateway;
 mod grpc;
@@ -17,6 +18,7 @@ mod wait;
 
 pub(crate) use ask::Ask;
 pub(crate) use certificates::{Authority, Pair};
+pub(crate) use desk::{ADMIN_KEY, Desk, assert_not_found, keyed};
 pub(crate) use door::{Door, Failure, Opened, Outcome, Usage, WAYS, Way};
 pub(crate) use gateway::{Gateway, KEY, OTHER_KEY, Setup, TOKENS};
 pub(crate) use grpc::failure_of;
