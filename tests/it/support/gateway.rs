@@ -240,6 +240,25 @@ impl Gateway {
         assert_eq!(self.sim.breaches(), Vec::<String>::new());
     }
 
+    /// One of the rows about tokens on the health page.
+    pub(crate) async fn token_row(&self, index: usize) -> Value {
+        self.health().await["token_pool"]["tokens"][index].clone()
+    }
+
+    /// Ends the upstream: from now on its connections are refused. Tells where it was.
+    pub(crate) async fn end_upstream(&mut self) -> SocketAddr {
+        let upstream = self.upstream.take().expect("an upstream that runs");
+        let address = upstream.addr();
+        upstream.shutdown().await;
+        address
+    }
+
+    /// Starts the upstream again where it was, with the accounts that it had.
+    pub(crate) async fn restart_upstream(&mut self, address: SocketAddr) {
+        let upstream = Sim::resume(address, self.sim.clone()).await.unwrap();
+        self.upstream = Some(upstream);
+    }
+
     /// Waits until the gateway has ended by itself.
     pub(crate) async fn ended(&mut self) -> Result<(), StartError> {
         let ended = within("the gateway's end", self.running.join_next()).await;
