@@ -176,6 +176,26 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// A gateway that runs in a process of its own, in front of an upstream of the caller's.
+    pub(crate) fn elsewhere(http: SocketAddr, grpc: SocketAddr, sim: SimControl) -> Self {
+        // A gateway in this process would have done it.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let endpoint = Endpoint::from_shared(format!("http://{grpc}")).unwrap();
+        let web = || reqwest::Client::builder().no_proxy();
+        Self {
+            sim,
+            http,
+            grpc,
+            scheme: "http",
+            web: web().build().unwrap(),
+            raw: web().http2_prior_knowledge().build().unwrap(),
+            channel: endpoint.connect_lazy(),
+            stop: Stop::default(),
+            running: JoinSet::new(),
+            upstream: None,
+        }
+    }
+
     pub(crate) async fn start() -> Self {
         Setup::new().start().await
     }
