@@ -122,6 +122,7 @@ impl Client {
                 role: Role::User.into(),
                 content: vec![ContentPart {
                     part: Some(Part::Text(text.to_owned())),
+                    ..ContentPart::default()
                 }],
                 ..ChatMessage::default()
             }],
@@ -138,8 +139,9 @@ impl Client {
                 .next()
                 .and_then(|choice| choice.message);
             let parts = message.ok_or("an answer without a message")?.content;
-            let texts = parts.into_iter().filter_map(|part| match part.part? {
-                Part::Text(text) => Some(text),
+            let texts = parts.into_iter().filter_map(|part| match part.part {
+                Some(Part::Text(text)) => Some(text),
+                Some(_) | None => None,
             });
             return Ok(whole(texts.collect()));
         }

@@ -148,14 +148,14 @@ async fn changed_limits_count_for_what_comes_from_then_on() {
     for way in WAYS.into_iter().filter(|way| way.streamed) {
         before.push(way.door.open(&gateway, &Ask::new("before")).await.unwrap());
     }
-    let mut settings = gateway.live.settings();
+    let mut settings = gateway.live().settings();
     settings.request_timeout = Duration::from_millis(200);
     settings.max_body_bytes = 1024;
     settings
         .api_keys
         .retain(|key| secrecy::ExposeSecret::expose_secret(key) != OTHER_KEY);
-    assert!(gateway.live.apply(&settings));
-    assert!(!gateway.live.apply(&settings), "a second time nothing is new");
+    assert!(gateway.live().apply(&settings));
+    assert!(!gateway.live().apply(&settings), "a second time nothing is new");
     for way in WAYS {
         let outcome = way.ask(&gateway, &Ask::new("after")).await;
         outcome.assert_failed("deadline_exceeded");
@@ -181,14 +181,14 @@ async fn changed_tokens_and_models_count_for_what_comes_from_then_on() {
             .await
             .assert_whole("You said: before");
     }
-    let mut settings = gateway.live.settings();
+    let mut settings = gateway.live().settings();
     settings.tokens = vec![TOKENS[1].into()];
     settings.available_models = vec!["new-model".to_owned()];
     settings.model_aliases = [("alias".to_owned(), "new-model".to_owned())].into();
     settings.max_concurrent_requests = 1;
     let answers = |token: &str| gateway.sim.counts().calls_with(token, Step::Answer);
     let before = answers(TOKENS[0]);
-    assert!(gateway.live.apply(&settings));
+    assert!(gateway.live().apply(&settings));
     for way in WAYS {
         for model in ["new-model", "alias"] {
             let outcome = way.ask(&gateway, &Ask::new("after").model(model)).await;
@@ -219,10 +219,10 @@ async fn changed_tokens_and_models_count_for_what_comes_from_then_on() {
 #[tokio::test]
 async fn whether_keys_are_required_can_change() {
     let gateway = Setup::new().start().await;
-    let mut settings = gateway.live.settings();
+    let mut settings = gateway.live().settings();
     for required in [false, true] {
         settings.require_api_key = required;
-        gateway.live.apply(&settings);
+        gateway.live().apply(&settings);
         for way in WAYS {
             let outcome = way.ask(&gateway, &Ask::new("may I?").key(None)).await;
             assert_eq!(outcome.failure.is_some(), required, "{way:?}");

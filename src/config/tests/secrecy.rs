@@ -1,7 +1,6 @@
 //! Keys and tokens: what they may hold, and that nothing shows them.
 
 use super::{Setup, exposed, problem_of, with};
-use crate::config::table;
 
 #[test]
 fn a_token_no_cookie_may_hold_is_a_named_problem() {

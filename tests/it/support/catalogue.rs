@@ -2,6 +2,8 @@
 
 use tonic::Code;
 
+use super::Failure;
+
 /// One kind of failure on both wires.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -10,6 +12,18 @@ pub(crate) struct Row {
     pub(crate) family: &'static str,
     pub(crate) code: &'static str,
     pub(crate) grpc: Code,
+}
+
+impl Row {
+    /// The HTTP status of a failure of this kind. An upstream that is not even asked, since it keeps failing, is the
+    /// one kind with two: there the client is asked to come back, and when.
+    pub(crate) fn status_of(&self, failure: &Failure) -> u16 {
+        let unasked = failure.retry_after.is_some() && failure.should_retry == Some(true);
+        match self.kind {
+            "upstream_unavailable" if unasked => 503,
+            _ => self.status,
+        }
+    }
 }
 
 const INVALID: &str = "invalid_request_error";

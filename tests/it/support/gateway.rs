@@ -134,7 +134,7 @@ impl Setup {
             http,
             grpc,
             scheme,
-            live,
+            live: Some(live),
             web: web().build().unwrap(),
             raw: web().http2_prior_knowledge().build().unwrap(),
             channel: endpoint.connect_lazy(),
@@ -167,8 +167,8 @@ pub(crate) struct Gateway {
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
     scheme: &'static str,
-    /// What can change while it runs.
-    pub(crate) live: Live,
+    /// What can change while it runs, where it runs in this process.
+    live: Option<Live>,
     /// For the HTTP door.
     pub(crate) web: reqwest::Client,
     /// HTTP/2 by prior knowledge, for gRPC by hand.
@@ -180,8 +180,34 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// A gateway that runs in a process of its own, in front of an upstream of the caller's.
+    pub(crate) fn elsewhere(http: SocketAddr, grpc: SocketAddr, sim: SimControl) -> Self {
+        // A gateway in this process would have done it.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let endpoint = Endpoint::from_shared(format!("http://{grpc}")).unwrap();
+        let web = || reqwest::Client::builder().no_proxy();
+        Self {
+            sim,
+            http,
+            grpc,
+            scheme: "http",
+            live: None,
+            web: web().build().unwrap(),
+            raw: web().http2_prior_knowledge().build().unwrap(),
+            channel: endpoint.connect_lazy(),
+            stop: Stop::default(),
+            running: JoinSet::new(),
+            upstream: None,
+        }
+    }
+
     pub(crate) async fn start() -> Self {
         Setup::new().start().await
+    }
+
+    /// What can change while it runs.
+    pub(crate) fn live(&self) -> &Live {
+        self.live.as_ref().expect("it runs in this process")
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -242,6 +268,25 @@ impl Gateway {
         })
         .await;
         assert_eq!(self.sim.breaches(), Vec::<String>::new());
+    }
+
+    /// One of the rows about tokens on the health page.
+    pub(crate) async fn token_row(&self, index: usize) -> Value {
+        self.health().await["token_pool"]["tokens"][index].clone()
+    }
+
+    /// Ends the upstream: from now on its connections are refused. Tells where it was.
+    pub(crate) async fn end_upstream(&mut self) -> SocketAddr {
+        let upstream = self.upstream.take().expect("an upstream that runs");
+        let address = upstream.addr();
+        upstream.shutdown().await;
+        address
+    }
+
+    /// Starts the upstream again where it was, with the accounts that it had.
+    pub(crate) async fn restart_upstream(&mut self, address: SocketAddr) {
+        let upstream = Sim::resume(address, self.sim.clone()).await.unwrap();
+        self.upstream = Some(upstream);
     }
 
     /// Waits until the gateway has ended by itself.

@@ -67,7 +67,6 @@ pub(crate) async fn error_of(response: reqwest::Response) -> Failure {
     let body: Value = serde_json::from_slice(&bytes).unwrap();
     let mut failure = failure(&body, false);
     let row = catalogue::by_code(body["error"]["code"].as_str().unwrap());
-    assert_eq!(status, row.status, "{body}");
     failure.should_retry = match headers["x-should-retry"].to_str().unwrap() {
         "true" => Some(true),
         "false" => Some(false),
@@ -79,6 +78,7 @@ pub(crate) async fn error_of(response: reqwest::Response) -> Failure {
     };
     failure.retry_after = number("retry-after").map(Duration::from_secs);
     let precise = number("retry-after-ms").map(Duration::from_millis);
+    assert_eq!(status, row.status_of(&failure), "{body}");
     assert_eq!(failure.retry_after.is_some(), precise.is_some());
     assert!(
         failure.retry_after >= precise,

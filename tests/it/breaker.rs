@@ -1,0 +1,135 @@
+//! An upstream that is down: its callers are told at once and asked to come back, it is left in peace but for a probe
+//! now and then, and service resumes by itself.
+
+use std::time::{Duration, Instant};
+
+use duogate::{
+    config::Settings,
+    sim::{Chaos, Fault, Rule, Step, answer_text},
+};
+use futures::{StreamExt, stream};
+
+use crate::support::{Ask, Gateway, Setup, WAYS, Way, eventually, within};
+
+/// So many failures open a circuit breaker.
+const FAILURES: usize = 20;
+const PROBES: Duration = Duration::from_millis(200);
+
+fn impatient(settings: &mut Settings) {
+    settings.max_retries = 0;
+    settings.breaker_probe_interval = PROBES;
+}
+
+async fn open_breakers(gateway: &Gateway) -> String {
+    let page = gateway.get("/metrics").await.text().await.unwrap();
+    let line = page
+        .lines()
+        .find_map(|line| line.strip_prefix("duogate_open_circuit_breakers "));
+    line.expect("the metric is there").to_owned()
+}
+
+/// Chats that fail on their own account, until the breaker has seen enough.
+async fn break_it(gateway: &Gateway) {
+    for number in 0..FAILURES {
+        let outcome = WAYS[number % WAYS.len()].ask(gateway, &Ask::new("hello?")).await;
+        let failure = outcome.assert_failed("upstream_unavailable");
+        assert_eq!(failure.should_retry, Some(false), "{number}: it was tried");
+    }
+    assert_eq!(open_breakers(gateway).await, "1");
+}
+
+/// The chat is refused without a try, and asked to come back.
+async fn refused(gateway: &Gateway, way: Way) {
+    let outcome = way.ask(gateway, &Ask::new("hello?")).await;
+    let failure = outcome.assert_failed("upstream_unavailable");
+    assert_eq!(failure.should_retry, Some(true), "{way:?}");
+    assert!(!failure.in_band, "{way:?}");
+    let wait = failure.retry_after.expect("when to come back");
+    assert!(!wait.is_zero(), "{way:?}");
+}
+
+async fn whole_again(gateway: &Gateway) {
+    eventually("the circuit breaker closes", async || {
+        open_breakers(gateway).await == "0"
+    })
+    .await;
+    for way in WAYS {
+        let outcome = way.ask(gateway, &Ask::new("welcome back")).await;
+        outcome.assert_whole(&answer_text("welcome back"));
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_is_left_in_peace_until_it_answers_a_probe() {
+    let gateway = Setup::new().settings(impatient).start().await;
+    gateway.sim.script(Rule::always(Fault::status(503)));
+    break_it(&gateway).await;
+    gateway.sim.forget();
+    let began = Instant::now();
+    while gateway.sim.counts().calls_of(Step::ListProjects) < 3 {
+        for way in WAYS {
+            refused(&gateway, way).await;
+        }
+        assert!(began.elapsed() < crate::support::PATIENCE, "it is never probed");
+    }
+    let counts = gateway.sim.counts();
+    let probes = counts.calls_of(Step::ListProjects);
+    let most = began.elapsed().as_millis() / PROBES.as_millis() + 1;
+    assert!(u128::from(probes) <= most, "{probes} probes, not {most}");
+    assert_eq!(counts.calls.values().sum::<u64>(), probes, "{:?}", counts.calls);
+    let pool = gateway.health().await["token_pool"].clone();
+    assert_eq!(pool["available_tokens"], 3, "no token is at fault: {pool}");
+    gateway.sim.clear();
+    whole_again(&gateway).await;
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_gone_is_told_at_once_and_found_again() {
+    let mut gateway = Setup::new().settings(impatient).start().await;
+    whole_again(&gateway).await;
+    gateway.settled().await;
+    let address = gateway.end_upstream().await;
+    break_it(&gateway).await;
+    for way in WAYS {
+        refused(&gateway, way).await;
+    }
+    assert_eq!(gateway.health().await["token_pool"]["available_tokens"], 3);
+    gateway.restart_upstream(address).await;
+    whole_again(&gateway).await;
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_failure_in_five_costs_no_client_anything_and_opens_no_breaker() {
+    const CHATS: usize = 300;
+    let gateway = Setup::new()
+        .settings(|settings| {
+            // One try in two fails somewhere: after so many tries not one chat in a million is left.
+            settings.max_retries = 30;
+            settings.retry_delay = Duration::ZERO;
+        })
+        .start()
+        .await;
+    gateway.sim.chance(Some(Chaos {
+        share: 0.2,
+        faults: vec![Fault::status(503)],
+        seed: 7,
+    }));
+    let chats = stream::iter(0..CHATS).for_each_concurrent(8, async |number| {
+        let (way, question) = (WAYS[number % WAYS.len()], format!("chat {number}"));
+        let outcome = way.ask(&gateway, &Ask::new(&question)).await;
+        assert_eq!(outcome.failure, None, "{number} {way:?}");
+        outcome.assert_whole(&answer_text(&question));
+        assert_eq!(open_breakers(&gateway).await, "0", "after chat {number}");
+    });
+    within("300 chats", chats).await;
+    let counts = gateway.sim.counts();
+    let failed: u64 = counts.statuses.values().filter_map(|codes| codes.get(&503)).sum();
+    assert!(failed > CHATS as u64 / 2, "only {failed} calls failed");
+    assert_eq!(gateway.health().await["token_pool"]["available_tokens"], 3);
+    gateway.sim.chance(None);
+    assert_eq!(gateway.sim.breaches(), Vec::<String>::new());
+}

@@ -1,0 +1,252 @@
+//! The program's end, in order and out of it: what a killed process left behind the next one removes, and what was held
+//! against a token still is.
+
+#![cfg(unix)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use duogate::sim::{Hold, Sim, SimConfig, answer_text};
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{Ask, Door, Gateway, KEY, Opened, TOKENS, WAYS, eventually, within};
+
+async fn upstream() -> Sim {
+    let config = SimConfig {
+        tokens: TOKENS.map(str::to_owned).to_vec(),
+        ..SimConfig::default()
+    };
+    Sim::start(config).await.unwrap()
+}
+
+/// The program in front of an upstream. Dropping it kills it.
+struct Process {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Process {
+    fn spawn(upstream: &Sim, state: &Path, more: &[(&str, &str)]) -> Self {
+        let at = upstream.endpoints();
+        let (keys, tokens) = (json!([KEY]).to_string(), json!(TOKENS).to_string());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_duogate"));
+        command
+            .arg("serve")
+            .current_dir(state)
+            .env_clear()
+            .envs([("HOST", "127.0.0.1"), ("PORT", "0"), ("GRPC_PORT", "0")])
+            .envs([("API_KEYS", &keys), ("TOKEN_POOL", &tokens)])
+            .envs([("PROJECT_API_URL", &at.project), ("SITE_URL", &at.site)])
+            .envs([("CONVERSATION_API_URL", &at.conversation)])
+            .envs([("MESSAGE_API_URL", &at.message), ("TARGET_API_URL", &at.target)])
+            .envs([("LOG_FORMAT", "json"), ("STATE_DIR", "state")])
+            .envs(more.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (stderr, heard) = (child.stderr.take().unwrap(), Arc::clone(&said));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                *heard.lock().unwrap() += &format!("{line}\n");
+            }
+        });
+        Self { child, said }
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits until it serves, and connects clients to it.
+    async fn serving(&self, upstream: &Sim) -> Gateway {
+        eventually("it serves", async || self.said().contains("serving")).await;
+        let said = self.said();
+        let line = said.lines().find(|line| line.contains("serving")).unwrap();
+        let line: Value = serde_json::from_str(line).unwrap();
+        let address = |name: &str| -> SocketAddr {
+            let value = line
+                .get(name)
+                .or_else(|| line.pointer(&format!("/fields/{name}")));
+            let text = value.and_then(Value::as_str).expect("an address");
+            text.parse().unwrap()
+        };
+        Gateway::elsewhere(address("http"), address("grpc"), upstream.control())
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("it ends", async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+}
+
+/// Streams in their middle, by turns at each door.
+async fn streams(gateway: &Gateway, asks: impl IntoIterator<Item = Ask>) -> Vec<Opened> {
+    gateway.sim.hold_at(Hold::AfterFirstPiece);
+    let opening = asks.into_iter().enumerate().map(async |(number, ask)| {
+        let mut opened = Door::BOTH[number % 2].open(gateway, &ask).await.unwrap();
+        opened.first_text().await;
+        opened
+    });
+    within("the streams are in their middle", join_all(opening)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_process_left_behind_the_next_one_removes() {
+    const STREAMS: usize = 20;
+    let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
+    let sim = upstream.control();
+    let mut killed = Process::spawn(&upstream, place.path(), &[]);
+    let gateway = killed.serving(&upstream).await;
+    let asks = (0..STREAMS).map(|number| Ask::new(format!("never to end {number}")));
+    let held = streams(&gateway, asks).await;
+    killed.signal("-KILL");
+    assert_eq!(killed.ended().await.code(), None);
+    drop(held);
+    assert!(sim.counts().conversations_left >= STREAMS as u64);
+    sim.release();
+
+    let mut next = Process::spawn(&upstream, place.path(), &[]);
+    let gateway = next.serving(&upstream).await;
+    gateway.settled().await;
+    assert_eq!(
+        sim.counts().conversations_made,
+        sim.counts().conversations_deleted
+    );
+    for way in WAYS {
+        let outcome = way.ask(&gateway, &Ask::new("and on")).await;
+        outcome.assert_whole(&answer_text("and on"));
+    }
+    next.signal("-TERM");
+    assert_eq!(next.ended().await.code(), Some(0), "{}", next.said());
+    assert_eq!(sim.counts().conversations_left, 0);
+    assert_eq!(sim.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_against_a_token_outlives_the_process() {
+    for signal in ["-TERM", "-KILL"] {
+        let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
+        let sim = upstream.control();
+        sim.revoke(TOKENS[0]);
+        let mut first = Process::spawn(&upstream, place.path(), &[]);
+        let gateway = first.serving(&upstream).await;
+        WAYS[0]
+            .ask(&gateway, &Ask::new("who is there?"))
+            .await
+            .assert_whole(&answer_text("who is there?"));
+        assert_eq!(gateway.token_row(0).await["reason"], "refused");
+        let kept = place.path().join("state/tokens.json");
+        if signal == "-KILL" {
+            eventually("the bench is kept", async || {
+                fs::read_to_string(&kept).is_ok_and(|kept| kept.contains("refused"))
+            })
+            .await;
+        }
+        first.signal(signal);
+        first.ended().await;
+        let kept = fs::read_to_string(&kept).unwrap();
+        assert!(!kept.contains(TOKENS[0]), "a token is kept in the clear: {kept}");
+
+        sim.forget();
+        let mut next = Process::spawn(&upstream, place.path(), &[]);
+        let gateway = next.serving(&upstream).await;
+        let row = gateway.token_row(0).await;
+        assert_eq!(
+            (&row["state"], &row["reason"]),
+            (&"benched".into(), &"refused".into()),
+            "{signal}: {row}"
+        );
+        assert_eq!(gateway.token_row(1).await["state"], "ready");
+        for way in WAYS {
+            let outcome = way.ask(&gateway, &Ask::new("and now?")).await;
+            outcome.assert_whole(&answer_text("and now?"));
+        }
+        let asked = sim.counts().calls_by_token.get(TOKENS[0]).cloned();
+        assert_eq!(asked, None, "{signal}: the token was tried");
+        next.signal("-TERM");
+        assert_eq!(next.ended().await.code(), Some(0), "{}", next.said());
+        assert_eq!(sim.counts().conversations_left, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_directory_serves_one_process_at_a_time() {
+    let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
+    let first = Process::spawn(&upstream, place.path(), &[]);
+    let gateway = first.serving(&upstream).await;
+    let mut second = Process::spawn(&upstream, place.path(), &[]);
+    assert_eq!(second.ended().await.code(), Some(1));
+    eventually("the setting is named", async || {
+        second.said().contains("STATE_DIR")
+    })
+    .await;
+    assert!(second.said().contains("another process"), "{}", second.said());
+    let outcome = WAYS[0].ask(&gateway, &Ask::new("undisturbed")).await;
+    outcome.assert_whole(&answer_text("undisturbed"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_lets_streams_end_within_the_grace_and_tells_the_others() {
+    const STREAMS: usize = 200;
+    let question = "one two three four";
+    let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
+    let sim = upstream.control();
+    let mut process = Process::spawn(&upstream, place.path(), &[("SHUTDOWN_GRACE", "2")]);
+    let gateway = process.serving(&upstream).await;
+    // By pairs, so that either kind is at each door.
+    let asks = (0..STREAMS).map(|number| match number % 4 {
+        0 | 1 => Ask::new(question),
+        _ => Ask::new(question).model("fault:stall"),
+    });
+    let opened = streams(&gateway, asks).await;
+    process.signal("-TERM");
+    eventually("it drains", async || process.said().contains("draining")).await;
+    sim.release();
+    let outcomes = join_all(opened.into_iter().map(Opened::finish));
+    let outcomes = within("every stream ends", outcomes).await;
+    for (number, outcome) in outcomes.iter().enumerate() {
+        if number % 4 < 2 {
+            outcome.assert_whole(&answer_text(question));
+        } else {
+            let failure = outcome.assert_failed("shutting_down");
+            assert!(failure.in_band, "{number}");
+            assert!(answer_text(question).starts_with(&outcome.text), "{outcome:?}");
+        }
+    }
+    assert_eq!(process.ended().await.code(), Some(0), "{}", process.said());
+    assert_eq!(sim.counts().conversations_left, 0);
+    assert_eq!(sim.counts().open(), 0);
+    assert_eq!(sim.breaches(), Vec::<String>::new());
+}

@@ -1,0 +1,95 @@
+//! Thousands of clients that leave whenever they like: nothing of them is left, neither here nor upstream.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use duogate::sim::answer_text;
+use futures::{StreamExt, stream};
+
+use crate::support::{Ask, PATIENCE, Setup, WAYS, within};
+
+const CLIENTS: usize = 2_000;
+/// What the gateway promises once the last one has left.
+const SOON: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_clients_that_leave_at_any_moment_leave_nothing() {
+    for warm in [0, 2] {
+        let gateway = Setup::new()
+            .settings(|settings| settings.warm_conversations = warm)
+            .sim(|sim| {
+                sim.latency = Duration::from_millis(10);
+                sim.chunk_delay = Duration::from_millis(2);
+            })
+            .start()
+            .await;
+        let (left, whole) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let mut dice = fastrand::Rng::with_seed(11);
+        // One in eight has all the patience there is.
+        let clients = (0..CLIENTS / 2).map(|number| match dice.u64(..500) {
+            _ if number % 8 == 0 => (number, PATIENCE),
+            millis => (number, Duration::from_millis(millis)),
+        });
+        let clients = stream::iter(clients).for_each_concurrent(64, async |(number, patience)| {
+            // Moved on by one with each who stays, so that they are of every way.
+            let (way, question) = (
+                WAYS[(number + number / 8) % WAYS.len()],
+                format!("client {number}"),
+            );
+            let ask = Ask::new(&question);
+            tokio::select! {
+                outcome = way.ask(&gateway, &ask) => {
+                    assert_eq!(outcome.failure, None, "{number} {way:?}");
+                    outcome.assert_whole(&answer_text(&question));
+                    whole.fetch_add(1, Ordering::Relaxed);
+                }
+                () = tokio::time::sleep(patience) => {
+                    left.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        tokio::time::timeout(8 * PATIENCE, clients)
+            .await
+            .expect("every client ends");
+        let idle = async {
+            loop {
+                let health = gateway.health().await;
+                let busy = gateway.in_flight().await.iter().sum::<u64>() + gateway.sim.counts().open();
+                if busy == 0 && health["statistics"]["requests_in_flight"] == 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let idle = tokio::time::timeout(SOON, idle).await;
+        let counts = gateway.sim.counts();
+        assert!(
+            idle.is_ok(),
+            "still busy: {:?} {counts:?}",
+            gateway.in_flight().await
+        );
+        let (left, whole) = (left.into_inner(), whole.into_inner());
+        println!(
+            "{warm}: {left} left, {whole} whole, {} answers left",
+            counts.answers_left
+        );
+        assert_eq!(left + whole, CLIENTS / 2);
+        assert!(
+            left > CLIENTS / 20 && whole > CLIENTS / 20,
+            "{left} left, {whole} whole"
+        );
+        assert!(counts.answers_left > 0, "nobody left an answer in its middle");
+        let statistics = gateway.health().await["statistics"].clone();
+        assert_eq!(statistics["failed_requests"], 0, "{statistics}");
+        let ready = async {
+            gateway
+                .sim
+                .wait_until(|counts| counts.conversations_left <= 3 * warm as u64)
+                .await;
+        };
+        within("every conversation that was used is removed", ready).await;
+        gateway.stop().await;
+    }
+}
