@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Ask, Door, Gateway, KEY, Opened, TOKENS, WAYS, eventually, within};
 
+const WARM: usize = 2;
+
 async fn upstream() -> Sim {
     let config = SimConfig {
         tokens: TOKENS.map(str::to_owned).to_vec(),
@@ -54,6 +56,7 @@ impl Process {
             .envs([("CONVERSATION_API_URL", &at.conversation)])
             .envs([("MESSAGE_API_URL", &at.message), ("TARGET_API_URL", &at.target)])
             .envs([("LOG_FORMAT", "json"), ("STATE_DIR", "state")])
+            .envs([("WARM_CONVERSATIONS", WARM.to_string())])
             .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -122,6 +125,19 @@ async fn streams(gateway: &Gateway, asks: impl IntoIterator<Item = Ask>) -> Vec<
     within("the streams are in their middle", join_all(opening)).await
 }
 
+/// Waits until the upstream holds what is in use and what stands ready, and nothing is just being made: a process that
+/// is killed between a call and its answer cannot know what it made.
+async fn quiet(gateway: &Gateway, in_use: usize, ready: usize) {
+    eventually("nothing is being made or removed", async || {
+        let health = gateway.health().await;
+        let rows = health["token_pool"]["tokens"].as_array().expect("rows").clone();
+        let standing = rows.iter().map(|row| row["warm_conversations"].as_u64().unwrap());
+        let all = (in_use + ready) as u64;
+        standing.sum::<u64>() == ready as u64 && gateway.sim.counts().conversations_left == all
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_process_left_behind_the_next_one_removes() {
     const STREAMS: usize = 20;
@@ -131,10 +147,10 @@ async fn what_a_killed_process_left_behind_the_next_one_removes() {
     let gateway = killed.serving(&upstream).await;
     let asks = (0..STREAMS).map(|number| Ask::new(format!("never to end {number}")));
     let held = streams(&gateway, asks).await;
+    quiet(&gateway, STREAMS, TOKENS.len() * WARM).await;
     killed.signal("-KILL");
     assert_eq!(killed.ended().await.code(), None);
     drop(held);
-    assert!(sim.counts().conversations_left >= STREAMS as u64);
     sim.release();
 
     let mut next = Process::spawn(&upstream, place.path(), &[]);
@@ -167,6 +183,7 @@ async fn what_is_held_against_a_token_outlives_the_process() {
             .await
             .assert_whole(&answer_text("who is there?"));
         assert_eq!(gateway.token_row(0).await["reason"], "refused");
+        quiet(&gateway, 0, 1).await;
         let kept = place.path().join("state/tokens.json");
         if signal == "-KILL" {
             eventually("the bench is kept", async || {
