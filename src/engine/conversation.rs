@@ -224,10 +224,16 @@ impl Conversations {
         }
         let (policy, account) = (self.policy(), self.account(token));
         let mut stock = account.stock();
+        // What has stood too long must not keep fresh ones out until it is swept.
+        let expired = stock.expired(policy);
         stock.note_use(policy);
         if let Some(epoch) = stock.begin_filling(policy) {
             let filling = self.clone().fill(token.clone(), Arc::clone(&account), epoch);
             self.shared.tasks.spawn(filling);
+        }
+        drop(stock);
+        for reference in expired {
+            self.shared.cleanup.remove(token.clone(), reference, Last::Idle);
         }
     }
 

@@ -188,6 +188,8 @@ mod tests {
         assert_eq!(stock.take(POLICY), None, "too old");
         assert_eq!(stock.expired(POLICY).len(), 2);
         assert_eq!(fill(&mut stock), 0, "what nobody uses is not replaced");
+        stock.note_use(POLICY);
+        assert_eq!(fill(&mut stock), 1, "it begins anew");
     }
 
     #[tokio::test(start_paused = true)]

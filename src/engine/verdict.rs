@@ -8,7 +8,7 @@
 //! | refused (other 4xx) | – | ends: another token would not help |
 //! | status, connection, timeout, malformed, empty, truncated, unmarked | – | again after a wait, `MAX_RETRIES` times |
 //!
-//! The table holds for each step of a chat. Clean-up is no step of a chat: what it meets changes nothing.
+//! The table holds for each step of a chat; what a 404 is at each of them, the backend says. Clean-up is no step of a chat: what it meets changes nothing.
 
 use std::time::Duration;
 
