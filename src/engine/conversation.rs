@@ -4,14 +4,14 @@
 //! Calls that create something run in tracked tasks of their own, so that a client who leaves cannot leave half of
 //! them behind: what a finished task hands to nobody is dropped, and dropping a [`Conversation`] removes it.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+mod handle;
 
-use futures::StreamExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+
+pub(super) use handle::Conversation;
 
 use super::{
     account::{Account, Accounts},
@@ -19,7 +19,7 @@ use super::{
     ledger::{ConversationCounts, Ledger, Standing},
     stock::{Epoch, StockPolicy},
     store::Store,
-    upstream::{Answer, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError},
+    upstream::{ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError},
 };
 use crate::telemetry::{ConversationEvent, Metrics};
 
@@ -144,14 +144,7 @@ impl Conversations {
     }
 
     fn own(&self, token: &Token, reference: ConversationRef, warm: bool) -> Conversation {
-        Conversation {
-            conversations: self.clone(),
-            token: token.clone(),
-            reference,
-            warm,
-            answer: None,
-            ended: Ended::Idle,
-        }
+        Conversation::new(self.clone(), token.clone(), reference, warm)
     }
 
     async fn make(&self, token: &Token, upstream: &dyn Upstream) -> Result<ConversationRef, UpstreamError> {
@@ -339,86 +332,5 @@ impl Conversations {
     #[must_use]
     pub(super) fn stocked(&self, token: &Token) -> usize {
         self.account(token).stock().len()
-    }
-}
-
-/// How the last answer in a conversation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    /// None was asked for.
-    Idle,
-    /// It runs, or broke off.
-    Open,
-    /// It is whole.
-    Whole,
-}
-
-/// A conversation that the gateway made, for one chat. Dropping it removes it from the upstream in the background,
-/// after its answer, if it still holds one, has been closed.
-pub(super) struct Conversation {
-    conversations: Conversations,
-    token: Token,
-    reference: ConversationRef,
-    warm: bool,
-    answer: Option<Answer>,
-    ended: Ended,
-}
-
-impl Conversation {
-    /// Where it is.
-    #[must_use]
-    pub(super) fn reference(&self) -> &ConversationRef {
-        &self.reference
-    }
-
-    /// Whether it stood ready, and may have vanished meanwhile.
-    #[must_use]
-    pub(super) fn is_warm(&self) -> bool {
-        self.warm
-    }
-
-    /// A message goes into it: the service may begin to write.
-    pub(super) fn begin(&mut self) {
-        self.ended = Ended::Open;
-    }
-
-    /// Takes over the answer that runs in it.
-    pub(super) fn attach(&mut self, answer: Answer) {
-        // What ended without a mark is asked again by the clean-up, which only a fused stream takes well.
-        self.answer = Some(answer.fuse().boxed());
-        self.ended = Ended::Open;
-    }
-
-    /// The answer that runs in it.
-    pub(super) fn answer(&mut self) -> Option<&mut Answer> {
-        self.answer.as_mut()
-    }
-
-    /// The answer is whole: what is left of its body is read to the end when the conversation is dropped.
-    pub(super) fn finished(&mut self) {
-        self.ended = Ended::Whole;
-    }
-}
-
-impl fmt::Debug for Conversation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Conversation({} of {:?})",
-            self.reference.conversation, self.token
-        )
-    }
-}
-
-impl Drop for Conversation {
-    fn drop(&mut self) {
-        let last = match (self.ended, self.answer.take()) {
-            (Ended::Whole, Some(answer)) => Last::Finished(answer),
-            (Ended::Idle | Ended::Whole, None) => Last::Idle,
-            // An answer that is not finished closes here and now, not when the task gets its turn.
-            (Ended::Open | Ended::Idle, _) => Last::Abandoned,
-        };
-        let (token, reference) = (self.token.clone(), self.reference.clone());
-        self.conversations.cleanup().remove(token, reference, last);
     }
 }

@@ -5,6 +5,7 @@ mod account;
 mod admission;
 mod answer;
 mod attempts;
+mod bench;
 mod breaker;
 pub mod chat;
 mod chats;
@@ -45,13 +46,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use admission::Permit;
 pub use answer::UnmarkedEnd;
+pub use bench::{BenchPolicy, BenchReason};
 pub use choices::{ChoiceEvent, ChoiceStream, Completions};
 pub use conversation::ConversationPolicy;
 pub use inflight::ChatSnapshot;
 pub use ledger::ConversationCounts;
 pub use models::{MAX_MODEL_NAME, MODEL_CREATED, MODEL_OWNER, Models, not_found};
 pub use operate::{Cleared, Explanation, Scope};
-pub use slot::{BenchPolicy, BenchReason, Obstacle, TokenSnapshot};
+pub use slot::{Obstacle, TokenSnapshot};
 pub use stock::StockPolicy;
 pub use stream::ChatStream;
 

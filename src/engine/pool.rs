@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits or calls out: every method takes the one lock, decides, and returns.
 
+mod lease;
+
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,8 +12,11 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
+pub(super) use lease::{Lease, Trial};
+
 use super::{
-    slot::{BenchPolicy, BenchReason, Obstacle, Slot, TokenSnapshot},
+    bench::{BenchPolicy, BenchReason},
+    slot::{Obstacle, Slot, TokenSnapshot},
     store::SavedToken,
     upstream::Token,
     verdict::TokenVerdict,
@@ -332,101 +337,6 @@ impl Slots {
             Some(retry_after) => NoToken::Exhausted { retry_after },
             None => NoToken::AllRefused,
         }
-    }
-}
-
-/// The right to use one token for one attempt. Dropping it gives the token back; a lease that was never judged says
-/// nothing about its token.
-#[derive(Debug)]
-pub(super) struct Lease {
-    pool: TokenPool,
-    slot: SlotId,
-    token: Token,
-    generation: u64,
-    /// It tries a benched token, and nothing has been proved yet.
-    undecided_trial: bool,
-}
-
-impl Lease {
-    /// The token.
-    #[must_use]
-    pub(super) fn token(&self) -> &Token {
-        &self.token
-    }
-
-    /// The token's place in the pool.
-    #[must_use]
-    pub(super) fn slot(&self) -> SlotId {
-        self.slot
-    }
-
-    /// The token did its work: what it was benched for is forgotten, unless it failed again meanwhile. False when the
-    /// token has left the pool.
-    pub(super) fn succeeded(&mut self) -> bool {
-        self.undecided_trial = false;
-        let generation = self.generation;
-        let settled = self.pool.settle(self.slot, |slot, _| slot.succeed(generation));
-        settled.is_some()
-    }
-
-    /// The attempt failed, and this is what it means for the token; true when the token is out of use by it. A fault
-    /// that is not the token's decides nothing.
-    pub(super) fn failed(&mut self, verdict: TokenVerdict) -> bool {
-        self.undecided_trial &= verdict == TokenVerdict::Keep;
-        let generation = self.generation;
-        let counted = self
-            .pool
-            .settle(self.slot, |slot, policy| slot.fail(generation, verdict, policy));
-        counted.unwrap_or(false)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let (undecided, generation) = (self.undecided_trial, self.generation);
-        self.pool
-            .settle(self.slot, |slot, _| slot.give_back(undecided, generation));
-    }
-}
-
-/// A call in the background that tries a token. Dropping it unjudged lets another follow.
-#[derive(Debug)]
-pub(super) struct Trial {
-    pool: TokenPool,
-    slot: SlotId,
-    token: Token,
-    generation: u64,
-    again_in: Duration,
-}
-
-impl Trial {
-    /// The token.
-    #[must_use]
-    pub(super) fn token(&self) -> &Token {
-        &self.token
-    }
-
-    /// The call was answered well: the token is ready.
-    pub(super) fn passed(self) {
-        let generation = self.generation;
-        self.pool.settle(self.slot, |slot, _| slot.pass_trial(generation));
-    }
-
-    /// The call failed. A fault that is not the token's decides nothing: another trial follows after `again_in`.
-    pub(super) fn failed(mut self, verdict: TokenVerdict, again_in: Duration) {
-        self.again_in = again_in;
-        let generation = self.generation;
-        self.pool
-            .settle(self.slot, |slot, policy| slot.fail(generation, verdict, policy));
-    }
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        // Changes nothing where a judgement has moved the token on.
-        let (generation, again_in) = (self.generation, self.again_in);
-        self.pool
-            .settle(self.slot, |slot, _| slot.postpone(generation, again_in));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use super::{slot::BenchReason, upstream::ConversationRef};
+use super::{bench::BenchReason, upstream::ConversationRef};
 
 /// What is held against a token.
 #[derive(Debug, Clone, PartialEq, Eq)]

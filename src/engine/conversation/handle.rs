@@ -1,0 +1,108 @@
+//! One conversation in hand: where it is, the answer that runs in it, and what becomes of it afterwards.
+
+use std::fmt;
+
+use futures::StreamExt;
+
+use super::Conversations;
+use crate::engine::{
+    cleanup::Last,
+    upstream::{Answer, ConversationRef, Token},
+};
+
+/// How the last answer in a conversation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// None was asked for.
+    Idle,
+    /// It runs, or broke off.
+    Open,
+    /// It is whole.
+    Whole,
+}
+
+/// A conversation that the gateway made, for one chat. Dropping it removes it from the upstream in the background,
+/// after its answer, if it still holds one, has been closed.
+pub(in crate::engine) struct Conversation {
+    conversations: Conversations,
+    token: Token,
+    reference: ConversationRef,
+    warm: bool,
+    answer: Option<Answer>,
+    ended: Ended,
+}
+
+impl Conversation {
+    pub(super) fn new(
+        conversations: Conversations,
+        token: Token,
+        reference: ConversationRef,
+        warm: bool,
+    ) -> Self {
+        Self {
+            conversations,
+            token,
+            reference,
+            warm,
+            answer: None,
+            ended: Ended::Idle,
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub(in crate::engine) fn reference(&self) -> &ConversationRef {
+        &self.reference
+    }
+
+    /// Whether it stood ready, and may have vanished meanwhile.
+    #[must_use]
+    pub(in crate::engine) fn is_warm(&self) -> bool {
+        self.warm
+    }
+
+    /// A message goes into it: the service may begin to write.
+    pub(in crate::engine) fn begin(&mut self) {
+        self.ended = Ended::Open;
+    }
+
+    /// Takes over the answer that runs in it.
+    pub(in crate::engine) fn attach(&mut self, answer: Answer) {
+        // What ended without a mark is asked again by the clean-up, which only a fused stream takes well.
+        self.answer = Some(answer.fuse().boxed());
+        self.ended = Ended::Open;
+    }
+
+    /// The answer that runs in it.
+    pub(in crate::engine) fn answer(&mut self) -> Option<&mut Answer> {
+        self.answer.as_mut()
+    }
+
+    /// The answer is whole: what is left of its body is read to the end when the conversation is dropped.
+    pub(in crate::engine) fn finished(&mut self) {
+        self.ended = Ended::Whole;
+    }
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Conversation({} of {:?})",
+            self.reference.conversation, self.token
+        )
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        let last = match (self.ended, self.answer.take()) {
+            (Ended::Whole, Some(answer)) => Last::Finished(answer),
+            (Ended::Idle | Ended::Whole, None) => Last::Idle,
+            // An answer that is not finished closes here and now, not when the task gets its turn.
+            (Ended::Open | Ended::Idle, _) => Last::Abandoned,
+        };
+        let (token, reference) = (self.token.clone(), self.reference.clone());
+        self.conversations.cleanup().remove(token, reference, last);
+    }
+}
