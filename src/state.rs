@@ -96,13 +96,16 @@ impl StateDir {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut journal);
         journal.lines += 1;
-        let mut kept = journal.file.write_all(line.as_bytes());
-        if kept.is_ok() && journal.lines >= SHORT && journal.lines / 4 > journal.owed.len() {
-            kept = rewrite(&self.directory, &journal.owed).map(|file| {
+        // After a failed write the file may end in half a line, and lacks what was noted since: only a new one is whole.
+        let is_long = journal.lines >= SHORT && journal.lines / 4 > journal.owed.len();
+        let kept = if journal.failing || is_long {
+            rewrite(&self.directory, &journal.owed).map(|file| {
                 journal.file = file;
                 journal.lines = journal.owed.len();
-            });
-        }
+            })
+        } else {
+            journal.file.write_all(line.as_bytes())
+        };
         match (kept, journal.failing) {
             (Err(error), false) => {
                 journal.failing = true;

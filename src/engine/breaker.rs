@@ -2,7 +2,8 @@
 //! minutes, and hears from us once in a while instead of all the time.
 //!
 //! Only what chats wait for is counted. A breaker opens when [`FAILURES`] calls failed by a fault of the service within
-//! [`WINDOW`] seconds and they are half or more of that time's calls. It closes when a probe is answered: for the origin
+//! [`WINDOW`] seconds and they are half or more of that time's calls; or as many in a row, since a busy service that dies has
+//! many good calls behind it. It closes when a probe is answered: for the origin
 //! that has a harmless call, a call in the background; for any other, one real chat.
 
 use std::{
@@ -30,6 +31,8 @@ struct Bucket {
 #[derive(Debug, Default)]
 struct Breaker {
     buckets: [Bucket; WINDOW],
+    /// Failures since the last good call.
+    in_a_row: u32,
     /// When the next probe is due; `None` while it is closed.
     open: Option<Instant>,
 }
@@ -200,8 +203,10 @@ impl Breaker {
         }
         if good {
             bucket.good += 1;
+            self.in_a_row = 0;
         } else {
             bucket.failed += 1;
+            self.in_a_row = self.in_a_row.saturating_add(1);
         }
     }
 
@@ -211,7 +216,7 @@ impl Breaker {
         let (good, failed) = recent.fold((0, 0), |(good, failed), bucket| {
             (good + bucket.good, failed + bucket.failed)
         });
-        failed >= FAILURES && failed >= good
+        (failed >= FAILURES && failed >= good) || self.in_a_row >= FAILURES
     }
 }
 
@@ -242,10 +247,21 @@ mod tests {
         half.opened().await;
 
         let fewer = breakers();
-        count(&fewer, 21, 20);
+        count(&fewer, 11, 10);
+        count(&fewer, 10, 10);
         assert_eq!(fewer.open_count(), 0);
         count(&fewer, 0, 1);
         assert_eq!(fewer.open_count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn twenty_failures_in_a_row_open_it_whatever_was_before() {
+        let busy = breakers();
+        count(&busy, 10_000, 19);
+        count(&busy, 1, 19);
+        assert_eq!(busy.open_count(), 0);
+        count(&busy, 0, 1);
+        assert_eq!(busy.open_count(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -253,12 +269,12 @@ mod tests {
         let breakers = breakers();
         count(&breakers, 100, 19);
         advance(9 * SECOND).await;
-        count(&breakers, 0, 40);
+        (0..40).for_each(|_| count(&breakers, 1, 2));
         assert_eq!(breakers.open_count(), 0, "a hundred good calls are remembered");
         advance(10 * SECOND).await;
-        count(&breakers, 0, 19);
+        (0..9).for_each(|_| count(&breakers, 1, 2));
         assert_eq!(breakers.open_count(), 0);
-        count(&breakers, 0, 1);
+        count(&breakers, 0, 2);
         assert_eq!(breakers.open_count(), 1);
     }
 

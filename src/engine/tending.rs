@@ -15,6 +15,8 @@ use super::{
 
 /// It looks at least this often, whatever it was told.
 const AT_LEAST: Duration = Duration::from_secs(10);
+/// What could not be removed is tried again this often, while its token is of use.
+const LEFT_AGAIN: Duration = Duration::from_secs(60);
 /// A trial that the service's own fault spoilt is made again after this, or after the bench's first length if that is
 /// shorter.
 const SPOILT_TRIAL: Duration = Duration::from_secs(10);
@@ -28,7 +30,12 @@ impl Engine {
         }
         let mut breakers = shared.breakers.watch();
         let mut kept = None;
+        let mut left_again = Instant::now() + LEFT_AGAIN;
         loop {
+            if left_again <= Instant::now() {
+                left_again = Instant::now() + LEFT_AGAIN;
+                shared.remove_all_left();
+            }
             let expiry = shared.conversations.sweep(&shared.pool.tokens());
             for trial in shared.pool.due_trials() {
                 let shared = Arc::clone(shared);
@@ -77,6 +84,14 @@ impl Shared {
         }
     }
 
+    /// As [`Shared::remove_left`], for every token that is of use now.
+    fn remove_all_left(&self) {
+        let tokens = self.pool.snapshot();
+        for token in tokens.iter().filter(|token| token.is_available()) {
+            self.remove_left(&token.token);
+        }
+    }
+
     /// One half-open trial: the call of the upstream that changes nothing.
     async fn try_token(&self, trial: Trial) {
         let token = trial.token().clone();
@@ -107,7 +122,10 @@ impl Shared {
             Err(error) if error.fault.is_services() => {
                 tracing::info!(error = %error, "the upstream still fails");
             }
-            Ok(_) | Err(_) => self.breakers.probe_answered(),
+            Ok(_) | Err(_) => {
+                self.breakers.probe_answered();
+                self.remove_all_left();
+            }
         }
     }
 

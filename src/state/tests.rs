@@ -124,6 +124,23 @@ fn the_journal_is_rewritten_when_most_of_it_is_over() {
     assert_eq!(ids(&StateDir::open(directory.path()).unwrap().1), [0]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_could_not_be_written_is_there_once_it_can() {
+    let directory = tempfile::tempdir().unwrap();
+    let (state, _) = StateDir::open(directory.path()).unwrap();
+    state.owe(&conversation(1));
+    let full = private().write(true).open("/dev/full").unwrap();
+    state.journal.lock().unwrap().file = full;
+    state.owe(&conversation(2));
+    assert!(state.journal.lock().unwrap().failing);
+    state.owe(&conversation(3));
+    state.settle(&conversation(1));
+    assert!(!state.journal.lock().unwrap().failing);
+    drop(state);
+    assert_eq!(ids(&StateDir::open(directory.path()).unwrap().1), [2, 3]);
+}
+
 #[cfg(unix)]
 #[test]
 fn the_files_are_nobody_elses_business() {
