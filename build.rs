@@ -4,7 +4,7 @@
 use std::{env, error::Error, fs, path::PathBuf};
 
 /// What is always there.
-const CHAT: &[&str] = &["duogate/v1/chat.proto", "duogate/v1/models.proto"];
+const CHAT: &[&str] = &["duogate/v1/chat_service.proto"];
 /// What is there only for operators.
 const DIAGNOSTICS: &[&str] = &["duogate/v1/diagnostics.proto"];
 

@@ -127,6 +127,8 @@ pub struct Settings {
     pub header_read_timeout: Duration,
     /// `BODY_READ_TIMEOUT`: how long a request's body may take to arrive; more than 0, at most a year.
     pub body_read_timeout: Duration,
+    /// `CONVERSE_IDLE_TIMEOUT`: how long an open conversation may go without a turn; more than 0, at most a year.
+    pub converse_idle_timeout: Duration,
     /// `CLIENT_WRITE_TIMEOUT`: how long a client may take nothing of its answer; more than 0, at most a year.
     pub client_write_timeout: Duration,
     /// `MAX_BODY_BYTES`: the largest request body in bytes, 1 KiB to 1 GiB.
@@ -231,6 +233,7 @@ impl Settings {
             shutdown_grace: Duration::ZERO,
             header_read_timeout: Duration::ZERO,
             body_read_timeout: Duration::ZERO,
+            converse_idle_timeout: Duration::ZERO,
             client_write_timeout: Duration::ZERO,
             max_body_bytes: 0,
             max_prompt_bytes: 0,

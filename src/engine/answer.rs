@@ -117,6 +117,11 @@ impl AnswerReader {
         }
     }
 
+    /// The conversation, for another message; `None` when its answer is not whole.
+    pub(super) fn release(self) -> Option<Conversation> {
+        self.conversation.rest()
+    }
+
     fn take(&mut self, event: AnswerEvent) -> Result<Option<Read>, UpstreamError> {
         Ok(match event {
             AnswerEvent::Content(text) if !text.is_empty() => {

@@ -38,7 +38,7 @@ pub(super) struct Chat<'a> {
 
 /// What the attempts of one chat have been through.
 #[derive(Debug, Default)]
-struct Tries {
+pub(super) struct Tries {
     trail: Trail,
     /// Tries after a fault of the service.
     retries: u32,
@@ -52,48 +52,68 @@ struct Tries {
 }
 
 impl Shared {
-    /// Attempts until one succeeds, or none can help any more.
-    pub(super) async fn attempts(&self, chat: &Chat<'_>) -> Result<Opened, ChatError> {
-        let mut tries = Tries::default();
+    /// Attempts until one succeeds, or none can help any more; `tries` is what the chat has been through already.
+    pub(super) async fn attempts(&self, chat: &Chat<'_>, mut tries: Tries) -> Result<Opened, ChatError> {
         loop {
             self.check_prospects(&tries, chat.context.deadline)?;
-            let mut lease = self.pool.lease(&tries.trail).map_err(no_token)?;
-            chat.context.record.set_token(lease.token().label());
-            tries.attempts += 1;
-            let error = match self.attempt(chat, &mut lease, &mut tries).await {
-                Ok((reader, deltas, ending)) => {
-                    return Ok(Opened {
-                        held: Held { reader, lease },
-                        deltas,
-                        ending,
-                    });
-                }
-                Err(error) => error,
-            };
-            let (token_verdict, chat_verdict) = verdict(&error);
-            if lease.failed(token_verdict) {
-                self.conversations.empty_stock(lease.token());
-            }
-            let retries = tries.retries;
-            tracing::warn!(token = %lease.token().label(), retries, error = %error, "an attempt failed");
-            match chat_verdict {
-                ChatVerdict::OtherToken => tries.trail.bar(lease.slot()),
-                ChatVerdict::GiveUp => return Err(refused(&error)),
-                ChatVerdict::Anew if self.lost(&mut tries, &lease).await => {}
-                ChatVerdict::Anew | ChatVerdict::Again => {
-                    tries.trail.tried(lease.slot());
-                    drop(lease); // nobody waits with a token in hand
-                    self.back_off(tries.retries, &error, chat.context.deadline)
-                        .await?;
-                    tries.retries += 1;
-                }
+            let lease = self.pool.lease(&tries.trail).map_err(no_token)?;
+            if let Ok(opened) = self.step(chat, lease, None, &mut tries).await? {
+                return Ok(opened);
             }
         }
     }
 
+    /// One attempt: in `conversation`, which is one of the lease's token, or in another. When it fails the token is judged,
+    /// and what has to be waited for before the next attempt has been waited for.
+    ///
+    /// # Errors
+    /// When no other attempt would fare better. The inner error says why this one failed.
+    pub(super) async fn step(
+        &self,
+        chat: &Chat<'_>,
+        mut lease: Lease,
+        conversation: Option<Conversation>,
+        tries: &mut Tries,
+    ) -> Result<Result<Opened, UpstreamError>, ChatError> {
+        chat.context.record.set_token(lease.token().label());
+        tries.attempts += 1;
+        let error = match self.attempt(chat, &mut lease, conversation, tries).await {
+            Ok((reader, deltas, ending)) => {
+                return Ok(Ok(Opened {
+                    held: Held { reader, lease },
+                    deltas,
+                    ending,
+                }));
+            }
+            Err(error) => error,
+        };
+        let (token_verdict, chat_verdict) = verdict(&error);
+        if lease.failed(token_verdict) {
+            self.conversations.empty_stock(lease.token());
+        }
+        let retries = tries.retries;
+        tracing::warn!(token = %lease.token().label(), retries, error = %error, "an attempt failed");
+        match chat_verdict {
+            ChatVerdict::OtherToken => tries.trail.bar(lease.slot()),
+            ChatVerdict::GiveUp => return Err(refused(&error)),
+            ChatVerdict::Anew if self.lost(tries, &lease).await => {}
+            ChatVerdict::Anew | ChatVerdict::Again => {
+                tries.trail.tried(lease.slot());
+                drop(lease); // nobody waits with a token in hand
+                self.back_off(tries.retries, &error, chat.context.deadline)
+                    .await?;
+                tries.retries += 1;
+            }
+        }
+        Ok(Err(error))
+    }
+
     /// Whether an attempt can be of use: not when the upstream keeps failing, and not when the deadline leaves less
     /// than the quickest start that was ever seen.
-    fn check_prospects(&self, tries: &Tries, deadline: Instant) -> Result<(), ChatError> {
+    ///
+    /// # Errors
+    /// `deadline_exceeded`, or `upstream_unavailable` while a circuit breaker is open.
+    pub(super) fn check_prospects(&self, tries: &Tries, deadline: Instant) -> Result<(), ChatError> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() || (tries.attempts > 0 && left < self.pace.quickest()) {
             return Err(deadline_exceeded());
@@ -124,11 +144,18 @@ impl Shared {
         &self,
         chat: &Chat<'_>,
         lease: &mut Lease,
+        conversation: Option<Conversation>,
         tries: &mut Tries,
     ) -> Result<(LimitedReader, VecDeque<Delta>, Option<Ending>), UpstreamError> {
         let began = Instant::now();
         tries.last = None;
-        let mut conversation = self.conversation(lease, tries).await?;
+        let mut conversation = match conversation {
+            Some(mut conversation) => {
+                conversation.rested().await;
+                conversation
+            }
+            None => self.conversation(lease, tries).await?,
+        };
         let reference = conversation.reference().clone();
         tries.last = Some((reference.clone(), conversation.is_warm()));
         conversation.begin();

@@ -67,6 +67,30 @@ impl ChatRequest {
     /// # Errors
     /// `invalid_request`, naming the first field that is at fault.
     pub fn check(&self) -> Result<(), ChatError> {
+        self.check_model()?;
+        self.check_messages()?;
+        self.check_settings()
+    }
+
+    /// Checks what a conversation begins with: as a chat, but nothing need have been said before, and each turn has
+    /// one answer.
+    ///
+    /// # Errors
+    /// As [`ChatRequest::check`].
+    pub fn check_beginning(&self) -> Result<(), ChatError> {
+        self.check_model()?;
+        self.check_settings()?;
+        match self.n {
+            None | Some(1) => Ok(()),
+            Some(n) => {
+                let message =
+                    format!("Unsupported value: 'n' is {n}. A turn of a conversation has one answer.");
+                Err(ChatError::new(ErrorKind::UnsupportedParameter, message).with_field("n"))
+            }
+        }
+    }
+
+    fn check_model(&self) -> Result<(), ChatError> {
         if self.model.is_empty() {
             return Err(ChatError::invalid("model", "you must provide a model parameter"));
         }
@@ -74,6 +98,10 @@ impl ChatRequest {
             let message = format!("Invalid 'model': the name is longer than {MAX_MODEL_NAME} bytes.");
             return Err(ChatError::invalid("model", message));
         }
+        Ok(())
+    }
+
+    fn check_messages(&self) -> Result<(), ChatError> {
         if self.messages.is_empty() {
             let message = "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an \
                            empty array instead.";
@@ -92,6 +120,10 @@ impl ChatRequest {
             let message = "Invalid 'messages[0].content': the only message of the chat is empty.";
             return Err(ChatError::invalid("messages[0].content", message));
         }
+        Ok(())
+    }
+
+    fn check_settings(&self) -> Result<(), ChatError> {
         in_range("temperature", self.temperature, 2.0)?;
         in_range("top_p", self.top_p, 1.0)?;
         self.check_limits()

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Engine, Permit,
-    attempts::{Chat, Want},
+    attempts::{Chat, Tries, Want},
     chat::{CallContext, ChatRequest, Completion},
     error::ChatError,
     failure::deadline_exceeded,
@@ -135,15 +135,23 @@ impl Engine {
             context,
             want,
         };
-        let began = Instant::now();
-        let opened = tokio::select! {
-            biased;
-            error = ticket.ended() => Err(error),
-            opened = timeout_at(context.deadline, self.shared.attempts(&chat)) => {
-                opened.unwrap_or_else(|_| Err(deadline_exceeded()))
-            }
-        };
-        context.record.note_upstream(began.elapsed());
-        opened.inspect_err(|error| context.record.conclude(outcome(error.kind())))
+        in_time(self.shared.attempts(&chat, Tries::default()), context, ticket).await
     }
+}
+
+/// Runs attempts until the chat's deadline, or until it is ended before its time; notes how long they took, and why they
+/// came to nothing.
+pub(super) async fn in_time<T>(
+    attempts: impl Future<Output = Result<T, ChatError>>,
+    context: &CallContext,
+    ticket: &Ticket,
+) -> Result<T, ChatError> {
+    let began = Instant::now();
+    let opened = tokio::select! {
+        biased;
+        error = ticket.ended() => Err(error),
+        opened = timeout_at(context.deadline, attempts) => opened.unwrap_or_else(|_| Err(deadline_exceeded())),
+    };
+    context.record.note_upstream(began.elapsed());
+    opened.inspect_err(|error| context.record.conclude(outcome(error.kind())))
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
+use tokio::{runtime::Handle, sync::Semaphore, task::JoinHandle, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -36,6 +36,8 @@ pub(super) enum Last {
     Idle,
     /// Its answer is whole: what is left of the body is read to its end.
     Finished(Answer),
+    /// Its answer is whole, and what is left of the body is being read.
+    Resting(JoinHandle<()>),
     /// Its answer was closed before the end.
     Abandoned,
 }
@@ -112,7 +114,8 @@ impl Cleanup {
 }
 
 impl Last {
-    async fn settle(self) {
+    /// Resolves when nothing runs in the conversation any more.
+    pub(super) async fn settle(self) {
         match self {
             Last::Idle => {}
             Last::Finished(answer) => {
@@ -120,6 +123,7 @@ impl Last {
                 let drained = answer.for_each(|_| std::future::ready(()));
                 let _ended = timeout(REST_OF_ANSWER, drained).await;
             }
+            Last::Resting(reading) => drop(reading.await),
             Last::Abandoned => tokio::time::sleep(ABANDONED_PAUSE).await,
         }
     }

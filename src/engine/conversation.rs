@@ -8,7 +8,7 @@ mod handle;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::task::TaskTracker;
 
 pub(super) use handle::Conversation;
@@ -141,6 +141,11 @@ impl Conversations {
                 failure.to_string(),
             ))
         })
+    }
+
+    /// Runs what must outlive a chat.
+    fn run(&self, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.shared.tasks.spawn(work)
     }
 
     fn own(&self, token: &Token, reference: ConversationRef, warm: bool) -> Conversation {

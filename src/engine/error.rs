@@ -213,6 +213,13 @@ impl ChatError {
         self
     }
 
+    /// Names the field at fault as a part of `outer`.
+    #[must_use]
+    pub fn within(mut self, outer: &str) -> Self {
+        self.field = self.field.map(|field| format!("{outer}.{field}"));
+        self
+    }
+
     /// Says when another try may succeed.
     #[must_use]
     pub fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {

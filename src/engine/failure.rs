@@ -29,7 +29,9 @@ pub(super) fn cut(error: &UpstreamError) -> ChatError {
 const UNMARKED: &str = "The upstream ended the answer without marking its end, so it may be cut short. \
      If this service never marks an end, set UNMARKED_END=stop.";
 
-pub(super) fn shutting_down() -> ChatError {
+/// The process is on its way out.
+#[must_use]
+pub fn shutting_down() -> ChatError {
     /// Long enough for a restart or for another instance to take over.
     const BACK_IN: Duration = Duration::from_secs(1);
     ChatError::new(
@@ -47,7 +49,9 @@ pub(super) fn cancelled() -> ChatError {
     )
 }
 
-pub(super) fn deadline_exceeded() -> ChatError {
+/// The time is over.
+#[must_use]
+pub fn deadline_exceeded() -> ChatError {
     ChatError::new(
         ErrorKind::DeadlineExceeded,
         "The request took longer than it may.",

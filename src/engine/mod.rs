@@ -12,6 +12,7 @@ mod chats;
 mod choices;
 mod cleanup;
 mod conversation;
+mod dialogue;
 pub mod error;
 mod failure;
 mod inflight;
@@ -49,6 +50,8 @@ pub use answer::UnmarkedEnd;
 pub use bench::{BenchPolicy, BenchReason};
 pub use choices::{ChoiceEvent, ChoiceStream, Completions};
 pub use conversation::ConversationPolicy;
+pub use dialogue::{Dialogue, ReplayReason, Turn, TurnEvent};
+pub use failure::{deadline_exceeded, shutting_down};
 pub use inflight::ChatSnapshot;
 pub use ledger::ConversationCounts;
 pub use models::{MAX_MODEL_NAME, MODEL_CREATED, MODEL_OWNER, Models, not_found};
@@ -63,7 +66,6 @@ use self::{
     breaker::Breakers,
     conversation::{Conversations, Upstreams},
     error::{ChatError, ErrorKind},
-    failure::shutting_down,
     inflight::InFlight,
     observed::Observed,
     pool::TokenPool,
@@ -138,6 +140,9 @@ struct Shared {
     configured: Mutex<HashSet<[u8; 32]>>,
     store: Arc<dyn Store>,
     admission: Admission,
+    /// Room for conversations of many turns.
+    dialogues: Admission,
+    metrics: Arc<Metrics>,
     in_flight: InFlight,
     pace: Pace,
     draining: AtomicBool,
@@ -180,7 +185,7 @@ impl Engine {
             policy.conversations,
             Arc::clone(&store),
             tasks.clone(),
-            metrics,
+            Arc::clone(&metrics),
         );
         conversations.ledger().restore(saved.conversations);
         let configured = tokens.iter().map(Token::digest).collect();
@@ -197,6 +202,8 @@ impl Engine {
                 configured: Mutex::new(configured),
                 store,
                 admission: Admission::new(policy.max_concurrent),
+                dialogues: Admission::new(policy.max_concurrent),
+                metrics,
                 policy: RwLock::new(Arc::new(policy)),
                 in_flight: InFlight::new(stop.clone()),
                 pace: Pace::default(),
@@ -226,20 +233,15 @@ impl Engine {
     /// # Errors
     /// `overloaded`, or `shutting_down` once [`Engine::drain`] was called.
     pub fn admit(&self) -> Result<Permit, ChatError> {
-        let permits = self.admit_all(1)?;
-        let only = permits.into_iter().next();
-        only.ok_or_else(|| ChatError::new(ErrorKind::Internal, "An admission without a permit."))
+        self.room_in(&self.shared.admission)
     }
 
-    /// Admits `count` chats, all or none.
-    ///
-    /// # Errors
-    /// As [`Engine::admit`].
-    pub fn admit_all(&self, count: usize) -> Result<Vec<Permit>, ChatError> {
+    fn room_in(&self, admission: &Admission) -> Result<Permit, ChatError> {
         if self.shared.draining.load(Ordering::SeqCst) {
             return Err(shutting_down());
         }
-        self.shared.admission.take(count)
+        let only = admission.take(1)?.into_iter().next();
+        only.ok_or_else(|| ChatError::new(ErrorKind::Internal, "An admission without a permit."))
     }
 
     /// Does in the background what the first chat would otherwise wait for. Makes no call.

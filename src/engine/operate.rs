@@ -259,6 +259,7 @@ impl Engine {
         shared.pool.set_policy(policy.bench);
         shared.conversations.set_policy(policy.conversations);
         shared.admission.set_limit(policy.max_concurrent);
+        shared.dialogues.set_limit(policy.max_concurrent);
         shared.breakers.set_probe_interval(policy.probe_interval);
         *shared.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
         *shared.models.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(models);

@@ -117,15 +117,34 @@ impl TokenPool {
         let Some((id, slot)) = pool.best(trail, now) else {
             return Err(pool.why_none(now));
         };
-        let lease = Lease {
+        let lease = self.take(id, slot, number);
+        pool.lease_count = number;
+        Ok(lease)
+    }
+
+    /// Leases this very token; `None` when it has left the pool or cannot be used now.
+    pub(super) fn lease_of(&self, token: &Token) -> Option<Lease> {
+        let now = Instant::now();
+        let mut pool = self.lock();
+        let (number, policy) = (pool.lease_count + 1, pool.policy);
+        let index = pool.find_token(&token.digest())?;
+        let (id, slot) = pool.slots.get_mut(index)?;
+        if slot.obstacle(now, &policy).is_some() {
+            return None;
+        }
+        let lease = self.take(*id, slot, number);
+        pool.lease_count = number;
+        Some(lease)
+    }
+
+    fn take(&self, id: SlotId, slot: &mut Slot, number: u64) -> Lease {
+        Lease {
             pool: self.clone(),
             slot: id,
             token: slot.token().clone(),
             generation: slot.generation(),
             undecided_trial: slot.take(number),
-        };
-        pool.lease_count = number;
-        Ok(lease)
+        }
     }
 
     /// The token that the next chat would get, or why it would get none; and every token as it stood at that moment.

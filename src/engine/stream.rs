@@ -8,6 +8,7 @@ use super::{
     Permit,
     answer::{Delta, Ending, Read},
     chat::{CallContext, ChatEvent, Completion, FinishReason, Usage},
+    conversation::Conversation,
     error::ChatError,
     failure::{cut, deadline_exceeded},
     inflight::Ticket,
@@ -45,6 +46,17 @@ pub struct ChatStream {
     said: Said,
     context: CallContext,
     ticket: Ticket,
+    /// What becomes of the conversation when the answer is whole.
+    after: After,
+}
+
+/// What becomes of a conversation after its answer.
+#[derive(Debug)]
+enum After {
+    /// It is removed.
+    Removed,
+    /// It is kept for another message, once the answer is whole.
+    Kept(Option<Conversation>),
 }
 
 impl ChatStream {
@@ -64,7 +76,24 @@ impl ChatStream {
             said: Said::default(),
             context,
             ticket,
+            after: After::Removed,
         }
+    }
+
+    /// Keeps the conversation when the answer is whole, until the stream is [taken apart](Self::into_parts).
+    pub(super) fn keeping(mut self) -> Self {
+        self.after = After::Kept(None);
+        self
+    }
+
+    /// What came of the answer's content, and the conversation where it was kept. An answer that has not ended is
+    /// cancelled.
+    pub(super) fn into_parts(mut self) -> (String, Option<Conversation>) {
+        let kept = match &mut self.after {
+            After::Removed => None,
+            After::Kept(kept) => kept.take(),
+        };
+        (std::mem::take(&mut self.said.content), kept)
     }
 
     /// The next event; `None` after [`ChatEvent::Finished`] or an error. Dropping the future loses no event.
@@ -121,7 +150,12 @@ impl ChatStream {
 
     fn conclude(&mut self, outcome: Outcome) {
         self.context.record.conclude(outcome);
-        self.held = None;
+        let Some((Held { reader, .. }, _)) = self.held.take() else {
+            return;
+        };
+        if let (After::Kept(kept), true) = (&mut self.after, outcome == Outcome::OK) {
+            *kept = reader.release();
+        }
     }
 }
 

@@ -124,7 +124,11 @@ impl Prompt {
     }
 }
 
-fn fits(size: usize, most: usize) -> Result<(), ChatError> {
+/// Whether a text of so many bytes may be sent.
+///
+/// # Errors
+/// `context_length_exceeded` when it is longer than `most`.
+pub(super) fn fits(size: usize, most: usize) -> Result<(), ChatError> {
     if size <= most {
         return Ok(());
     }

@@ -6,6 +6,7 @@ use http::HeaderValue;
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::proto::TurnFailure;
 use crate::{
     engine::{
         self,
@@ -102,6 +103,19 @@ pub(super) fn render(error: &ChatError, record: &CallRecord) -> Status {
     };
     metadata.as_mut().insert(PUSHBACK, pushback);
     Status::with_error_details_and_metadata(code(error.kind()), error.message(), details, metadata)
+}
+
+/// A failure as the end of one turn of a conversation tells it. Logs the failure, once, and notes it in the turn's record.
+pub(super) fn of_turn(error: &ChatError, record: &CallRecord) -> TurnFailure {
+    engine::conclude(error, Some(record));
+    TurnFailure {
+        code: code(error.kind()).into(),
+        reason: error.kind().name().to_uppercase(),
+        message: error.message().to_owned(),
+        field: error.field().map(str::to_owned),
+        retry_after: error.retry_after().and_then(|wait| wait.try_into().ok()),
+        should_retry: error.should_retry(),
+    }
 }
 
 /// The status of a call whose service panicked; its record went with it.

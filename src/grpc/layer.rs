@@ -40,6 +40,9 @@ const OPEN: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
+/// The call whose messages may come at any time.
+const CONVERSE: &str = "/duogate.v1.ChatService/Converse";
+
 /// The service that has a key of its own.
 const DIAGNOSTICS: &str = "/duogate.v1.DiagnosticsService/";
 
@@ -66,6 +69,10 @@ impl Admitted {
     }
 }
 
+/// By when a conversation must be over.
+#[derive(Clone, Copy)]
+pub(super) struct Until(pub(super) Option<Instant>);
+
 pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let Some(record) = request.extensions().get::<CallRecord>().cloned() else {
         return Status::internal("the call has no record").into_http::<Body>();
@@ -80,7 +87,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let endless = is_open(request.uri().path());
     if endless {
         request = request.map(|body| heard_until(body, &guard.soft_stop));
-    } else {
+    } else if request.uri().path() != CONVERSE {
         let by = guard.heard_by(&request);
         request = request.map(|body| timely(body, by, record.clone()));
     }
@@ -111,7 +118,12 @@ impl Guard {
         if let Some(caller) = self.auth.check(request.headers(), None)? {
             record.set_caller(&caller.label);
         }
-        if CHAT_PATHS.contains(&path) {
+        if path == CONVERSE {
+            // Each turn is admitted when it comes, and has a time of its own.
+            let timeout = grpc_timeout(request.headers())?;
+            let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+            request.extensions_mut().insert(Until(until));
+        } else if CHAT_PATHS.contains(&path) {
             let most = self.limits.load().request_timeout;
             let allowed = grpc_timeout(request.headers())?.map_or(most, |timeout| timeout.min(most));
             let deadline = Instant::now() + allowed;
@@ -209,6 +221,18 @@ fn detailed(status: &Status, response: Response, record: &CallRecord) -> Respons
     {
         return response;
     }
+    let mut answer = of_the_librarys(status, record).into_http::<Body>();
+    // What a client may compress with, told to one that used something else.
+    if let Some(encodings) = response.headers().get(frames::ACCEPT_ENCODING) {
+        answer
+            .headers_mut()
+            .insert(frames::ACCEPT_ENCODING, encodings.clone());
+    }
+    answer
+}
+
+/// What the library says of a message that it could not read, as the catalogue says it.
+pub(super) fn of_the_librarys(status: &Status, record: &CallRecord) -> Status {
     let failure = match status.code() {
         // The library's words for a message beyond the limit, as it comes or when it is unpacked; grpc-go and grpc-java
         // say RESOURCE_EXHAUSTED of both.
@@ -236,23 +260,16 @@ fn detailed(status: &Status, response: Response, record: &CallRecord) -> Respons
         | Code::DataLoss
         | Code::Unauthenticated => return undecoded(status, record),
     };
-    let mut answer = error::status(&failure, record).into_http::<Body>();
-    // What a client may compress with, told to one that used something else.
-    if let Some(encodings) = response.headers().get(frames::ACCEPT_ENCODING) {
-        answer
-            .headers_mut()
-            .insert(frames::ACCEPT_ENCODING, encodings.clone());
-    }
-    answer
+    error::status(&failure, record)
 }
 
 /// A message that does not decode is INTERNAL by gRPC's own table of statuses, and the caller's fault all the same.
-fn undecoded(status: &Status, record: &CallRecord) -> Response {
+fn undecoded(status: &Status, record: &CallRecord) -> Status {
     record.conclude(Outcome {
         name: ErrorKind::InvalidRequest.name(),
         class: OutcomeClass::CallersFault,
     });
     tracing::debug!(error.detail = status.message(), "a message could not be read");
     let failure = ChatError::new(ErrorKind::Internal, "The message could not be read.");
-    error::render(&failure, record).into_http::<Body>()
+    error::render(&failure, record)
 }

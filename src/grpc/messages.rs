@@ -30,13 +30,11 @@ pub(super) fn read(reading: &mut Reading, index: usize, wire: ChatMessage) -> Re
     let role = read_role(&format!("{path}.role"), role)?;
     checks::characters(&format!("{path}.name"), name.as_deref(), 64)?;
     checks::known::<MessagePhase>(&format!("{path}.phase"), phase)?;
-    if content.is_empty() && role != Role::Assistant {
-        return Err(invalid(&format!("{path}.content"), "expected at least one part"));
-    }
-    let mut text = String::new();
-    for (number, part) in content.into_iter().enumerate() {
-        read_part(reading, &format!("{path}.content[{number}]"), part, &mut text)?;
-    }
+    let mut text = if content.is_empty() && role == Role::Assistant {
+        String::new()
+    } else {
+        read_content(reading, &format!("{path}.content"), content)?
+    };
     // What was said aloud stands there in words as well.
     if let Some(said) = audio.filter(|_| text.is_empty()) {
         text = said.text;
@@ -56,6 +54,22 @@ pub(super) fn read(reading: &mut Reading, index: usize, wire: ChatMessage) -> Re
         name,
         text: told.join("\n"),
     })
+}
+
+/// The texts of the parts as one.
+pub(super) fn read_content(
+    reading: &mut Reading,
+    path: &str,
+    content: Vec<ContentPart>,
+) -> Result<String, ChatError> {
+    if content.is_empty() {
+        return Err(invalid(path, "expected at least one part"));
+    }
+    let mut text = String::new();
+    for (number, part) in content.into_iter().enumerate() {
+        read_part(reading, &format!("{path}[{number}]"), part, &mut text)?;
+    }
+    Ok(text)
 }
 
 fn read_role(field: &str, role: i32) -> Result<Role, ChatError> {

@@ -1,6 +1,7 @@
 //! The gRPC door: the protobuf services, with health and reflection, over the engine.
 
 mod checks;
+mod converse;
 mod convert;
 mod diagnostics;
 pub mod error;
@@ -107,6 +108,8 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// How long a message may take to arrive.
     pub body_read_timeout: Duration,
+    /// How long an open conversation may go without a turn.
+    pub converse_idle_timeout: Duration,
 }
 
 /// The services could not be put together.
@@ -146,10 +149,12 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health(reporter);
     health.set_serving(false).await;
-    let chat = proto::chat_service_server::ChatServiceServer::new(service::Chat::new(
-        grpc.engine.clone(),
-        grpc.unsupported,
-    ))
+    let chat = proto::chat_service_server::ChatServiceServer::new(service::Chat {
+        engine: grpc.engine.clone(),
+        unsupported: grpc.unsupported,
+        limits: Arc::clone(&grpc.limits),
+        soft_stop: grpc.soft_stop.clone(),
+    })
     .max_decoding_message_size(MAX_MESSAGE)
     .max_encoding_message_size(MAX_MESSAGE);
     let chat = frames::ENCODINGS.into_iter().fold(chat, |chat, encoding| {

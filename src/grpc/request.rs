@@ -118,17 +118,33 @@ pub(super) fn read(
     wire: CreateChatCompletionRequest,
     mut reading: Reading,
 ) -> Result<(ChatRequest, Vec<Cow<'static, str>>), ChatError> {
+    let request = read_fields(wire, &mut reading)?;
+    request.check()?;
+    Ok((request, reading.ignored))
+}
+
+/// Reads what a conversation begins with; the names are those of fields that have no effect.
+pub(super) fn read_beginning(
+    wire: CreateChatCompletionRequest,
+    mut reading: Reading,
+) -> Result<(ChatRequest, Vec<Cow<'static, str>>), ChatError> {
+    let request = read_fields(wire, &mut reading)?;
+    request.check_beginning()?;
+    Ok((request, reading.ignored))
+}
+
+fn read_fields(wire: CreateChatCompletionRequest, reading: &mut Reading) -> Result<ChatRequest, ChatError> {
     check_hints(&wire)?;
     tools::check(&wire)?;
-    note_hints(&wire, &mut reading);
-    read_extra(&wire, &mut reading)?;
-    meet_needs(&wire, &mut reading)?;
+    note_hints(&wire, reading);
+    read_extra(&wire, reading)?;
+    meet_needs(&wire, reading)?;
     let messages = wire
         .messages
         .into_iter()
         .enumerate()
-        .map(|(index, message)| messages::read(&mut reading, index, message));
-    let request = ChatRequest {
+        .map(|(index, message)| messages::read(reading, index, message));
+    Ok(ChatRequest {
         messages: messages.collect::<Result<_, _>>()?,
         model: wire.model,
         temperature: wire.temperature,
@@ -136,9 +152,7 @@ pub(super) fn read(
         stop: wire.stop,
         max_tokens: wire.max_tokens.map(u64::from),
         n: wire.n.map(u64::from),
-    };
-    request.check()?;
-    Ok((request, reading.ignored))
+    })
 }
 
 /// The limits of fields that the engine never sees.

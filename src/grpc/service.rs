@@ -1,18 +1,22 @@
 //! `duogate.v1.ChatService`.
 
-use std::{borrow::Cow, collections::VecDeque};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
+use arc_swap::ArcSwap;
 use futures::{StreamExt, stream, stream::BoxStream};
-use tonic::{Request, Response, Status};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    IGNORED, convert, error,
-    layer::Admitted,
+    IGNORED, Limits,
+    converse::{Talk, Terms},
+    convert, error,
+    layer::{Admitted, Until},
     proto::{
-        ContentDelta, CreateChatCompletionRequest, CreateChatCompletionResponse, Finished, GetModelRequest,
-        GetModelResponse, ListModelsRequest, ListModelsResponse, ReasoningDelta, Started,
-        StreamChatCompletionResponse, chat_service_server::ChatService,
-        stream_chat_completion_response::Event,
+        ContentDelta, ConverseRequest, ConverseResponse, CreateChatCompletionRequest,
+        CreateChatCompletionResponse, Finished, GetModelRequest, GetModelResponse, ListModelsRequest,
+        ListModelsResponse, ReasoningDelta, Started, StreamChatCompletionResponse,
+        chat_service_server::ChatService, stream_chat_completion_response::Event,
     },
     request::{self, Reading, Unsupported},
 };
@@ -26,9 +30,13 @@ use crate::{
     telemetry::CallRecord,
 };
 
+#[derive(Clone)]
 pub(super) struct Chat {
-    engine: Engine,
-    unsupported: Unsupported,
+    pub(super) engine: Engine,
+    pub(super) unsupported: Unsupported,
+    pub(super) limits: Arc<ArcSwap<Limits>>,
+    /// Ends conversations between two turns.
+    pub(super) soft_stop: CancellationToken,
 }
 
 /// A chat that has come through the door.
@@ -42,8 +50,9 @@ struct Call {
 }
 
 impl Chat {
-    pub(super) fn new(engine: Engine, unsupported: Unsupported) -> Self {
-        Self { engine, unsupported }
+    /// What requests are read by.
+    pub(super) fn reading(&self) -> Reading {
+        Reading::new(self.engine.capabilities(), self.unsupported)
     }
 
     fn accept(&self, request: Request<CreateChatCompletionRequest>) -> Result<Call, Status> {
@@ -54,8 +63,7 @@ impl Chat {
             let failure = ChatError::new(ErrorKind::Internal, "The call came past its admission.");
             return Err(error::status(&failure, &record));
         };
-        let reading = Reading::new(self.engine.capabilities(), self.unsupported);
-        let read = request::read(request.into_inner(), reading);
+        let read = request::read(request.into_inner(), self.reading());
         let (request, ignored) = read.map_err(|failure| error::status(&failure, &record))?;
         record.set_model(&request.model);
         let head = Head::new(request.model.clone());
@@ -140,6 +148,21 @@ impl ChatService for Chat {
             events.next().await.map(|item| (item, events))
         });
         Ok(naming(&ignored, events.boxed()))
+    }
+
+    type ConverseStream = BoxStream<'static, Result<ConverseResponse, Status>>;
+
+    async fn converse(
+        &self,
+        request: Request<Streaming<ConverseRequest>>,
+    ) -> Result<Response<Self::ConverseStream>, Status> {
+        let record = record(&request)?;
+        let admitted = self.engine.admit_dialogue();
+        let room = admitted.map_err(|failure| error::status(&failure, &record))?;
+        let until = request.extensions().get::<Until>().and_then(|until| until.0);
+        let talk = Talk::new(self.clone(), request.into_inner(), Terms { record, room, until });
+        // The head goes out before anything is read: clients may well wait for it before they speak.
+        Ok(Response::new(talk.events()))
     }
 
     async fn list_models(

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -131,7 +132,6 @@ impl Drop for Told {
         }
         let _entered = self.span.enter();
         let record = &self.record;
-        let milliseconds = |duration: std::time::Duration| (duration.as_secs_f64() * 10_000.0).round() / 10.0;
         let token = record.token();
         macro_rules! tell {
             ($level:expr) => {
@@ -155,6 +155,58 @@ impl Drop for Told {
         } else {
             tell!(tracing::Level::INFO);
         }
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+/// One turn of a conversation that a request holds open: counted as a chat, and told in a line of its own, when it is
+/// dropped. One that came to no outcome by then was cancelled.
+#[derive(Debug)]
+pub struct ToldTurn {
+    record: CallRecord,
+    number: u32,
+    metrics: Arc<Metrics>,
+    span: Span,
+}
+
+impl ToldTurn {
+    /// The `number`th turn of the request of that record begins now.
+    #[must_use]
+    pub fn begin(request: &CallRecord, number: u32, metrics: Arc<Metrics>) -> Self {
+        Self {
+            record: request.turn(),
+            number,
+            metrics,
+            span: Span::current(),
+        }
+    }
+
+    /// The turn's own record.
+    #[must_use]
+    pub fn record(&self) -> &CallRecord {
+        &self.record
+    }
+}
+
+impl Drop for ToldTurn {
+    fn drop(&mut self) {
+        let record = &self.record;
+        let outcome = record.outcome().unwrap_or(Outcome::CANCELLED);
+        self.metrics.count_chat(record, outcome);
+        let _entered = self.span.enter();
+        let token = record.token();
+        tracing::info!(
+            turn = self.number,
+            outcome = outcome.name,
+            model = record.model(),
+            token = token.as_deref(),
+            duration_ms = milliseconds(record.began().elapsed()),
+            first_token_ms = record.first_token().map(milliseconds),
+            "turn ended"
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::{EnvFilter, filter::ParseError, util::SubscriberInitExt};
 
-pub use access::{AccessPolicy, layer};
+pub use access::{AccessPolicy, ToldTurn, layer};
 pub use metrics::{ConversationEvent, Gauges, Metrics, Totals};
 pub use record::{CallRecord, Door, Outcome, OutcomeClass};
 

@@ -115,6 +115,20 @@ impl CallRecord {
         }
     }
 
+    /// The record of one turn of a conversation that this request holds open: of the same request, caller and model, and
+    /// for the rest its own, from now on.
+    #[must_use]
+    pub fn turn(&self) -> Self {
+        let turn = Self::new(self.inner.door, self.inner.request_id.clone());
+        if let Some(caller) = self.caller() {
+            turn.set_caller(caller);
+        }
+        if let Some(model) = self.model() {
+            turn.set_model(model);
+        }
+        turn
+    }
+
     /// The request's id.
     #[must_use]
     pub fn request_id(&self) -> &str {

@@ -18,6 +18,7 @@ mod binary;
 mod breaker;
 mod choices;
 mod completions;
+mod converse;
 mod crowd;
 mod cuts;
 mod deadlines;

@@ -108,7 +108,7 @@ async fn both_versions_describe_the_chat_service_with_its_comments() {
         let files: Vec<_> = files.collect();
         let file = files
             .iter()
-            .find(|file| file.name() == "duogate/v1/chat.proto")
+            .find(|file| file.name() == "duogate/v1/chat_service.proto")
             .expect("the file");
         let service = file
             .service
@@ -121,6 +121,7 @@ async fn both_versions_describe_the_chat_service_with_its_comments() {
             "StreamChatCompletion",
             "ListModels",
             "GetModel",
+            "Converse",
         ] {
             assert!(methods.contains(&method), "{methods:?}");
         }

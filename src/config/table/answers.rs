@@ -108,6 +108,19 @@ pub(super) const TIME: &[Variable] = &[
         ..ROW
     },
     Variable {
+        name: "CONVERSE_IDLE_TIMEOUT",
+        default: "300",
+        meaning: "Seconds that a conversation over gRPC's Converse may stay open without a turn.",
+        limits: "more than 0, at most 31536000, decimals allowed",
+        live: true,
+        set: |settings, given| {
+            settings.converse_idle_timeout = given.seconds(false)?;
+            Ok(())
+        },
+        show: |settings| seconds(settings.converse_idle_timeout),
+        ..ROW
+    },
+    Variable {
         name: "CLIENT_WRITE_TIMEOUT",
         default: "60",
         meaning: "Seconds after which a client that takes nothing of its answer is cut off.",

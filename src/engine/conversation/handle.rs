@@ -3,6 +3,7 @@
 use std::fmt;
 
 use futures::StreamExt;
+use tokio::task::JoinHandle;
 
 use super::Conversations;
 use crate::engine::{
@@ -30,6 +31,8 @@ pub(in crate::engine) struct Conversation {
     warm: bool,
     answer: Option<Answer>,
     ended: Ended,
+    /// Reads what is left of the last answer's body.
+    resting: Option<JoinHandle<()>>,
 }
 
 impl Conversation {
@@ -46,7 +49,14 @@ impl Conversation {
             warm,
             answer: None,
             ended: Ended::Idle,
+            resting: None,
         }
+    }
+
+    /// The token whose account it is in.
+    #[must_use]
+    pub(in crate::engine) fn token(&self) -> &Token {
+        &self.token
     }
 
     /// Where it is.
@@ -82,6 +92,30 @@ impl Conversation {
     pub(in crate::engine) fn finished(&mut self) {
         self.ended = Ended::Whole;
     }
+
+    /// Its answer is whole, and another message may follow, now or much later. What is left of the body is read in the
+    /// background meanwhile. `None` when the answer is not whole: nothing may follow then.
+    #[must_use]
+    pub(in crate::engine) fn rest(mut self) -> Option<Self> {
+        if self.ended != Ended::Whole {
+            return None;
+        }
+        self.ended = Ended::Idle;
+        // By the next message it may have vanished, as one that stood ready may.
+        self.warm = true;
+        let answer = self.answer.take();
+        self.resting = answer.map(|answer| self.conversations.run(Last::Finished(answer).settle()));
+        Some(self)
+    }
+
+    /// Resolves when the last answer's body is closed, so that no message meets an open one.
+    pub(in crate::engine) async fn rested(&mut self) {
+        if let Some(resting) = &mut self.resting {
+            // It can end only well, or with the process.
+            let _ended = resting.await;
+            self.resting = None;
+        }
+    }
 }
 
 impl fmt::Debug for Conversation {
@@ -98,7 +132,7 @@ impl Drop for Conversation {
     fn drop(&mut self) {
         let last = match (self.ended, self.answer.take()) {
             (Ended::Whole, Some(answer)) => Last::Finished(answer),
-            (Ended::Idle | Ended::Whole, None) => Last::Idle,
+            (Ended::Idle | Ended::Whole, None) => self.resting.take().map_or(Last::Idle, Last::Resting),
             // An answer that is not finished closes here and now, not when the task gets its turn.
             (Ended::Open | Ended::Idle, _) => Last::Abandoned,
         };

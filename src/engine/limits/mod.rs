@@ -17,6 +17,7 @@ use self::{
 use super::{
     answer::{AnswerReader, Delta, Ending, Read},
     chat::FinishReason,
+    conversation::Conversation,
     text::{DONE_IN_PLACE, is_vocabulary_ready},
     upstream::{Fault, Step, UpstreamError},
 };
@@ -175,6 +176,11 @@ impl LimitedReader {
             }
             self.limit(read);
         }
+    }
+
+    /// The conversation, for another message; `None` when its answer is not whole, or a limit has closed it.
+    pub(super) fn release(self) -> Option<Conversation> {
+        self.reader?.release()
     }
 
     fn limit(&mut self, read: Read) {

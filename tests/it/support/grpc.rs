@@ -52,7 +52,7 @@ fn whole(response: &CreateChatCompletionResponse) -> Outcome {
     }
 }
 
-fn finish(reason: FinishReason) -> String {
+pub(crate) fn finish(reason: FinishReason) -> String {
     match reason {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
@@ -63,7 +63,7 @@ fn finish(reason: FinishReason) -> String {
     .to_owned()
 }
 
-fn usage(figures: Figures) -> Usage {
+pub(crate) fn usage(figures: Figures) -> Usage {
     Usage {
         prompt: figures.prompt_tokens.into(),
         completion: figures.completion_tokens.into(),

@@ -14,6 +14,7 @@ mod paths;
 mod posted;
 mod program;
 mod raw;
+mod talk;
 mod wait;
 
 pub(crate) use ask::Ask;
@@ -27,4 +28,5 @@ pub(crate) use paths::paths_from_the_root;
 pub(crate) use posted::{alike, events_of, post, text_of};
 pub(crate) use program::{Running, Serving, duogate};
 pub(crate) use raw::{RawAnswer, frame, raw_call, unfinished};
+pub(crate) use talk::{End, Talk};
 pub(crate) use wait::{PATIENCE, crossed, eventually, for_each, within};

@@ -1,0 +1,433 @@
+//! `Converse`: one stream, one conversation. Hears what the client says while a turn is answered, keeps the turns in their
+//! order, and tells each from its start to its end.
+
+mod turns;
+
+use std::{collections::VecDeque, future::pending, mem};
+
+use futures::{StreamExt, stream, stream::BoxStream};
+use tokio::time::{Instant, sleep_until};
+use tonic::{Status, Streaming};
+
+use self::turns::{Awaiting, Heard};
+use super::{
+    convert, error,
+    layer::of_the_librarys,
+    messages,
+    proto::{
+        ContentDelta, ConverseCancel, ConverseRequest, ConverseResponse, ConverseStart, ConverseStarted,
+        ConverseTurn, HistoryReplayed, ReasoningDelta, TurnCancelled, TurnFinished, TurnStarted,
+        converse_request::Request, converse_response::Event, turn_finished::Outcome as Ended,
+    },
+    request,
+    service::Chat,
+};
+use crate::{
+    engine::{
+        Dialogue, Permit, ReplayReason, Turn, TurnEvent,
+        chat::{CallContext, ChatEvent, Head},
+        deadline_exceeded,
+        error::{ChatError, ErrorKind},
+        shutting_down,
+    },
+    telemetry::{CallRecord, Outcome, ToldTurn},
+};
+
+/// What a conversation came through the door with.
+pub(super) struct Terms {
+    pub(super) record: CallRecord,
+    /// The room to be open at all.
+    pub(super) room: Permit,
+    /// By when it must be over.
+    pub(super) until: Option<Instant>,
+}
+
+/// One conversation. Pulled by its client.
+pub(super) struct Talk {
+    chat: Chat,
+    requests: Streaming<ConverseRequest>,
+    record: CallRecord,
+    until: Option<Instant>,
+    stage: Stage,
+    /// Turns that were sent and not yet begun.
+    awaiting: Awaiting,
+    /// Whether the client may still say something.
+    hearing: bool,
+    /// Since when nothing has happened.
+    quiet_since: Instant,
+    /// What goes out next, each with its turn.
+    queue: VecDeque<(u32, Event)>,
+    sequence: u32,
+    /// It is over, with this status where that is not a good one; what is in the queue goes first.
+    over: Option<Result<(), Status>>,
+}
+
+/// Where the conversation stands.
+enum Stage {
+    /// Nothing was said yet.
+    Unstarted(Permit),
+    /// Between two turns.
+    Idle(Box<Dialogue>),
+    /// A turn is being answered.
+    Answering(Box<Answering>),
+    /// On the way from one to another, and when it is over.
+    Between,
+}
+
+/// The turn that is being answered.
+struct Answering {
+    number: u32,
+    turn: Turn,
+    told: ToldTurn,
+}
+
+/// What happens next.
+enum Happening {
+    Heard(Box<Result<Option<ConverseRequest>, Status>>),
+    Answered(Option<Result<TurnEvent, ChatError>>),
+    Ends(ChatError),
+}
+
+impl Talk {
+    pub(super) fn new(chat: Chat, requests: Streaming<ConverseRequest>, terms: Terms) -> Self {
+        let Terms { record, room, until } = terms;
+        Self {
+            chat,
+            requests,
+            record,
+            until,
+            stage: Stage::Unstarted(room),
+            awaiting: Awaiting::default(),
+            hearing: true,
+            quiet_since: Instant::now(),
+            queue: VecDeque::new(),
+            sequence: 0,
+            over: None,
+        }
+    }
+
+    /// The events, and the status that ends them.
+    pub(super) fn events(self) -> BoxStream<'static, Result<ConverseResponse, Status>> {
+        let events = stream::unfold(self, |mut talk| async move {
+            talk.next().await.map(|event| (event, talk))
+        });
+        events.boxed()
+    }
+
+    async fn next(&mut self) -> Option<Result<ConverseResponse, Status>> {
+        loop {
+            if let Some((turn, event)) = self.queue.pop_front() {
+                let sequence = self.sequence;
+                self.sequence += 1;
+                return Some(Ok(ConverseResponse {
+                    sequence,
+                    turn,
+                    event: Some(event),
+                }));
+            }
+            match &mut self.over {
+                Some(end) => return mem::replace(end, Ok(())).err().map(Err),
+                None => {
+                    if let Err(status) = self.advance().await {
+                        self.end(Err(status));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes one step on.
+    async fn advance(&mut self) -> Result<(), Status> {
+        let step = match self.begin_next() {
+            Ok(true) => return Ok(()),
+            Ok(false) if !self.hearing && !matches!(self.stage, Stage::Answering(_)) => self.close(),
+            Ok(false) => match self.happening().await {
+                Happening::Ends(failure) => Err(failure),
+                Happening::Heard(heard) => match *heard {
+                    Err(status) => return Err(of_the_librarys(&status, &self.record)),
+                    Ok(Some(request)) => self.hear(request),
+                    Ok(None) => {
+                        self.hearing = false;
+                        Ok(())
+                    }
+                },
+                Happening::Answered(event) => {
+                    self.tell(event);
+                    Ok(())
+                }
+            },
+            Err(failure) => Err(failure),
+        };
+        step.map_err(|failure| error::status(&failure, &self.record))
+    }
+
+    async fn happening(&mut self) -> Happening {
+        let hears = self.hearing && self.awaiting.has_room();
+        let limits = **self.chat.limits.load();
+        let (turn, patience) = match &mut self.stage {
+            Stage::Answering(answering) => (Some(&mut answering.turn), None),
+            // The first message is part of the call, and as late as any may be.
+            Stage::Unstarted(_) => (
+                None,
+                Some(limits.body_read_timeout.min(limits.converse_idle_timeout)),
+            ),
+            Stage::Idle(_) | Stage::Between => (None, Some(limits.converse_idle_timeout)),
+        };
+        let is_idle = patience.is_some();
+        let quiet_until = patience.and_then(|patience| self.quiet_since.checked_add(patience));
+        let answered = async {
+            match turn {
+                Some(turn) => turn.next().await,
+                None => pending().await,
+            }
+        };
+        // What a client says is heard as it comes, and no flood of it holds the answer up, nor the other way round.
+        tokio::select! {
+            // A turn has its own way to end at a stop or a deadline, and ends before the stream does.
+            () = self.chat.soft_stop.cancelled(), if is_idle => Happening::Ends(shutting_down()),
+            () = at(self.until), if is_idle => Happening::Ends(deadline_exceeded()),
+            () = at(quiet_until) => Happening::Ends(too_quiet()),
+            request = self.requests.message(), if hears => Happening::Heard(Box::new(request)),
+            event = answered => Happening::Answered(event),
+        }
+    }
+
+    /// The client has said all, and everything is answered.
+    fn close(&mut self) -> Result<(), ChatError> {
+        if let Stage::Unstarted(_) = self.stage {
+            return Err(ChatError::invalid(
+                "start",
+                "Missing 'start': a conversation begins with it.",
+            ));
+        }
+        self.record.conclude(Outcome::OK);
+        self.end(Ok(()));
+        Ok(())
+    }
+
+    /// The conversation is removed now, not when its client has taken all that is left to take.
+    fn end(&mut self, end: Result<(), Status>) {
+        self.over = Some(end);
+        self.stage = Stage::Between;
+    }
+
+    fn hear(&mut self, request: ConverseRequest) -> Result<(), ChatError> {
+        self.quiet_since = Instant::now();
+        let ConverseRequest { request } = request;
+        match request {
+            Some(Request::Start(start)) => self.start(start),
+            Some(Request::Turn(_) | Request::Cancel(_)) if matches!(self.stage, Stage::Unstarted(_)) => Err(
+                ChatError::invalid("start", "Missing 'start': it must be the first message."),
+            ),
+            Some(Request::Turn(turn)) => {
+                let text = self.read(turn);
+                self.awaiting.push(text);
+                Ok(())
+            }
+            Some(Request::Cancel(ConverseCancel { turn })) => self.cancel(turn),
+            None => {
+                let message = "Missing 'request': one that this gateway knows must be set.";
+                Err(ChatError::invalid("request", message))
+            }
+        }
+    }
+
+    fn start(&mut self, start: ConverseStart) -> Result<(), ChatError> {
+        let room = match mem::replace(&mut self.stage, Stage::Between) {
+            Stage::Unstarted(room) => room,
+            Stage::Idle(_) | Stage::Answering(_) | Stage::Between => {
+                let message = "Invalid 'start': the conversation has begun already.";
+                return Err(ChatError::invalid("start", message));
+            }
+        };
+        let ConverseStart { options } = start;
+        let missing = || ChatError::invalid("start.options", "Missing 'start.options': it names the model.");
+        let read = request::read_beginning(options.ok_or_else(missing)?, self.chat.reading());
+        let (beginning, ignored) = read.map_err(|failure| failure.within("start.options"))?;
+        self.record.set_model(&beginning.model);
+        let begun = self.chat.engine.converse(beginning, room);
+        let dialogue = begun.map_err(|failure| failure.within("start.options"))?;
+        let Head { id, created, model } = Head::with_prefix("conv-", dialogue.model().to_owned());
+        let started = ConverseStarted {
+            id,
+            created: convert::created_seconds(created),
+            model,
+            ignored: ignored.into_iter().map(Into::into).collect(),
+        };
+        self.queue.push_back((0, Event::Started(started)));
+        self.stage = Stage::Idle(Box::new(dialogue));
+        Ok(())
+    }
+
+    fn read(&self, turn: ConverseTurn) -> Result<String, ChatError> {
+        let ConverseTurn { content } = turn;
+        let text = messages::read_content(&mut self.chat.reading(), "turn.content", content)?;
+        if text.is_empty() {
+            let message = "Invalid 'turn.content': a turn must say something.";
+            return Err(ChatError::invalid("turn.content", message));
+        }
+        Ok(text)
+    }
+
+    fn cancel(&mut self, number: u32) -> Result<(), ChatError> {
+        if number > self.awaiting.heard() {
+            let message = format!("Invalid 'cancel.turn': turn {number} was not sent yet.");
+            return Err(ChatError::invalid("cancel.turn", message));
+        }
+        self.stage = match mem::replace(&mut self.stage, Stage::Between) {
+            Stage::Answering(answering) if number == 0 || number == answering.number => {
+                let Answering { number, turn, told } = *answering;
+                told.record().conclude(Outcome::CANCELLED);
+                self.finish(number, Ended::Cancelled(TurnCancelled {}));
+                Stage::Idle(Box::new(turn.end()))
+            }
+            stage @ (Stage::Unstarted(_) | Stage::Idle(_) | Stage::Answering(_) | Stage::Between) => {
+                self.awaiting.cancel(number);
+                stage
+            }
+        };
+        Ok(())
+    }
+
+    /// Begins the next turn, where one waits and none is being answered; false when there is nothing to begin.
+    fn begin_next(&mut self) -> Result<bool, ChatError> {
+        if !matches!(self.stage, Stage::Idle(_)) {
+            return Ok(false);
+        }
+        let Some(Heard { number, text }) = self.awaiting.pop() else {
+            return Ok(false);
+        };
+        let Stage::Idle(dialogue) = mem::replace(&mut self.stage, Stage::Between) else {
+            return Ok(false);
+        };
+        let Head { id, created, .. } = Head::new(String::new());
+        let created = convert::created_seconds(created);
+        self.queue
+            .push_back((number, Event::TurnStarted(TurnStarted { id, created })));
+        let told = self.chat.engine.begin_turn(&self.record, number);
+        // One that was given up before its time came was never said.
+        let Some(text) = text else {
+            told.record().conclude(Outcome::CANCELLED);
+            self.finish(number, Ended::Cancelled(TurnCancelled {}));
+            self.stage = Stage::Idle(dialogue);
+            return Ok(true);
+        };
+        let admitted = text.and_then(|text| {
+            dialogue
+                .fits(&text)
+                .map_err(|failure| failure.with_field("turn.content"))?;
+            Ok((text, self.chat.engine.admit()?))
+        });
+        match admitted {
+            Ok((text, permit)) => {
+                let context = CallContext {
+                    deadline: self.deadline(),
+                    record: told.record().clone(),
+                };
+                let turn = dialogue.turn(text, context, permit);
+                self.stage = Stage::Answering(Box::new(Answering { number, turn, told }));
+            }
+            Err(failure) => {
+                let ends = matches!(
+                    failure.kind(),
+                    ErrorKind::ContextLengthExceeded | ErrorKind::ShuttingDown
+                );
+                self.finish(number, Ended::Failure(error::of_turn(&failure, told.record())));
+                self.stage = Stage::Idle(dialogue);
+                if ends {
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// By when a turn that begins now must be over.
+    fn deadline(&self) -> Instant {
+        let own = Instant::now() + self.chat.limits.load().request_timeout;
+        self.until.map_or(own, |until| until.min(own))
+    }
+
+    /// Tells what came of the turn that is being answered.
+    fn tell(&mut self, event: Option<Result<TurnEvent, ChatError>>) {
+        let Stage::Answering(answering) = &self.stage else {
+            return;
+        };
+        let number = answering.number;
+        let event = match event {
+            Some(Ok(TurnEvent::Replayed { reason, messages })) => Event::HistoryReplayed(HistoryReplayed {
+                reason: replay_reason(reason).into(),
+                messages: u32::try_from(messages).unwrap_or(u32::MAX),
+            }),
+            Some(Ok(TurnEvent::Chat(ChatEvent::Content(text)))) => {
+                let logprobs = Vec::new();
+                Event::Content(ContentDelta { text, logprobs })
+            }
+            Some(Ok(TurnEvent::Chat(ChatEvent::Reasoning(text)))) => {
+                Event::Reasoning(ReasoningDelta { text })
+            }
+            Some(Ok(TurnEvent::Chat(ChatEvent::Finished { reason, usage }))) => {
+                self.queue
+                    .push_back((number, Event::Usage(convert::usage(usage))));
+                let reason = convert::finish_reason(reason).into();
+                return self.rest(Ended::FinishReason(reason));
+            }
+            Some(Err(failure)) => {
+                let failure = error::of_turn(&failure, answering.told.record());
+                return self.rest(Ended::Failure(failure));
+            }
+            // Its end was told.
+            None => return,
+        };
+        self.queue.push_back((number, event));
+    }
+
+    /// The turn that was being answered is over.
+    fn rest(&mut self, ended: Ended) {
+        if let Stage::Answering(answering) = mem::replace(&mut self.stage, Stage::Between) {
+            let Answering {
+                number,
+                turn,
+                told: _,
+            } = *answering;
+            self.finish(number, ended);
+            self.stage = Stage::Idle(Box::new(turn.end()));
+        }
+    }
+
+    fn finish(&mut self, number: u32, ended: Ended) {
+        self.quiet_since = Instant::now();
+        let finished = TurnFinished { outcome: Some(ended) };
+        self.queue.push_back((number, Event::TurnFinished(finished)));
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // One that ended has said so already.
+        if self.over.is_none() {
+            self.record.conclude(Outcome::CANCELLED);
+        }
+    }
+}
+
+/// Resolves then, or never.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
+}
+
+fn replay_reason(reason: ReplayReason) -> super::proto::ReplayReason {
+    match reason {
+        ReplayReason::TokenLost => super::proto::ReplayReason::TokenLost,
+        ReplayReason::ConversationLost => super::proto::ReplayReason::ConversationLost,
+        ReplayReason::TurnCut => super::proto::ReplayReason::TurnCut,
+    }
+}
+
+fn too_quiet() -> ChatError {
+    let message = "Nothing was said for too long: the conversation is over.";
+    ChatError::new(ErrorKind::RequestTimeout, message)
+}

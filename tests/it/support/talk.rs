@@ -1,0 +1,242 @@
+//! A client of `Converse` that trusts nothing: events in their order, turns from their start to their end.
+
+use duogate::app::client::{
+    ContentPart, ConverseCancel, ConverseRequest, ConverseResponse, ConverseStart, ConverseTurn,
+    CreateChatCompletionRequest, HistoryReplayed, ReplayReason, TurnFailure, content_part::Part,
+    converse_request::Request, converse_response::Event, turn_finished::Outcome as Ended,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::{
+    Ask, Failure, Gateway, KEY, Usage, failure_of,
+    grpc::{finish, usage},
+    within,
+};
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum End {
+    /// OpenAI's word for why the answer ended.
+    Whole(String),
+    Failed(TurnFailure),
+    Cancelled,
+}
+
+/// What a turn came to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TurnOutcome {
+    pub(crate) number: u32,
+    pub(crate) text: String,
+    pub(crate) reasoning: String,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) replayed: Option<HistoryReplayed>,
+    pub(crate) end: End,
+}
+
+impl TurnOutcome {
+    #[track_caller]
+    pub(crate) fn assert_whole(&self, text: &str) {
+        assert_eq!(self.end, End::Whole("stop".to_owned()), "{self:?}");
+        assert_eq!(self.text, text);
+        assert!(self.usage.is_some(), "a whole answer tells its usage");
+    }
+
+    /// The answer is whole, whatever it says.
+    #[track_caller]
+    pub(crate) fn assert_ended(&self) {
+        assert_eq!(self.end, End::Whole("stop".to_owned()), "{self:?}");
+    }
+
+    /// The turn failed with this reason.
+    #[track_caller]
+    pub(crate) fn assert_failed(&self, reason: &str) -> &TurnFailure {
+        let End::Failed(failure) = &self.end else {
+            panic!("expected {reason}: {self:?}");
+        };
+        assert_eq!(failure.reason, reason, "{failure:?}");
+        failure
+    }
+
+    /// Why the history was sent again, if it was.
+    pub(crate) fn replay(&self) -> Option<ReplayReason> {
+        self.replayed.as_ref().map(HistoryReplayed::reason)
+    }
+}
+
+/// A conversation. Dropping it leaves it.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    say: Option<mpsc::Sender<ConverseRequest>>,
+    events: Streaming<ConverseResponse>,
+    count: u32,
+}
+
+impl Talk {
+    /// Opens the stream and says nothing. The head must come by itself.
+    pub(crate) async fn open(gateway: &Gateway) -> Result<Self, Status> {
+        Self::open_with(gateway, |_| {}).await
+    }
+
+    /// The same, with other metadata.
+    pub(crate) async fn open_with(
+        gateway: &Gateway,
+        change: impl FnOnce(&mut tonic::Request<ReceiverStream<ConverseRequest>>),
+    ) -> Result<Self, Status> {
+        let (say, said) = mpsc::channel(64);
+        let mut request = tonic::Request::new(ReceiverStream::new(said));
+        let key = format!("Bearer {KEY}").parse().unwrap();
+        request.metadata_mut().insert("authorization", key);
+        change(&mut request);
+        let mut chats = gateway.chats();
+        let opened = within("the head of the stream", chats.converse(request)).await?;
+        Ok(Self {
+            say: Some(say),
+            events: opened.into_inner(),
+            count: 0,
+        })
+    }
+
+    /// Opens a conversation with the model of `ask`, and its messages as what was said before.
+    pub(crate) async fn start(gateway: &Gateway, ask: &Ask) -> Self {
+        Self::start_with(gateway, ask.proto()).await
+    }
+
+    /// Opens a conversation in which nothing was said before.
+    pub(crate) async fn anew(gateway: &Gateway) -> Self {
+        let mut ask = Ask::new("");
+        ask.messages.clear();
+        Self::start(gateway, &ask).await
+    }
+
+    pub(crate) async fn start_with(gateway: &Gateway, options: CreateChatCompletionRequest) -> Self {
+        let mut talk = Self::open(gateway).await.unwrap();
+        let model = options.model.clone();
+        talk.send_start(options).await;
+        match talk.event().await.unwrap() {
+            Some((0, Event::Started(started))) => {
+                assert_eq!(started.model, model);
+                assert!(started.id.starts_with("conv-"), "{started:?}");
+                assert!(started.created > 1_700_000_000);
+            }
+            other => panic!("expected the start: {other:?}"),
+        }
+        talk
+    }
+
+    pub(crate) async fn send(&self, request: Option<Request>) {
+        let say = self.say.as_ref().expect("it is still open");
+        say.send(ConverseRequest { request }).await.unwrap();
+    }
+
+    pub(crate) async fn send_start(&self, options: CreateChatCompletionRequest) {
+        let options = Some(options);
+        self.send(Some(Request::Start(ConverseStart { options }))).await;
+    }
+
+    /// Says something, without waiting for anything.
+    pub(crate) async fn say(&self, text: impl Into<String>) {
+        let part = Some(Part::Text(text.into()));
+        let content = vec![ContentPart {
+            part,
+            ..ContentPart::default()
+        }];
+        self.send(Some(Request::Turn(ConverseTurn { content }))).await;
+    }
+
+    pub(crate) async fn cancel(&self, turn: u32) {
+        self.send(Some(Request::Cancel(ConverseCancel { turn }))).await;
+    }
+
+    /// Says something and reads the answer to its end.
+    pub(crate) async fn ask(&mut self, text: &str) -> TurnOutcome {
+        self.say(text).await;
+        self.turn().await
+    }
+
+    /// Says no more.
+    pub(crate) fn close(&mut self) {
+        self.say = None;
+    }
+
+    /// The next event with its turn; none at a good end.
+    pub(crate) async fn event(&mut self) -> Result<Option<(u32, Event)>, Failure> {
+        match within("an event or the end", self.events.message()).await {
+            Ok(Some(response)) => {
+                assert_eq!(response.sequence, self.count, "{response:?}");
+                self.count += 1;
+                Ok(Some((response.turn, response.event.expect("an event"))))
+            }
+            Ok(None) => Ok(None),
+            Err(status) => Err(failure_of(&status, true)),
+        }
+    }
+
+    /// Reads until there is some text of a turn.
+    pub(crate) async fn first_text(&mut self) -> String {
+        loop {
+            match self.event().await.unwrap() {
+                Some((_, Event::Content(content))) => return content.text,
+                Some((_, Event::TurnStarted(_) | Event::HistoryReplayed(_))) => {}
+                other => panic!("expected text: {other:?}"),
+            }
+        }
+    }
+
+    /// The rest of a turn that was read in part, or a whole one.
+    pub(crate) async fn turn(&mut self) -> TurnOutcome {
+        let (mut text, mut reasoning) = (String::new(), String::new());
+        let (mut figures, mut replayed, mut number) = (None, None, None);
+        loop {
+            let event = self.event().await.expect("the turn's end comes first");
+            let (turn, event) = event.expect("a turn must end");
+            assert!(
+                turn > 0 && *number.get_or_insert(turn) == turn,
+                "{turn}: {event:?}"
+            );
+            match event {
+                Event::TurnStarted(started) => {
+                    assert!(started.id.starts_with("chatcmpl-"), "{started:?}");
+                    assert!(started.created > 1_700_000_000);
+                }
+                Event::HistoryReplayed(event) => {
+                    assert!(text.is_empty() && reasoning.is_empty(), "the replay came late");
+                    assert!(replayed.replace(event).is_none(), "two replays");
+                }
+                Event::Content(delta) => text += &delta.text,
+                Event::Reasoning(delta) => reasoning += &delta.text,
+                Event::Usage(event) => figures = Some(usage(event)),
+                Event::TurnFinished(finished) => {
+                    let end = match finished.outcome.expect("an outcome") {
+                        Ended::FinishReason(reason) => End::Whole(finish(reason.try_into().unwrap())),
+                        Ended::Failure(failure) => End::Failed(failure),
+                        Ended::Cancelled(_) => End::Cancelled,
+                    };
+                    assert_eq!(matches!(end, End::Whole(_)), figures.is_some(), "{end:?}");
+                    return TurnOutcome {
+                        number: turn,
+                        text,
+                        reasoning,
+                        usage: figures,
+                        replayed,
+                        end,
+                    };
+                }
+                other @ (Event::Started(_)
+                | Event::Refusal(_)
+                | Event::ToolCall(_)
+                | Event::Audio(_)
+                | Event::Annotation(_)) => panic!("the upstream gives text alone: {other:?}"),
+            }
+        }
+    }
+
+    /// The stream's end, with nothing before it.
+    pub(crate) async fn end(&mut self) -> Result<(), Failure> {
+        match self.event().await? {
+            None => Ok(()),
+            Some(event) => panic!("expected the end: {event:?}"),
+        }
+    }
+}
