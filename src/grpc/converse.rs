@@ -138,9 +138,16 @@ impl Talk {
 
     /// Goes one step on.
     async fn advance(&mut self) -> Result<(), Status> {
-        let step = match self.begin_next() {
+        let is_answering = matches!(self.stage, Stage::Answering(_));
+        let is_late = !is_answering && self.until.is_some_and(|until| until <= Instant::now());
+        let begun = if is_late {
+            Err(deadline_exceeded())
+        } else {
+            self.begin_next()
+        };
+        let step = match begun {
             Ok(true) => return Ok(()),
-            Ok(false) if !self.hearing && !matches!(self.stage, Stage::Answering(_)) => self.close(),
+            Ok(false) if !self.hearing && !is_answering => self.close(),
             Ok(false) => match self.happening().await {
                 Happening::Ends(failure) => Err(failure),
                 Happening::Heard(heard) => match *heard {
@@ -376,8 +383,11 @@ impl Talk {
                 let failure = error::of_turn(&failure, answering.told.record());
                 return self.rest(Ended::Failure(failure));
             }
-            // Its end was told.
-            None => return,
+            None => {
+                let failure = ChatError::new(ErrorKind::Internal, "The turn came to no end.");
+                let failure = error::of_turn(&failure, answering.told.record());
+                return self.rest(Ended::Failure(failure));
+            }
         };
         self.queue.push_back((number, event));
     }

@@ -1,5 +1,7 @@
 """The gRPC door through server reflection alone: no generated code, as a stranger to the project would call it."""
 
+import queue
+
 import grpc
 from checks import equal, true
 from google.protobuf import descriptor_pool, message_factory
@@ -43,6 +45,10 @@ class Door:
         metadata = self.metadata if metadata is None else metadata
         return start(build(described.input_type)(**request), metadata=metadata, timeout=timeout)
 
+    def converse(self, timeout=TIMEOUT):
+        """Opens a conversation."""
+        return Talk(self, timeout)
+
     def ask(self, method, request=None, metadata=None):
         return self.start(method, request or {}, metadata).result()
 
@@ -54,6 +60,60 @@ class Door:
         except grpc.RpcError as error:
             return error
         raise AssertionError(f"{method} succeeded: {answer}")
+
+
+class Talk:
+    """A conversation, spoken turn by turn; leaving the block without `close` leaves the stream."""
+
+    def __init__(self, door, timeout):
+        described = door.service.methods_by_name["Converse"]
+        build = message_factory.GetMessageClass
+        self.message = build(described.input_type)
+        self.said = queue.SimpleQueue()
+        self.call = door.channel.stream_stream(
+            f"/{SERVICE}/Converse",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=build(described.output_type).FromString,
+        )(iter(self.said.get, None), metadata=door.metadata, timeout=timeout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+        self.call.cancel()
+
+    def send(self, **request):
+        self.said.put(self.message(**request))
+
+    def start(self, model=MODEL, **options):
+        """Begins, and returns the head."""
+        self.send(start={"options": {"model": model, **options}})
+        return next(self.call).started
+
+    def say(self, text):
+        self.send(turn={"content": [{"text": text}]})
+
+    def turn(self):
+        """The events of the turn that is being answered, up to its end."""
+        events = []
+        for event in self.call:
+            events.append(event)
+            if event.HasField("turn_finished"):
+                return events
+        raise AssertionError(f"the stream ended within a turn: {events}")
+
+    def ask(self, text):
+        self.say(text)
+        return self.turn()
+
+    def close(self):
+        """Says no more."""
+        self.said.put(None)
+
+
+def text_of(events):
+    return "".join(event.content.text for event in events if event.HasField("content"))
 
 
 def request(model=MODEL, text=QUESTION, **fields):

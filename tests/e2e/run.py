@@ -26,6 +26,7 @@ import openai_async  # noqa: E402,F401
 import openai_endpoints  # noqa: E402,F401
 import grpc_checks  # noqa: E402,F401
 import grpc_error_checks  # noqa: E402,F401
+import converse_checks  # noqa: E402,F401
 import grpcurl_checks  # noqa: E402,F401
 import pool_checks  # noqa: E402,F401
 import node_checks  # noqa: E402,F401

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use duogate::{
-    app::client::ListModelsRequest,
+    app::client::{
+        ConverseRequest, ConverseStart, ConverseTurn, ListModelsRequest, converse_request::Request,
+    },
     config::Settings,
     sim::{Fault, Hold, Rule, Step, answer_text},
 };
@@ -13,15 +15,34 @@ use crate::support::{Ask, HttpOpened, Setup, WAYS, failure_of, for_each, frame, 
 
 const CREATE: &str = "/duogate.v1.ChatService/CreateChatCompletion";
 const STREAM: &str = "/duogate.v1.ChatService/StreamChatCompletion";
+const CONVERSE: &str = "/duogate.v1.ChatService/Converse";
 const SHORT: Duration = Duration::from_millis(300);
+
+/// The messages of a call that asks something.
+fn asking(path: &str, text: &str) -> Vec<u8> {
+    let options = Ask::new(text).proto();
+    if path != CONVERSE {
+        return frame(&options.encode_to_vec());
+    }
+    let content = options.messages[0].content.clone();
+    let options = Some(options);
+    let requests = [
+        Request::Start(ConverseStart { options }),
+        Request::Turn(ConverseTurn { content }),
+    ];
+    let requests = requests.map(|request| ConverseRequest {
+        request: Some(request),
+    });
+    requests.map(|request| frame(&request.encode_to_vec())).concat()
+}
 
 #[tokio::test]
 async fn a_grpc_deadline_that_passes_is_told_as_such() {
     let gateway = Setup::new().start().await;
     gateway.sim.hold();
-    for path in [CREATE, STREAM] {
+    for path in [CREATE, STREAM, CONVERSE] {
         for timeout in ["300m", "300000u"] {
-            let body = frame(&Ask::new("hurry").proto().encode_to_vec());
+            let body = asking(path, "hurry");
             let began = Instant::now();
             let answer = raw_call(&gateway, path, &[("grpc-timeout", timeout)], body).await;
             assert!(began.elapsed() >= SHORT, "{path} {timeout}");
@@ -40,11 +61,11 @@ async fn a_grpc_deadline_is_told_within_50_milliseconds() {
     let gateway = Setup::new().start().await;
     gateway.sim.hold();
     for (timeout, allowed) in [("100m", 100), ("250000u", 250)] {
-        for path in [CREATE, STREAM] {
+        for path in [CREATE, STREAM, CONVERSE] {
             let mut late = Vec::new();
             // A machine that does much else may be late by itself, but not every time.
             for _ in 0..5 {
-                let body = frame(&Ask::new("hurry").proto().encode_to_vec());
+                let body = asking(path, "hurry");
                 let began = Instant::now();
                 let answer = raw_call(&gateway, path, &[("grpc-timeout", timeout)], body).await;
                 let late_by = began.elapsed().checked_sub(Duration::from_millis(allowed));
@@ -63,9 +84,9 @@ async fn a_grpc_deadline_is_told_within_50_milliseconds() {
 #[tokio::test]
 async fn a_grpc_deadline_that_has_passed_already_costs_no_call() {
     let gateway = Setup::new().start().await;
-    for path in [CREATE, STREAM] {
+    for path in [CREATE, STREAM, CONVERSE] {
         for timeout in ["1n", "0S", "0m"] {
-            let body = frame(&Ask::new("too late").proto().encode_to_vec());
+            let body = asking(path, "too late");
             let answer = raw_call(&gateway, path, &[("grpc-timeout", timeout)], body).await;
             let failure = failure_of(&answer.status, false);
             assert_eq!(failure.kind, "deadline_exceeded", "{path} {timeout}");
