@@ -24,7 +24,7 @@ KNOWN = {
 
 
 class Command:
-    """`llm` with a home of its own. It takes seconds to start, so what need not be logged is asked two at a time."""
+    """`llm` with a home of its own."""
 
     def __init__(self, world, name):
         self.home = Path(os.environ["HOME"], name)
@@ -55,9 +55,12 @@ class Command:
         )
         return done.returncode, done.stdout, done.stderr
 
-    def unlogged(self, *commands):
-        with ThreadPoolExecutor(2) as pool:
-            return list(pool.map(lambda arguments: self("--no-log", *arguments), commands))
+
+def two_at_a_time(world, name, *commands):
+    """`llm` takes seconds to start. Two in one home would both make its database, and one of them fail."""
+    homes = [Command(world, f"{name}-{number}") for number in range(len(commands))]
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda home, arguments: home(*arguments), homes, commands))
 
 
 @check("llm: answers stream and come whole, and their usage is logged")
@@ -83,7 +86,6 @@ def conversation(world):
 
 @check("llm: what is refused is told on stderr with exit code 1, a cut answer too")
 def refusals(world):
-    llm = Command(world, "refusals")
     before = world.sim.answers()
     cases = {
         "Incorrect API key provided": ["-m", "chat", "--key", world.secret("sk-wrong"), "hi"],
@@ -94,7 +96,7 @@ def refusals(world):
         "broke off in the middle of the answer": ["-m", "cut", QUESTION],
         "broke off in the middle of every answer": ["-m", "cut", "--no-stream", QUESTION],
     }
-    for (wanted, _), (code, said, error) in zip(cases.items(), llm.unlogged(*cases.values())):
+    for wanted, (code, said, error) in zip(cases, two_at_a_time(world, "refusals", *cases.values())):
         true(code == 1 and wanted in error, f"wanted {wanted!r}, found {code}: {error!r}")
         true(said in ("", "You said: "), f"with {wanted!r} it said {said!r}")
     # Twice for each whole answer that failed and once for the stream: the command adds no tries of its own.
@@ -103,7 +105,9 @@ def refusals(world):
 
 @check("llm: max_tokens is obeyed; with UNSUPPORTED_PARAMS=ignore tools are answered as text")
 def more(world):
-    cut, agent = Command(world, "more").unlogged(
+    cut, agent = two_at_a_time(
+        world,
+        "more",
         ["-m", "chat", "-o", "max_tokens", "5", COUNTING],
         ["-m", "agent", "-T", "llm_version", QUESTION],
     )
