@@ -1,7 +1,7 @@
 // Vercel's AI SDK, by each of its three ways to the gateway.
 import assert from "node:assert/strict";
 import { agent, any, empty, model, question, answer, strict, wrongKey } from "./checks.mjs";
-import { answersAsked, check, load, rest } from "./checks.mjs";
+import { answersAsked, check, checkCalls, load, rest } from "./checks.mjs";
 
 const { createOpenAICompatible } = await load("@ai-sdk/openai-compatible");
 const { createOpenAI } = await load("@ai-sdk/openai");
@@ -151,3 +151,5 @@ await check("it asks again whatever the gateway says, unless it is told not to",
     return true;
   });
 });
+
+await checkCalls();

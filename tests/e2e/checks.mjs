@@ -15,6 +15,16 @@ export const question = QUESTION;
 export const answer = `You said: ${QUESTION}`;
 export const name = NAME;
 
+const strayed = [];
+const call = globalThis.fetch;
+// Every package here sends by this, and nothing is to be sent anywhere else.
+globalThis.fetch = async (where, init) => {
+  const { hostname } = new URL(where instanceof Request ? where.url : where);
+  if (hostname === "127.0.0.1") return call(where, init);
+  strayed.push(hostname);
+  throw new TypeError(`${hostname} is not to be called from here`);
+};
+
 /** Loads a package; they live in a cache, where an `import` from here would not look. */
 export async function load(wanted) {
   return import(pathToFileURL(createRequire(`${NODE_PACKAGES}/`).resolve(wanted)));
@@ -29,6 +39,11 @@ export async function check(what, body) {
     console.log(`FAIL ${name}: ${what}`);
     console.log(String(error?.stack ?? error));
   }
+}
+
+/** To be told last. */
+export async function checkCalls() {
+  await check("nothing but this machine is called", () => assert.deepEqual(strayed, []));
 }
 
 async function upstream() {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import { any as anyone, empty, strict as configured, wrongKey } from "./checks.mjs";
-import { answer, answersAsked, check, load, model, models, name, question, rest } from "./checks.mjs";
+import { answer, answersAsked, check, checkCalls, load, model, models, name, question, rest } from "./checks.mjs";
 
 const { default: OpenAI } = await load(name);
 
@@ -230,3 +230,5 @@ await check("where nobody listens it throws APIConnectionError", async () => {
     return true;
   });
 });
+
+await checkCalls();
