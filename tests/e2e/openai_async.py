@@ -4,14 +4,14 @@ import asyncio
 
 import openai
 from checks import check, equal, raises, true, until
-from shapes import CHAT, cut, finishes, text_of, whole_chat, whole_stream
+from shapes import ANSWER, CHAT, QUESTION, cut, finishes, text_of, whole_chat, whole_stream
 from world import CLOSED, MODELS
 
 MODEL = MODELS[0]
 
 
 def client(gateway, **settings):
-    return openai.AsyncOpenAI(base_url=gateway.base_url, timeout=60, **{"api_key": gateway.key, **settings})
+    return openai.AsyncOpenAI(base_url=gateway.base_url, **{"api_key": gateway.key, "timeout": 60, **settings})
 
 
 @check("python async: models are listed and retrieved")
@@ -76,6 +76,61 @@ async def cut_stream(world):
             async for chunk in await api.chat.completions.create(model="fault:polite-cut", stream=True, **CHAT):
                 chunks.append(chunk)
     cut(chunks, caught.error)
+
+
+@check("python async: the stream helper builds the same answer")
+async def helper(world):
+    async with client(world.strict) as api:
+        async with api.chat.completions.stream(model=MODEL, **CHAT) as stream:
+            deltas = [event.delta async for event in stream if event.type == "content.delta"]
+            whole = await stream.get_final_completion()
+    equal(("".join(deltas), whole.choices[0].message.content), (ANSWER, ANSWER), "pieces, and the whole")
+
+
+@check("python async: legacy completions are whole, and stream")
+async def completions(world):
+    asked = {"model": MODEL, "prompt": QUESTION, "max_tokens": 100}
+    async with client(world.strict) as api:
+        equal((await api.completions.create(**asked)).choices[0].text, ANSWER, "text")
+        chunks = [chunk async for chunk in await api.completions.create(stream=True, **asked)]
+    equal("".join(chunk.choices[0].text for chunk in chunks), ANSWER, "streamed text")
+
+
+@check("python async: responses are whole, stream, are gone on from and deleted")
+async def responses(world):
+    async with client(world.strict) as api:
+        first = await api.responses.create(model=MODEL, input=QUESTION)
+        equal((first.output_text, first.status), (ANSWER, "completed"), "response")
+        async with api.responses.stream(model=MODEL, input=QUESTION) as stream:
+            deltas = [event.delta async for event in stream if event.type == "response.output_text.delta"]
+            whole = await stream.get_final_response()
+        equal(("".join(deltas), whole.output_text), (ANSWER, ANSWER), "pieces, and the whole")
+        second = await api.responses.create(model=MODEL, input="And now?", previous_response_id=first.id)
+        true(QUESTION in second.output_text, f"without its history: {second.output_text!r}")
+        await api.responses.delete(first.id)
+        with raises(openai.NotFoundError):
+            await api.responses.retrieve(first.id)
+
+
+@check("python async: with_raw_response and with_streaming_response give headers and answers")
+async def raw(world):
+    async with client(world.strict) as api:
+        answer = await api.chat.completions.with_raw_response.create(model=MODEL, **CHAT)
+        true(answer.headers.get("x-request-id"), "no request id")
+        whole_chat(answer.parse(), MODEL)
+        asked = api.chat.completions.with_streaming_response.create(model=MODEL, stream=True, **CHAT)
+        async with asked as answer:
+            lines = [line async for line in answer.iter_lines() if line]
+    equal(lines[-1], "data: [DONE]", "the last line")
+
+
+@check("python async: a client's timeout raises APITimeoutError and closes what it left")
+async def timeouts(world):
+    world.sim.rest()
+    async with client(world.any, timeout=0.5, max_retries=0) as api:
+        with raises(openai.APITimeoutError):
+            await api.chat.completions.create(model="fault:stall-head", **CHAT)
+    await asyncio.to_thread(world.sim.rest, CLOSED)
 
 
 @check("python async: cancelling a task closes the upstream's answer")

@@ -1,29 +1,17 @@
-// OpenAI's own Node package. Prints one `ok` or `FAIL` line a check; the settings come from the environment.
+// OpenAI's own Node package.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { once } from "node:events";
+import { any as anyone, empty, strict as configured, wrongKey } from "./checks.mjs";
+import { answer, answersAsked, check, checkCalls, load, model, models, name, question, rest } from "./checks.mjs";
 
-const { NODE_PACKAGES, PACKAGE, STRICT_URL, STRICT_KEY, ANY_URL, ANY_KEY, WRONG_KEY, MODELS, QUESTION } = process.env;
-// The packages live in a cache, where an `import` from here would not look.
-const OpenAI = createRequire(`${NODE_PACKAGES}/`)(PACKAGE).default;
+const { default: OpenAI } = await load(name);
 
-const models = JSON.parse(MODELS);
-const model = models[0];
-const messages = [{ role: "user", content: QUESTION }];
-const answer = `You said: ${QUESTION}`;
-const strict = new OpenAI({ baseURL: STRICT_URL, apiKey: STRICT_KEY, timeout: 60_000 });
-const any = new OpenAI({ baseURL: ANY_URL, apiKey: ANY_KEY, timeout: 60_000 });
-let failed = 0;
-
-async function check(name, body) {
-  try {
-    await body();
-    console.log(`ok ${PACKAGE}: ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL ${PACKAGE}: ${name}`);
-    console.log(String(error?.stack ?? error));
-  }
-}
+const client = ({ base_url, key }, more = {}) =>
+  new OpenAI({ baseURL: base_url, apiKey: key, timeout: 60_000, ...more });
+const messages = [{ role: "user", content: question }];
+const strict = client(configured);
+const any = client(anyone);
 
 /** Drains a stream into `chunks`, which keeps what came before an error. */
 async function drain(stream, chunks) {
@@ -78,7 +66,7 @@ await check("the SDK's own accumulator builds the same answer", async () => {
 });
 
 await check("a wrong key throws AuthenticationError", async () => {
-  const api = new OpenAI({ baseURL: STRICT_URL, apiKey: WRONG_KEY });
+  const api = client(configured, { apiKey: wrongKey });
   await assert.rejects(api.models.list(), (error) => {
     assert.ok(error instanceof OpenAI.AuthenticationError);
     assert.deepEqual([error.status, error.code], [401, "invalid_api_key"]);
@@ -116,7 +104,7 @@ await check("a cut stream throws APIError after content and without a finish", a
 });
 
 await check("a legacy completion is whole, and streams", async () => {
-  const asked = { model, prompt: QUESTION, max_tokens: 100 };
+  const asked = { model, prompt: question, max_tokens: 100 };
   const whole = await strict.completions.create(asked);
   assert.deepEqual([whole.choices[0].text, whole.choices[0].finish_reason], [answer, "stop"]);
   const chunks = [];
@@ -125,11 +113,11 @@ await check("a legacy completion is whole, and streams", async () => {
 });
 
 await check("a response is whole, and can be gone on from, looked up and deleted", async () => {
-  const first = await strict.responses.create({ model, input: QUESTION });
+  const first = await strict.responses.create({ model, input: question });
   assert.deepEqual([first.output_text, first.status], [answer, "completed"]);
   assert.ok(first.usage.total_tokens > 0);
   const second = await strict.responses.create({ model, input: "And now?", previous_response_id: first.id });
-  assert.equal(second.output_text, `You said: User: ${QUESTION}\n\nAssistant: ${answer}\n\nUser: And now?`);
+  assert.equal(second.output_text, `You said: User: ${question}\n\nAssistant: ${answer}\n\nUser: And now?`);
   assert.equal((await strict.responses.retrieve(first.id)).output_text, answer);
   await strict.responses.delete(first.id);
   await assert.rejects(strict.responses.retrieve(first.id), OpenAI.NotFoundError);
@@ -138,7 +126,7 @@ await check("a response is whole, and can be gone on from, looked up and deleted
 await check("the SDK's own accumulator builds the same response, reasoning or not", async () => {
   for (const name of ["ordinary", "dialect:reasoning"]) {
     const types = [];
-    const stream = any.responses.stream({ model: name, input: QUESTION });
+    const stream = any.responses.stream({ model: name, input: question });
     for await (const event of stream) types.push(event.type);
     const whole = await stream.finalResponse();
     assert.equal(whole.output_text, answer);
@@ -146,20 +134,101 @@ await check("the SDK's own accumulator builds the same response, reasoning or no
   }
 });
 
-await check("a cut response ends with response.failed", async () => {
+await check("a cut response throws APIError after its deltas", async () => {
   const events = [];
-  await drain(await any.responses.create({ model: "fault:cut", input: QUESTION, stream: true }), events);
-  const { type, response } = events.at(-1);
-  assert.deepEqual([type, response.status, response.error.code], ["response.failed", "failed", "server_error"]);
+  const stream = await any.responses.create({ model: "fault:cut", input: question, stream: true });
+  await assert.rejects(drain(stream, events), (error) => {
+    assert.ok(error instanceof OpenAI.APIError);
+    assert.equal(error.code, "upstream_truncated");
+    return true;
+  });
+  assert.ok(events.some(({ type }) => type === "response.output_text.delta"));
 });
 
 await check("a response with tools throws BadRequestError that names them", async () => {
   const tools = [{ type: "function", name: "f", parameters: {}, strict: false }];
-  await assert.rejects(strict.responses.create({ model, input: QUESTION, tools }), (error) => {
+  await assert.rejects(strict.responses.create({ model, input: question, tools }), (error) => {
     assert.ok(error instanceof OpenAI.BadRequestError);
     assert.deepEqual([error.code, error.param], ["unsupported_parameter", "tools"]);
     return true;
   });
 });
 
-process.exitCode = failed ? 1 : 0;
+await check("withResponse and asResponse give the headers", async () => {
+  const headers = { "X-Client-Request-Id": "seen-by-the-client" };
+  const asked = { model, messages, temperature: 0.5 };
+  const { data, response, request_id } = await strict.chat.completions.create(asked, { headers }).withResponse();
+  assert.deepEqual([data.choices[0].message.content, request_id], [answer, "seen-by-the-client"]);
+  assert.equal(response.headers.get("x-duogate-ignored"), "temperature");
+  assert.equal(response.headers.get("openai-version"), "2020-10-01");
+  const raw = await strict.chat.completions.create({ ...asked, stream: true }).asResponse();
+  assert.match(raw.headers.get("content-type"), /^text\/event-stream/);
+  assert.ok((await raw.text()).endsWith("data: [DONE]\n\n"));
+});
+
+await check("the stream helper tells each piece and the whole", async () => {
+  const pieces = [];
+  const stream = strict.chat.completions.stream({ model, messages }).on("content", (piece) => pieces.push(piece));
+  assert.equal(await stream.finalContent(), answer);
+  assert.ok(pieces.length > 3);
+  assert.equal(pieces.join(""), answer);
+});
+
+await check("404, 405 and 413 throw their classes, with code and request id", async () => {
+  const large = { model, messages: [{ role: "user", content: "x".repeat(70_000) }] };
+  const cases = [
+    [OpenAI.NotFoundError, 404, "unknown_url", () => strict.get("/nonsense")],
+    [OpenAI.APIError, 405, "method_not_supported", () => strict.get("/chat/completions")],
+    [OpenAI.APIError, 413, "request_too_large", () => strict.chat.completions.create(large)],
+  ];
+  for (const [kind, status, code, call] of cases) {
+    await assert.rejects(async () => call(), (error) => {
+      assert.equal(error.constructor, kind);
+      assert.deepEqual([error.status, error.code, error.type], [status, code, "invalid_request_error"]);
+      assert.ok(error.requestID);
+      return true;
+    });
+  }
+});
+
+await check("a dead upstream and an empty pool throw InternalServerError, and are not tried again", async () => {
+  const dies = (api, status, code) =>
+    assert.rejects(api.chat.completions.create({ model: "fault:502", messages }), (error) => {
+      assert.ok(error instanceof OpenAI.InternalServerError);
+      assert.deepEqual([error.status, error.code], [status, code]);
+      return true;
+    });
+  // One try and MAX_RETRIES=1 more, all inside one request of the client.
+  assert.equal(await answersAsked(() => dies(any, 502, "upstream_unavailable")), 2);
+  assert.equal(await answersAsked(() => dies(client(empty), 503, "no_available_tokens")), 0);
+});
+
+await check("a timeout throws APIConnectionTimeoutError and closes what it left", async () => {
+  const hasty = client(anyone, { timeout: 500, maxRetries: 0 });
+  const asked = hasty.chat.completions.create({ model: "fault:stall-head", messages });
+  await assert.rejects(asked, OpenAI.APIConnectionTimeoutError);
+  await rest();
+});
+
+await check("leaving a stream closes the upstream's answer", async () => {
+  const stream = await any.chat.completions.create({ model: "fault:stall", messages, stream: true });
+  for await (const chunk of stream) {
+    if (chunk.choices[0].delta.content) break;
+  }
+  await rest();
+});
+
+await check("where nobody listens it throws APIConnectionError", async () => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const base_url = `http://127.0.0.1:${server.address().port}/v1`;
+  server.close();
+  await once(server, "close");
+  const api = client({ base_url, key: "any" }, { maxRetries: 0 });
+  await assert.rejects(api.models.list(), (error) => {
+    assert.equal(error.constructor, OpenAI.APIConnectionError);
+    return true;
+  });
+});
+
+await checkCalls();

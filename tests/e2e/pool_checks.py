@@ -37,6 +37,14 @@ def all_rejected(world):
         fails(error, grpc.StatusCode.FAILED_PRECONDITION, "CREDENTIALS_REJECTED")
 
 
+@check("pool: an upstream that forbids is no PermissionDeniedError of the caller's")
+def forbidden(world):
+    gateway = world.gateway("forbidden", tokens=1)
+    with client(gateway) as api, raises(openai.InternalServerError) as caught:
+        api.chat.completions.create(model="fault:403", **CHAT)
+    equal(caught.error.status_code, 502, "status")
+
+
 @check("pool: when every token is rate limited it is 503 with the time of the soonest")
 def all_limited(world):
     gateway = world.gateway("limited", tokens=2)
@@ -54,7 +62,7 @@ def all_limited(world):
 
 @check("pool: an empty pool starts, is not ready and answers no_available_tokens without a time")
 def empty_pool(world):
-    gateway = world.gateway("empty", tokens=0)
+    gateway = world.empty
     equal(ask(gateway.http, "GET", "/readyz").status, 503, "/readyz")
     equal(ask(gateway.http, "GET", "/livez").status, 200, "/livez")
     answer = chat(gateway, CHAT | {"model": "any"})

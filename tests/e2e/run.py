@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The end-to-end checks: real servers, unmodified clients.
 
-Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR [--node PATH] [--only WORDS] [--keep DIR]
+Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR --frameworks-python PATH
+              [--node PATH] [--only WORDS] [--keep DIR]
 
 Prints one line a check, and one line that sums up; the exit code says the same.
 """
@@ -24,12 +25,15 @@ import http_checks  # noqa: E402,F401
 import openai_sync  # noqa: E402,F401
 import openai_async  # noqa: E402,F401
 import openai_endpoints  # noqa: E402,F401
+import openai_errors  # noqa: E402,F401
+import openai_raw  # noqa: E402,F401
 import grpc_checks  # noqa: E402,F401
 import grpc_error_checks  # noqa: E402,F401
 import converse_checks  # noqa: E402,F401
 import grpcurl_checks  # noqa: E402,F401
 import pool_checks  # noqa: E402,F401
 import node_checks  # noqa: E402,F401
+import framework_checks  # noqa: E402,F401
 import lifecycle_checks  # noqa: E402,F401
 from checks import REGISTERED, Report, equal, true, until  # noqa: E402
 from world import World  # noqa: E402
@@ -44,6 +48,7 @@ def arguments():
     parser.add_argument("--binary", required=True, type=Path)
     parser.add_argument("--grpcurl", required=True)
     parser.add_argument("--node-packages", required=True)
+    parser.add_argument("--frameworks-python", required=True, help="the Python with requirements-frameworks.txt")
     parser.add_argument("--node", default="node")
     parser.add_argument("--only", default="", help="only checks whose names hold these words")
     parser.add_argument("--keep", type=Path, help="an empty directory for the logs, which then stay")
@@ -115,7 +120,7 @@ def show_logs(world):
 
 
 def run(options, directory):
-    tools = {"grpcurl": options.grpcurl, "node": options.node, "node_packages": options.node_packages}
+    tools = {name: getattr(options, name) for name in ("grpcurl", "node", "node_packages", "frameworks_python")}
     report = Report()
     world = World(directory, options.binary.resolve(), tools, report)
     try:

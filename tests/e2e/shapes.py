@@ -12,6 +12,9 @@ DIALOGUE = [
     {"role": "assistant", "content": "Hi."},
     {"role": "user", "content": [{"type": "text", "text": "And now "}, {"type": "text", "text": "this."}]},
 ]
+DIALOGUE_ANSWER = "You said: System: Be brief.\n\nUser: Hello.\n\nAssistant: Hi.\n\nUser: And now this."
+# Something to stop and to cut in: a token a word.
+COUNTING = "one two three four five six seven eight nine ten"
 
 
 def whole_chat(completion, model, answer=ANSWER):

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 from checks import until
 
@@ -86,21 +87,11 @@ class Process:
             return self.process.wait(STOP)
 
 
-class Sim(Process):
-    """The simulated upstream and its control."""
+class Control:
+    """The control of a simulated upstream, which may be another process's child."""
 
-    def __init__(self, world, name, tokens):
-        command = [world.binary, "sim", "--host", "127.0.0.1", "--port", "0"]
-        for token in tokens:
-            command += ["--token", token]
-        super().__init__(world.directory, name, command, {})
-        self.origin = self.wait_for(r"http://127\.0\.0\.1:[1-9]\d*", "its address")[0]
-        self.wait_for(r"TOKEN_POOL=.*\n", "the lines to paste")
-
-    def settings(self):
-        """What a gateway needs to know, as the simulator itself prints it."""
-        names = "PROJECT_API_URL|CONVERSATION_API_URL|MESSAGE_API_URL|TARGET_API_URL|SITE_URL"
-        return dict(re.findall(rf"\b({names})=(\S+)", self.output()))
+    def __init__(self, origin):
+        self.origin = origin
 
     def call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -125,6 +116,23 @@ class Sim(Process):
 
     def post(self, path, **body):
         self.call("POST", path, body)
+
+
+class Sim(Process, Control):
+    """The simulated upstream and its control."""
+
+    def __init__(self, world, name, tokens):
+        command = [world.binary, "sim", "--host", "127.0.0.1", "--port", "0"]
+        for token in tokens:
+            command += ["--token", token]
+        Process.__init__(self, world.directory, name, command, {})
+        Control.__init__(self, self.wait_for(r"http://127\.0\.0\.1:[1-9]\d*", "its address")[0])
+        self.wait_for(r"TOKEN_POOL=.*\n", "the lines to paste")
+
+    def settings(self):
+        """What a gateway needs to know, as the simulator itself prints it."""
+        names = "PROJECT_API_URL|CONVERSATION_API_URL|MESSAGE_API_URL|TARGET_API_URL|SITE_URL"
+        return dict(re.findall(rf"\b({names})=(\S+)", self.output()))
 
 
 class Gateway(Process):
@@ -169,7 +177,7 @@ class World:
         self.report = report
         self.secrets = []
         self.processes = []
-        self.tokens = [self.secret("token") for _ in range(3 * 8)]
+        self.tokens = [self.secret("token") for _ in range(40)]
         self.unused = list(self.tokens)
 
     def secret(self, prefix):
@@ -181,6 +189,9 @@ class World:
         self.sim = self.keep(Sim(self, "sim", self.tokens))
         self.strict = self.gateway("strict", AVAILABLE_MODELS=MODELS, MODEL_ALIASES=ALIASES, MAX_BODY_BYTES="65536")
         self.any = self.gateway("any", LOG_FORMAT="json", AVAILABLE_MODELS=[])
+        # What agents need, which send tools with every request.
+        self.agent = self.gateway("agent", tokens=2, AVAILABLE_MODELS=[], UNSUPPORTED_PARAMS="ignore")
+        self.empty = self.gateway("empty", tokens=0, AVAILABLE_MODELS=[])
 
     def keep(self, process):
         self.processes.append(process)
@@ -195,3 +206,29 @@ class World:
         """Ends the gateways first, so that they can tidy up upstream, and then the rest."""
         for process in reversed(self.processes):
             process.stop()
+
+    def view(self):
+        """What a script in another process needs to know, as JSON."""
+        gateways = {name: getattr(self, name) for name in ("strict", "any", "agent", "empty")}
+        return json.dumps(
+            {
+                "gateways": {name: {"base_url": it.base_url, "key": it.key} for name, it in gateways.items()},
+                "sim": self.sim.origin,
+                "wrong_key": self.secret("sk-wrong"),
+            }
+        )
+
+
+class View:
+    """The world in the eyes of such a script."""
+
+    def __init__(self, text):
+        told = json.loads(text)
+        for name, gateway in told["gateways"].items():
+            setattr(self, name, SimpleNamespace(**gateway))
+        self.sim = Control(told["sim"])
+        self.wrong_key = told["wrong_key"]
+
+    def secret(self, _prefix):
+        """A key that nobody knows but those who look for secrets in the logs."""
+        return self.wrong_key

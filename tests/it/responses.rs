@@ -83,9 +83,21 @@ async fn a_failure_behind_a_status_that_is_out_already_has_a_beginning_too() {
         .collect();
     assert_eq!(
         types,
-        ["response.created", "response.in_progress", "response.failed"]
+        [
+            "response.created",
+            "response.in_progress",
+            "error",
+            "response.failed"
+        ]
     );
-    let failed = &events[2]["response"];
+    // SDKs raise what stands in `error`; the schema has the same beside it.
+    let error = &events[2];
+    assert_eq!(error["error"]["code"], "upstream_unavailable");
+    assert_eq!(error["error"]["type"], "server_error");
+    for field in ["code", "message", "param"] {
+        assert_eq!(error[field], error["error"][field]);
+    }
+    let failed = &events[3]["response"];
     assert_eq!(failed["status"], "failed");
     assert_eq!(failed["error"]["code"], "server_error");
     assert_eq!(failed["output"], json!([]));

@@ -4,7 +4,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    super::sse::{Telling, named_event},
+    super::{
+        error,
+        sse::{Telling, named_event},
+    },
     keeping::{Keeping, conclude},
     object::{Draft, Kind, Status, item_status},
 };
@@ -199,15 +202,26 @@ impl Telling for Events {
         }
     }
 
-    /// SDKs need a beginning before every end.
+    /// SDKs need a beginning before every end. They raise the first of the two events; of the second alone many a
+    /// framework says nothing, and takes what came for the whole.
     fn fail(&mut self, failure: &ChatError) -> String {
         let mut told = if self.begun { String::new() } else { self.begin() };
         if let Some(OpenItem { kind, id, text }) = self.open.take() {
             self.output.push(kind.item(&id, "incomplete", Some(&text)));
         }
         self.draft.is_not_stored();
+        told += &self.event("error", error_event(failure));
         let response = self.draft.at(Status::Failed(failure), &self.output);
         told += &self.event("response.failed", json!({ "response": response }));
         told
     }
+}
+
+/// OpenAI's schema has the fields flat, its servers send them in `error`, which is where SDKs look.
+fn error_event(failure: &ChatError) -> Value {
+    let mut event = error::body(failure);
+    for field in ["code", "message", "param"] {
+        event[field] = event["error"][field].clone();
+    }
+    event
 }
