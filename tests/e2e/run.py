@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The end-to-end checks: real servers, unmodified clients.
 
-Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR [--node PATH] [--only WORDS] [--keep DIR]
+Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR --examples DIR --rust-example PATH [--node PATH]
+              [--only WORDS] [--keep DIR]
 
 Prints one line a check, and one line that sums up; the exit code says the same.
 """
@@ -27,6 +28,7 @@ import openai_endpoints  # noqa: E402,F401
 import grpc_checks  # noqa: E402,F401
 import grpc_error_checks  # noqa: E402,F401
 import grpcurl_checks  # noqa: E402,F401
+import examples_checks  # noqa: E402,F401
 import pool_checks  # noqa: E402,F401
 import node_checks  # noqa: E402,F401
 import lifecycle_checks  # noqa: E402,F401
@@ -35,6 +37,7 @@ from world import World  # noqa: E402
 
 # A run that hangs is told where, and ended.
 PATIENCE = 900
+TOOLS = ("grpcurl", "node", "node_packages", "examples", "rust_example")
 LOG_TAIL = 60
 
 
@@ -43,6 +46,8 @@ def arguments():
     parser.add_argument("--binary", required=True, type=Path)
     parser.add_argument("--grpcurl", required=True)
     parser.add_argument("--node-packages", required=True)
+    parser.add_argument("--examples", required=True, help="a copy of the repository with the examples made ready")
+    parser.add_argument("--rust-example", required=True, help="the built examples/chat.rs")
     parser.add_argument("--node", default="node")
     parser.add_argument("--only", default="", help="only checks whose names hold these words")
     parser.add_argument("--keep", type=Path, help="an empty directory for the logs, which then stay")
@@ -114,7 +119,7 @@ def show_logs(world):
 
 
 def run(options, directory):
-    tools = {"grpcurl": options.grpcurl, "node": options.node, "node_packages": options.node_packages}
+    tools = {name: getattr(options, name) for name in TOOLS}
     report = Report()
     world = World(directory, options.binary.resolve(), tools, report)
     try:

@@ -169,7 +169,7 @@ class World:
         self.report = report
         self.secrets = []
         self.processes = []
-        self.tokens = [self.secret("token") for _ in range(3 * 6)]
+        self.tokens = [self.secret("token") for _ in range(3 * 12)]
         self.unused = list(self.tokens)
 
     def secret(self, prefix):
