@@ -28,12 +28,13 @@ import openai_endpoints  # noqa: E402,F401
 import grpc_checks  # noqa: E402,F401
 import grpc_error_checks  # noqa: E402,F401
 import grpcurl_checks  # noqa: E402,F401
+import grpcurl_page_checks  # noqa: E402,F401
 import examples_checks  # noqa: E402,F401
 import pool_checks  # noqa: E402,F401
 import node_checks  # noqa: E402,F401
 import lifecycle_checks  # noqa: E402,F401
 from checks import REGISTERED, Report, equal, true, until  # noqa: E402
-from world import World  # noqa: E402
+from world import Sim, World  # noqa: E402
 
 # A run that hangs is told where, and ended.
 PATIENCE = 900
@@ -59,12 +60,15 @@ def at_rest(world):
     world.sim.rest()
 
 
+def gateways(world):
+    return [process for process in world.processes if not isinstance(process, Sim)]
+
+
 def all_end(world):
     """Every gateway ends well when it is asked to."""
-    for process in world.processes:
-        if process is not world.sim:
-            # One that a check has ended already says so again.
-            equal(process.stop(), 0, f"exit code of {process.name}")
+    for gateway in gateways(world):
+        # One that a check has ended already says so again.
+        equal(gateway.stop(), 0, f"exit code of {gateway.name}")
 
 
 def tidy(world):
@@ -73,7 +77,7 @@ def tidy(world):
 
     def left():
         held = world.sim.state()["counts"]["conversations"]
-        owners = {token: process.name for process in world.processes[1:] for token in process.tokens}
+        owners = {token: process.name for process in gateways(world) for token in process.tokens}
         return {owners[token]: number for token, number in held.items() if number and token not in exempt}
 
     until(lambda: not left(), lambda: f"no conversation is left upstream; left by gateway: {left()}")
@@ -85,9 +89,7 @@ def no_breach(world):
 
 def no_secret(world):
     """No key and no token stands in a gateway's log."""
-    for process in world.processes:
-        if process is world.sim:
-            continue
+    for process in gateways(world):
         log = process.output()
         true(log, f"the log of {process.name} is empty")
         found = [secret for secret in world.secrets if secret in log]

@@ -89,8 +89,8 @@ class Process:
 class Sim(Process):
     """The simulated upstream and its control."""
 
-    def __init__(self, world, name, tokens):
-        command = [world.binary, "sim", "--host", "127.0.0.1", "--port", "0"]
+    def __init__(self, world, name, tokens, *options):
+        command = [world.binary, "sim", "--host", "127.0.0.1", "--port", "0", *options]
         for token in tokens:
             command += ["--token", token]
         super().__init__(world.directory, name, command, {})
