@@ -47,7 +47,10 @@ pub(crate) async fn raw_call(
     let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
     // Clients take a status in the head for the end of the call only where the head is the end of the stream.
     let is_told = parts.headers.contains_key("grpc-status");
-    assert!(!is_told || body.is_end_stream(), "more comes after the status: {parts:?}");
+    assert!(
+        !is_told || body.is_end_stream(),
+        "more comes after the status: {parts:?}"
+    );
     let collected = body.collect().await.unwrap();
     let trailers = collected.trailers().cloned().unwrap_or_default();
     let status = Status::from_header_map(&parts.headers).or_else(|| Status::from_header_map(&trailers));
