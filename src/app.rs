@@ -3,6 +3,8 @@
 
 mod doors;
 mod errands;
+#[cfg(test)]
+mod errors_page;
 mod live;
 mod parts;
 mod token_file;

@@ -19,8 +19,7 @@ use crate::{
     app::{
         App, StartError, Surroundings,
         client::{
-            ChatMessage, ContentPart, CreateChatCompletionRequest, FinishReason, Role,
-            chat_service_client::ChatServiceClient, content_part::Part,
+            CreateChatCompletionRequest, FinishReason, chat_service_client::ChatServiceClient,
             stream_chat_completion_response::Event,
         },
         start_logging,
@@ -180,18 +179,8 @@ async fn chat_over_http(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
 
 async fn chat_over_grpc(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
     let mut client = ChatServiceClient::connect(format!("http://{address}")).await?;
-    let mut request = tonic::Request::new(CreateChatCompletionRequest {
-        model: MODELS.first().copied().unwrap_or_default().to_owned(),
-        messages: vec![ChatMessage {
-            role: Role::User.into(),
-            content: vec![ContentPart {
-                part: Some(Part::Text(GRPC_QUESTION.to_owned())),
-                ..ContentPart::default()
-            }],
-            ..ChatMessage::default()
-        }],
-        ..CreateChatCompletionRequest::default()
-    });
+    let model = MODELS.first().copied().unwrap_or_default();
+    let mut request = tonic::Request::new(CreateChatCompletionRequest::with_text(model, GRPC_QUESTION));
     request
         .metadata_mut()
         .insert("authorization", format!("Bearer {KEY}").parse()?);

@@ -86,7 +86,7 @@ pub(super) fn status(error: &ChatError, record: &CallRecord) -> Status {
 }
 
 /// The status alone.
-pub(super) fn render(error: &ChatError, record: &CallRecord) -> Status {
+pub(crate) fn render(error: &ChatError, record: &CallRecord) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(error.kind().name().to_uppercase(), DOMAIN, HashMap::new());
     details.set_request_info(record.request_id(), "");

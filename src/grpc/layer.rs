@@ -92,11 +92,15 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         request = request.map(|body| timely(body, by, record.clone()));
     }
     let response = next.run(request).await;
+    let told = Status::from_header_map(response.headers());
     if endless {
-        let stop = guard.soft_stop.clone();
-        return response.map(|body| until(body, stop));
+        // A status in the head is the whole answer, and the head must be seen to be its end.
+        return match told {
+            Some(_) => response,
+            None => response.map(|body| until(body, guard.soft_stop.clone())),
+        };
     }
-    match Status::from_header_map(response.headers()) {
+    match told {
         Some(status) if status.code() != Code::Ok => detailed(&status, response, &record),
         Some(_) | None => frames::with_id_in_trailers(response, record),
     }

@@ -1,5 +1,6 @@
 //! The gRPC door: the protobuf services, with health and reflection, over the engine.
 
+mod ask;
 mod checks;
 mod converse;
 mod convert;

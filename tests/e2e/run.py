@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The end-to-end checks: real servers, unmodified clients.
 
-Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR --frameworks-python PATH
-              [--node PATH] [--only WORDS] [--keep DIR]
+Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR --frameworks-python PATH --examples DIR
+              --rust-example PATH [--node PATH] [--only WORDS] [--keep DIR]
 
 Prints one line a check, and one line that sums up; the exit code says the same.
 """
@@ -31,15 +31,18 @@ import grpc_checks  # noqa: E402,F401
 import grpc_error_checks  # noqa: E402,F401
 import converse_checks  # noqa: E402,F401
 import grpcurl_checks  # noqa: E402,F401
+import grpcurl_page_checks  # noqa: E402,F401
+import examples_checks  # noqa: E402,F401
 import pool_checks  # noqa: E402,F401
 import node_checks  # noqa: E402,F401
 import framework_checks  # noqa: E402,F401
 import lifecycle_checks  # noqa: E402,F401
 from checks import REGISTERED, Report, equal, true, until  # noqa: E402
-from world import World  # noqa: E402
+from world import Sim, World  # noqa: E402
 
 # A run that hangs is told where, and ended.
 PATIENCE = 900
+TOOLS = ("grpcurl", "node", "node_packages", "frameworks_python", "examples", "rust_example")
 LOG_TAIL = 60
 
 
@@ -49,6 +52,8 @@ def arguments():
     parser.add_argument("--grpcurl", required=True)
     parser.add_argument("--node-packages", required=True)
     parser.add_argument("--frameworks-python", required=True, help="the Python with requirements-frameworks.txt")
+    parser.add_argument("--examples", required=True, help="a copy of the repository with the examples made ready")
+    parser.add_argument("--rust-example", required=True, help="the built examples/chat.rs")
     parser.add_argument("--node", default="node")
     parser.add_argument("--only", default="", help="only checks whose names hold these words")
     parser.add_argument("--keep", type=Path, help="an empty directory for the logs, which then stay")
@@ -60,12 +65,15 @@ def at_rest(world):
     world.sim.rest()
 
 
+def gateways(world):
+    return [process for process in world.processes if not isinstance(process, Sim)]
+
+
 def all_end(world):
     """Every gateway ends well when it is asked to."""
-    for process in world.processes:
-        if process is not world.sim:
-            # One that a check has ended already says so again.
-            equal(process.stop(), 0, f"exit code of {process.name}")
+    for gateway in gateways(world):
+        # One that a check has ended already says so again.
+        equal(gateway.stop(), 0, f"exit code of {gateway.name}")
 
 
 def tidy(world):
@@ -74,7 +82,7 @@ def tidy(world):
 
     def left():
         held = world.sim.state()["counts"]["conversations"]
-        owners = {token: process.name for process in world.processes[1:] for token in process.tokens}
+        owners = {token: process.name for process in gateways(world) for token in process.tokens}
         return {owners[token]: number for token, number in held.items() if number and token not in exempt}
 
     until(lambda: not left(), lambda: f"no conversation is left upstream; left by gateway: {left()}")
@@ -86,9 +94,7 @@ def no_breach(world):
 
 def no_secret(world):
     """No key and no token stands in a gateway's log."""
-    for process in world.processes:
-        if process is world.sim:
-            continue
+    for process in gateways(world):
         log = process.output()
         true(log, f"the log of {process.name} is empty")
         found = [secret for secret in world.secrets if secret in log]
@@ -120,7 +126,7 @@ def show_logs(world):
 
 
 def run(options, directory):
-    tools = {name: getattr(options, name) for name in ("grpcurl", "node", "node_packages", "frameworks_python")}
+    tools = {name: getattr(options, name) for name in TOOLS}
     report = Report()
     world = World(directory, options.binary.resolve(), tools, report)
     try:

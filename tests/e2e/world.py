@@ -121,8 +121,8 @@ class Control:
 class Sim(Process, Control):
     """The simulated upstream and its control."""
 
-    def __init__(self, world, name, tokens):
-        command = [world.binary, "sim", "--host", "127.0.0.1", "--port", "0"]
+    def __init__(self, world, name, tokens, *options):
+        command = [world.binary, "sim", "--host", "127.0.0.1", "--port", "0", *options]
         for token in tokens:
             command += ["--token", token]
         Process.__init__(self, world.directory, name, command, {})

@@ -32,6 +32,8 @@ use crate::support::{
 
 /// What an attack may make the process grow by at the most, in KiB.
 const MOST_GROWTH: u64 = 48 * 1024;
+/// What the process may ever take of memory, in KiB.
+const MOST: u64 = 200_000;
 
 /// The program, serving in a process of its own, so that what it takes can be measured.
 struct Served {
@@ -100,12 +102,12 @@ impl Served {
         served
     }
 
-    /// What the process takes of memory now, in KiB.
-    fn memory(&self) -> u64 {
+    /// What the process takes of memory, in KiB: `VmRSS` is now, `VmHWM` the most so far.
+    fn memory(&self, what: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(what)?.strip_prefix(':'))
             .unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
@@ -120,7 +122,7 @@ impl Served {
 
     /// Attacks, while others chat, and sees what is left of it.
     async fn stands(&self, what: &str, attack: impl AsyncFn(&Self)) {
-        let before = self.memory();
+        let before = self.memory("VmRSS");
         let mut others = JoinSet::new();
         let grpc = self.grpc;
         others.spawn(async move {
@@ -135,11 +137,13 @@ impl Served {
         within(what, attack(self)).await;
         others.join_all().await;
         self.chat().await;
-        let after = self.memory();
+        let after = self.memory("VmRSS");
         assert!(
             after < before + MOST_GROWTH,
             "{what}: {before} KiB became {after} KiB"
         );
+        let most = self.memory("VmHWM");
+        assert!(most < MOST, "{what}: it took {most} KiB at its worst");
     }
 
     async fn connect(&self) -> Attacker {

@@ -12,7 +12,7 @@ use crate::support::{Ask, Door, Gateway, Setup, WAYS, crossed, for_each};
 const QUESTION: &str = "tell me a long story, please";
 /// The first two pieces of the answer to it.
 const TWO_PIECES: &str = "You said: ";
-const CUTS: [&str; 4] = [
+pub(crate) const CUTS: [&str; 4] = [
     "fault:cut",
     "fault:polite-cut",
     "fault:malformed",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use duogate::sim::{Hold, answer_text};
+use prost::Message;
 use tokio::net::TcpStream;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -12,7 +13,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest,
 };
 
-use crate::support::{Ask, Door, Gateway, Opened, Setup, TOKENS, WAYS, eventually, within};
+use crate::support::{Ask, Door, Gateway, Opened, Setup, TOKENS, WAYS, eventually, frame, raw_call, within};
 
 fn check(service: &str) -> HealthCheckRequest {
     HealthCheckRequest {
@@ -191,6 +192,10 @@ async fn an_unknown_service_has_no_health() {
     let mut health = HealthClient::new(gateway.channel());
     let status = health.check(check("no.such.Service")).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::NotFound);
+    // By hand too, which sees whether the status is the end of the stream, as clients of other languages want it.
+    let body = frame(&check("no.such.Service").encode_to_vec());
+    let answer = raw_call(&gateway, "/grpc.health.v1.Health/Check", &[], body).await;
+    assert_eq!(answer.status.code(), tonic::Code::NotFound);
     gateway.stop().await;
 }
 

@@ -7,7 +7,7 @@ use crate::support::{Ask, Gateway, Setup, WAYS};
 const QUESTION: &str = "Grüße an alle, 日本語 und 👋🏽 zugleich?";
 
 /// Names that stand for a way to write, alone and joined.
-fn forms() -> Vec<String> {
+pub(crate) fn forms() -> Vec<String> {
     let alone = Sim::model_names().into_iter();
     let alone = alone.filter(|name| name.starts_with("dialect:") || name.starts_with("usage:"));
     let joined = [

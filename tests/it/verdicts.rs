@@ -8,9 +8,9 @@ use crate::support::{Ask, Setup, WAYS, crossed, for_each};
 
 /// What a chat with two tokens and one retry comes to.
 #[derive(Debug, Clone, Copy)]
-struct Verdict {
+pub(crate) struct Verdict {
     /// What every call of the step meets.
-    fault: &'static str,
+    pub(crate) fault: &'static str,
     /// What the client reads.
     kind: &'static str,
     /// Calls of the step until then.
@@ -21,7 +21,7 @@ struct Verdict {
     curable: bool,
 }
 
-const STEPS: [Step; 5] = [
+pub(crate) const STEPS: [Step; 5] = [
     Step::ListProjects,
     Step::CreateProject,
     Step::CreateConversation,
@@ -54,7 +54,7 @@ const fn verdict(
 
 /// A token's fault costs it its place and no retry, and both tokens are tried; what is gone is made anew once, beside
 /// the retries; what is refused ends the chat; the service's faults are tried again as often as is set.
-const TABLE: &[Verdict] = &[
+pub(crate) const TABLE: &[Verdict] = &[
     verdict("401", "credentials_rejected", 2, REFUSED, true),
     verdict("403", "credentials_rejected", 2, REFUSED, true),
     verdict("429", "pool_exhausted", 2, LIMITED, true),
@@ -68,7 +68,7 @@ const TABLE: &[Verdict] = &[
     verdict("stalled", "upstream_unavailable", 2, READY, true),
 ];
 
-fn fault(name: &str) -> Fault {
+pub(crate) fn fault(name: &str) -> Fault {
     match name {
         "closed" => Fault::CutBeforeHead,
         "reset" => Fault::ResetBeforeHead,

@@ -30,7 +30,7 @@ impl Ask {
         self
     }
 
-    /// More fields of the JSON body; the other door does not know them.
+    /// More fields of the JSON body; through the other door `stop` and `max_tokens` alone.
     pub(crate) fn with(mut self, more: Value) -> Self {
         self.more = more;
         self
@@ -68,11 +68,19 @@ impl Ask {
             }],
             ..ChatMessage::default()
         });
-        CreateChatCompletionRequest {
+        let mut request = CreateChatCompletionRequest {
             model: self.model.clone(),
             messages: messages.collect(),
             ..CreateChatCompletionRequest::default()
+        };
+        for (name, value) in self.more.as_object().unwrap() {
+            match name.as_str() {
+                "stop" => request.stop = serde_json::from_value(value.clone()).unwrap(),
+                "max_tokens" => request.max_tokens = Some(serde_json::from_value(value.clone()).unwrap()),
+                other => panic!("{other} is not asked for through both doors here"),
+            }
         }
+        request
     }
 
     /// The call's message with its key in the metadata.

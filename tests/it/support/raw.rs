@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::HeaderMap;
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use tonic::Status;
 
@@ -44,6 +45,12 @@ pub(crate) async fn raw_call(
     let response = request.body(body).send().await.unwrap();
     assert_eq!(response.status(), 200, "gRPC tells failures in its own status");
     let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+    // Clients take a status in the head for the end of the call only where the head is the end of the stream.
+    let is_told = parts.headers.contains_key("grpc-status");
+    assert!(
+        !is_told || body.is_end_stream(),
+        "more comes after the status: {parts:?}"
+    );
     let collected = body.collect().await.unwrap();
     let trailers = collected.trailers().cloned().unwrap_or_default();
     let status = Status::from_header_map(&parts.headers).or_else(|| Status::from_header_map(&trailers));
