@@ -60,7 +60,8 @@ pub mod proto {
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/duogate_descriptor.bin"));
 
 /// The same of the diagnostics service.
-const DIAGNOSTICS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/duogate_diagnostics_descriptor.bin"));
+pub const DIAGNOSTICS_DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/duogate_diagnostics_descriptor.bin"));
 
 /// The name that health checks ask for.
 const CHAT_SERVICE: &str = "duogate.v1.ChatService";
@@ -164,7 +165,7 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
     let describe = || {
         let builder = tonic_reflection::server::Builder::configure();
         let builder = match grpc.admin {
-            Some(_) => builder.register_encoded_file_descriptor_set(DIAGNOSTICS),
+            Some(_) => builder.register_encoded_file_descriptor_set(DIAGNOSTICS_DESCRIPTORS),
             None => builder,
         };
         builder

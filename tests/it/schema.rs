@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use duogate::grpc::DESCRIPTORS;
+use duogate::grpc::{DESCRIPTORS, DIAGNOSTICS_DESCRIPTORS};
 use prost::Message;
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FileDescriptorSet, ServiceDescriptorProto,
@@ -289,7 +289,11 @@ fn every_field_that_openais_api_can_be_asked_for_has_one_in_the_grpc_contract() 
 #[test]
 fn what_was_published_of_the_contract_stays() {
     let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/duogate.binpb");
-    let (published, now) = (Schema::read(&fs::read(image).unwrap()), Schema::read(DESCRIPTORS));
+    let published = Schema::read(&fs::read(image).unwrap());
+    // Sets put behind one another are one set.
+    let now = Schema::read(&[DESCRIPTORS, DIAGNOSTICS_DESCRIPTORS].concat());
+    let methods = published.services.values().map(|service| service.method.len());
+    assert!(methods.sum::<usize>() >= 14, "the image holds both services");
     for (name, old) in &published.messages {
         let new = now
             .messages
