@@ -5,10 +5,10 @@ With UPDATE_PAGES=1 in the environment the page is written anew where it does no
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import page
+from certificates import certificates
 from checks import check, equal, true, until
 from http_checks import ask
 from world import Gateway, Sim, clean_environment
@@ -33,27 +33,6 @@ VARYING = [
     # Both ends watch the clock, and each has its own words.
     (r"(?s)(Code: DeadlineExceeded).*", r"\1"),
 ]
-
-
-def certificate(directory, name, *arguments):
-    """Makes a key and a certificate of a name."""
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", f"/CN={name}", *arguments],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )  # fmt: skip
-    equal(made.returncode, 0, made.stderr)
-
-
-def certificates(directory):
-    """An authority, and certificates of it for gateway and client."""
-    certificate(directory, "ca")
-    signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE")
-    certificate(directory, "gateway", *signed, "-addext", "subjectAltName=IP:127.0.0.1")
-    certificate(directory, "client", *signed)
 
 
 class Demo(Gateway):

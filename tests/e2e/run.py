@@ -32,6 +32,7 @@ import grpc_error_checks  # noqa: E402,F401
 import converse_checks  # noqa: E402,F401
 import grpcurl_checks  # noqa: E402,F401
 import grpcurl_page_checks  # noqa: E402,F401
+import tls_checks  # noqa: E402,F401
 import examples_checks  # noqa: E402,F401
 import pool_checks  # noqa: E402,F401
 import node_checks  # noqa: E402,F401

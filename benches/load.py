@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+"""Load on both doors of one gateway, in one run: gRPC by ghz, HTTP by h2load, the same chat through both.
+
+Usage: load.py --binary PATH [--ghz PATH] [--h2load PATH] [--runs N] [--chats N] [--smoke]
+
+It starts `duogate sim` and `duogate serve`, each a process of its own, on free ports of the loopback interface, and drives
+the profiles in ghz/. The runs of the four loads take turns, so that a busy moment of the machine does not fall on one of
+them alone. Prints tables in Markdown: smallest, middle and largest of the runs. With --smoke: a few hundred chats through
+the gRPC door, which must all be good, and no figures.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+KEY, TOKENS = "sk-duogate-demo", ["demo-token-1", "demo-token-2", "demo-token-3"]
+PROFILES = {name: json.loads((ROOT / "benches" / "ghz" / f"{name}.json").read_text()) for name in ("unary", "stream")}
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Process:
+    """A running program, and what it has used."""
+
+    def __init__(self, command, directory, settings):
+        environment = {"PATH": os.environ["PATH"]} | settings
+        self.log = Path(directory, f"{command[1]}.log")
+        self.began = time.monotonic()
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=directory, env=environment, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=subprocess.STDOUT)  # fmt: skip
+
+    def wait_for(self, pattern):
+        while time.monotonic() < self.began + 30:
+            found = re.search(pattern, self.log.read_text())
+            if found:
+                return found
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.001)
+        raise SystemExit(f"it did not start:\n{self.log.read_text()}")
+
+    def seconds(self):
+        """Processor time so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def memory(self, name="VmRSS"):
+        """In MB: VmRSS is now, VmHWM the most so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) / 1000
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(40)
+
+
+class House:
+    """The simulated upstream, and a gateway in front of it."""
+
+    def __init__(self, binary, directory):
+        tokens = [argument for token in TOKENS for argument in ("--token", token)]
+        self.sim = Process([binary, "sim", "--port", "0", *tokens], directory, {})
+        self.sim.wait_for(r"TOKEN_POOL=.*\n")
+        said = self.sim.log.read_text()
+        names = "PROJECT_API_URL|CONVERSATION_API_URL|MESSAGE_API_URL|TARGET_API_URL|SITE_URL"
+        self.upstream = dict(re.findall(rf"\b({names})=(\S+)", said))
+        settings = self.upstream | {
+            "HOST": "127.0.0.1",
+            "PORT": "0",
+            "GRPC_PORT": "0",
+            "API_KEYS": json.dumps([KEY]),
+            "TOKEN_POOL": json.dumps(TOKENS),
+            "LOG_LEVEL": "warn",
+        }
+        self.gateway = Process([binary, "serve"], directory, settings | {"LOG_LEVEL": "warn,duogate::cli=info"})
+        found = self.gateway.wait_for(r"\bhttp=(127\.0\.0\.1:\d+) grpc=(127\.0\.0\.1:\d+)")
+        self.started = time.monotonic() - self.gateway.began
+        self.http, self.grpc = found.groups()
+
+    def good(self, door):
+        """Chats that ended well, as the gateway counts them."""
+        connection = http.client.HTTPConnection(self.http)
+        connection.request("GET", "/metrics", headers={"x-api-key": KEY})
+        text = connection.getresponse().read().decode()
+        lines = re.findall(r"(?m)^duogate_requests_total\{(.*)\} (\d+)$", text)
+        return sum(int(count) for labels, count in lines if f'door="{door}"' in labels and 'outcome="ok"' in labels)
+
+    def stop(self):
+        self.gateway.stop()
+        self.sim.stop()
+
+
+def ghz(options, house, kind, chats):
+    """One load on the gRPC door: chats a second, and milliseconds that half and 99 % of them take at the most."""
+    profile = ROOT / "benches" / "ghz" / f"{kind}.json"
+    command = [options.ghz, "--config", profile, "--total", str(chats), "--format", "json", house.grpc]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    told = json.loads(done.stdout)
+    if told["statusCodeDistribution"] != {"OK": chats}:
+        raise SystemExit(f"not every chat was good: {told['statusCodeDistribution']} {told['errorDistribution']}")
+    times = {row["percentage"]: row["latency"] / 1e6 for row in told["latencyDistribution"]}
+    return told["rps"], times[50], times[99]
+
+
+def h2load(options, house, kind, chats):
+    """The same load on the HTTP door, over HTTP/2, on as many connections."""
+    profile = PROFILES[kind]
+    message = profile["data"]["messages"][0]["content"][0]["text"]
+    body = {"model": profile["data"]["model"], "messages": [{"role": "user", "content": message}], "stream": kind == "stream"}
+    with tempfile.TemporaryDirectory() as directory:
+        data, log = Path(directory, "body.json"), Path(directory, "log")
+        data.write_text(json.dumps(body))
+        streams = profile["concurrency"] // profile["connections"]
+        command = [options.h2load, "--requests", str(chats), "--clients", str(profile["connections"]), "--max-concurrent-streams",
+                   str(streams), "--data", data, "--log-file", log, "--header", "content-type: application/json",
+                   "--header", f"authorization: Bearer {KEY}", f"http://{house.http}/v1/chat/completions"]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        rows = [line.split("\t") for line in log.read_text().splitlines()]
+    if len(rows) != chats or any(row[1] != "200" for row in rows):
+        raise SystemExit(f"not every chat was good:\n{done.stdout}")
+    times = sorted(int(row[2]) / 1000 for row in rows)
+    rate = float(re.search(r"finished in .*?, ([\d.]+) req/s", done.stdout)[1])
+    return rate, times[chats // 2], times[chats * 99 // 100]
+
+
+LOADS = {
+    ("gRPC", "unary"): ("grpc", ghz),
+    ("HTTP", "unary"): ("http", h2load),
+    ("gRPC", "stream"): ("grpc", ghz),
+    ("HTTP", "stream"): ("http", h2load),
+}
+
+
+def load(options, house, name, chats):
+    """One run of a load: its figures, and the processor time that a chat took of gateway and upstream."""
+    door, drive = LOADS[name]
+    before = house.good(door), house.gateway.seconds(), house.sim.seconds()
+    figures = drive(options, house, name[1], chats)
+    gateway, sim = house.gateway.seconds() - before[1], house.sim.seconds() - before[2]
+    good = house.good(door) - before[0]
+    if good != chats:
+        raise SystemExit(f"{name}: the gateway counts {good} good chats of {chats}")
+    return *figures, gateway / chats * 1000, sim / chats * 1000
+
+
+def timed(connection, method, path, body, headers):
+    """The answer to a call, and its milliseconds to the last byte."""
+    began = time.perf_counter()
+    text = None if body is None else json.dumps(body)
+    connection.request(method, path, text, headers | ({} if body is None else {"content-type": "application/json"}))
+    response = connection.getresponse()
+    text = response.read()
+    took = (time.perf_counter() - began) * 1000
+    if response.status not in (200, 201):
+        raise SystemExit(f"{method} {path}: {response.status} {text[:200]}")
+    return text, took
+
+
+def alone(house, chats):
+    """One chat at a time: milliseconds through the gateway, and of the two calls that it makes for a chat, made directly."""
+    through, direct = http.client.HTTPConnection(house.http), http.client.HTTPConnection(house.upstream["TARGET_API_URL"].split("/")[2])
+    site, cookie = house.upstream["SITE_URL"], {"cookie": f"token={TOKENS[0]}"}
+    origin = cookie | {"origin": site}
+    text = PROFILES["unary"]["data"]["messages"][0]["content"][0]["text"]
+    body = {"model": "any", "messages": [{"role": "user", "content": text}]}
+    project = json.loads(timed(direct, "POST", "/project", {"name": "11111111-1111-4111-8111-111111111111"}, origin)[0])["id"]
+    figures = []
+    for _ in range(chats):
+        _, over = timed(through, "POST", "/v1/chat/completions", body, {"authorization": f"Bearer {KEY}"})
+        referer = origin | {"referer": f"{site}/project/{project}"}
+        made = json.loads(timed(direct, "POST", "/conversation", {"projectId": project}, referer)[0])
+        conversation = made.get("id") or made.get("conversationId") or made.get("conversation_id")
+        referer = origin | {"referer": f"{site}/project/{project}/conversation/{conversation}"}
+        _, message = timed(direct, "POST", f"/conversation/{conversation}/message", {"content": text, "role": "user"}, referer)
+        _, answer = timed(direct, "POST", "/chat", {"conversationId": conversation, "mode": "any"}, referer)
+        timed(direct, "DELETE", f"/conversation/{conversation}", None, origin | {"referer": f"{site}/"})
+        figures.append((over, message + answer))
+    return [statistics.median(column) for column in zip(*figures)]
+
+
+def spread(values, digits):
+    """Smallest, middle and largest."""
+    return " / ".join(f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
+
+
+def measure(options, directory):
+    starts, rests = [], []
+    for number in range(options.runs):
+        place = Path(directory, str(number))
+        place.mkdir()
+        house = House(options.binary, place)
+        starts.append(house.started * 1000)
+        time.sleep(1)
+        rests.append(house.gateway.memory())
+        house.stop()
+    place = Path(directory, "load")
+    place.mkdir()
+    house = House(options.binary, place)
+    figures = {name: [] for name in LOADS}
+    for name in LOADS:
+        load(options, house, name, options.chats // 4)  # warm
+    for _ in range(options.runs):
+        for name in LOADS:
+            figures[name].append(load(options, house, name, options.chats))
+    after, most = house.gateway.memory(), house.gateway.memory("VmHWM")
+    pairs = [alone(house, 200) for _ in range(options.runs)]
+    house.stop()
+    print(f"{options.runs} runs of {options.chats} chats each, load average {' '.join(f'{one:.1f}' for one in os.getloadavg())}\n")
+    print("| load | chats/s | half within, ms | 99 % within, ms | gateway, CPU ms a chat | upstream, CPU ms a chat |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for (door, kind), runs in figures.items():
+        columns = zip(zip(*runs), (0, 1, 1, 2, 2))
+        print(f"| {door}, {kind} | " + " | ".join(spread(column, digits) for column, digits in columns) + " |")
+    through, direct = zip(*pairs)
+    added = [over - under for over, under in pairs]
+    print("\n| one chat at a time, median | ms |\n| --- | --- |")
+    for what, values in (("through the gateway", through), ("the two calls of the upstream alone", direct), ("added", added)):
+        print(f"| {what} | {spread(values, 2)} |")
+    print("\n| the process | |\n| --- | --- |")
+    print(f"| from start to serving, ms | {spread(starts, 0)} |")
+    print(f"| memory at rest, MB | {spread(rests, 1)} |")
+    print(f"| memory after all that, and the most of it, MB | {after:.1f}, {most:.1f} |")
+
+
+def smoke(options, directory):
+    house = House(options.binary, directory)
+    try:
+        for name in LOADS:
+            if name[0] == "gRPC":
+                load(options, house, name, options.chats)
+                print(f"{name[1]}: {options.chats} chats, all good")
+    finally:
+        house.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", required=True, type=lambda path: str(Path(path).resolve()))
+    parser.add_argument("--ghz", default="ghz")
+    parser.add_argument("--h2load", default="h2load")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--chats", type=int, default=4000)
+    parser.add_argument("--smoke", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="duogate-load-") as directory:
+        (smoke if options.smoke else measure)(options, directory)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
