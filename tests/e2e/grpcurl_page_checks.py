@@ -21,7 +21,7 @@ MODELS = ["Gemini 2.5 Pro", "Claude 4 Sonnet", "o4-Default"]
 PACE = 60
 # What differs from run to run.
 VARYING = [
-    (r"chatcmpl-[0-9a-f]{32}", "chatcmpl-ID"),
+    (r"(chatcmpl|conv)-[0-9a-f]{32}", r"\1-ID"),
     (r'"created": "\d+"', '"created": "TIME"'),
     (r'("requestId": |x-request-id: )"?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"?', r"\1ID"),
     (r'"\d{4}-\d\d-\d\dT[\d:.]+Z"', '"TIME"'),
