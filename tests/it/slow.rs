@@ -204,7 +204,7 @@ async fn a_body_that_does_not_arrive_in_time_is_told_so_and_frees_its_place() {
 #[tokio::test]
 async fn a_message_that_does_not_arrive_in_time_is_told_so_and_frees_its_place() {
     let gateway = impatient_for_bodies().await;
-    let message = frame(&prost::Message::encode_to_vec(&Ask::new("slowly").proto()));
+    let message = frame(&Ask::new("slowly").proto().encode_to_vec());
     let methods = ["CreateChatCompletion", "StreamChatCompletion", "GetModel"];
     for method in methods {
         let path = format!("/duogate.v1.ChatService/{method}");
