@@ -2,7 +2,7 @@
 """The end-to-end checks: real servers, unmodified clients.
 
 Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR --frameworks-python PATH --examples DIR
-              --rust-example PATH [--node PATH] [--only WORDS] [--keep DIR]
+              --rust-example PATH --tool-packages DIR [--node PATH] [--only WORDS] [--keep DIR]
 
 Prints one line a check, and one line that sums up; the exit code says the same.
 """
@@ -28,6 +28,7 @@ import openai_endpoints  # noqa: E402,F401
 import openai_errors  # noqa: E402,F401
 import openai_raw  # noqa: E402,F401
 import grpc_checks  # noqa: E402,F401
+import grpc_web_checks  # noqa: E402,F401
 import grpc_error_checks  # noqa: E402,F401
 import converse_checks  # noqa: E402,F401
 import grpcurl_checks  # noqa: E402,F401
@@ -43,7 +44,7 @@ from world import Sim, World  # noqa: E402
 
 # A run that hangs is told where, and ended.
 PATIENCE = 900
-TOOLS = ("grpcurl", "node", "node_packages", "frameworks_python", "examples", "rust_example")
+TOOLS = ("grpcurl", "node", "node_packages", "frameworks_python", "examples", "rust_example", "tool_packages")
 LOG_TAIL = 60
 
 
@@ -55,6 +56,7 @@ def arguments():
     parser.add_argument("--frameworks-python", required=True, help="the Python with requirements-frameworks.txt")
     parser.add_argument("--examples", required=True, help="a copy of the repository with the examples made ready")
     parser.add_argument("--rust-example", required=True, help="the built examples/chat.rs")
+    parser.add_argument("--tool-packages", required=True, help="what .ci/tools/package.json names")
     parser.add_argument("--node", default="node")
     parser.add_argument("--only", default="", help="only checks whose names hold these words")
     parser.add_argument("--keep", type=Path, help="an empty directory for the logs, which then stay")

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use futures::stream;
+use prost::Message;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -11,7 +12,9 @@ use tokio::{
 };
 
 use crate::support::{
-    Ask, Door, Gateway, KEY, RawAnswer, Setup, error_of, failure_of, frame, raw_call, unfinished, within,
+    Ask, Door, Gateway, KEY, RawAnswer, Setup, error_of, failure_of, frame,
+    http2::{Attacker, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, Told, call, framed},
+    raw_call, unfinished, within,
 };
 
 const HEAD_TIMEOUT: Duration = Duration::from_millis(300);
@@ -150,6 +153,33 @@ async fn a_connection_of_http_2_may_rest_between_its_calls() {
 }
 
 #[tokio::test]
+async fn pings_of_a_client_are_answered_and_never_held_against_it() {
+    /// As many as a client that pings every 30 seconds sends in an hour, and at once.
+    const PINGS: usize = 120;
+    let gateway = Gateway::start().await;
+    let mut client = Attacker::connect(gateway.grpc).await;
+    let ping = framed(PING, 0, 0, b"ping-me!");
+    assert!(client.send(&ping.repeat(PINGS)).await);
+    let message = frame(&Ask::new("still there?").proto().encode_to_vec());
+    let chat = [
+        framed(HEADERS, END_HEADERS, 1, &call()),
+        framed(DATA, END_STREAM, 1, &message),
+    ];
+    assert!(client.send(&chat.concat()).await);
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains("You said: still there?") {
+        let read = within("the answer", client.read.read_buf(&mut heard)).await;
+        assert!(read.unwrap() > 0, "it was closed");
+    }
+    let told = Told(heard);
+    assert_eq!(told.of(PING), [b"ping-me!"; PINGS]);
+    assert!(told.of(GOAWAY).is_empty(), "the connection was given up");
+    drop(client);
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_arrive_in_time_is_told_so_and_frees_its_place() {
     let gateway = impatient_for_bodies().await;
     for client in [&gateway.web, &gateway.raw] {
@@ -174,7 +204,7 @@ async fn a_body_that_does_not_arrive_in_time_is_told_so_and_frees_its_place() {
 #[tokio::test]
 async fn a_message_that_does_not_arrive_in_time_is_told_so_and_frees_its_place() {
     let gateway = impatient_for_bodies().await;
-    let message = frame(&prost::Message::encode_to_vec(&Ask::new("slowly").proto()));
+    let message = frame(&Ask::new("slowly").proto().encode_to_vec());
     let methods = ["CreateChatCompletion", "StreamChatCompletion", "GetModel"];
     for method in methods {
         let path = format!("/duogate.v1.ChatService/{method}");

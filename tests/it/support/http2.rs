@@ -106,7 +106,7 @@ impl Attacker {
 }
 
 /// What the gateway said, as frames.
-pub(crate) struct Told(Vec<u8>);
+pub(crate) struct Told(pub(crate) Vec<u8>);
 
 impl Told {
     /// The payloads of all frames of a kind.
