@@ -41,6 +41,7 @@ mod leaving;
 mod metrics;
 mod models;
 mod one_port;
+mod openapi;
 mod probes;
 mod reflection;
 mod refusals;
