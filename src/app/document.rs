@@ -6,7 +6,7 @@ use utoipa::{
     openapi::{
         Components, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem, Paths,
         path::Operation,
-        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
         tag::{Tag, TagBuilder},
     },
 };
@@ -35,9 +35,9 @@ const TAGS: [(&str, &str); 5] = [
     ),
 ];
 /// The ways to give one of the callers' keys.
-const KEYS: [&str; 4] = ["bearer", "x_api_key", "api_key_header", "api_key_query"];
+const KEYS: [&str; 4] = ["key_bearer", "key_x_api_key", "key_api_key", "key_query"];
 /// The ways to give the admin key.
-const ADMIN_KEYS: [&str; 3] = ["admin_bearer", "admin_x_api_key", "admin_api_key_header"];
+const ADMIN_KEYS: [&str; 3] = ["operator_bearer", "operator_x_api_key", "operator_api_key"];
 
 /// The document of these rooms, as JSON. `key_required` tells whether callers need a key.
 pub(super) fn document(
@@ -73,12 +73,23 @@ fn tag((name, description): (&str, &str)) -> Tag {
 }
 
 fn security_schemes() -> impl Iterator<Item = (&'static str, SecurityScheme)> {
-    let header = |name: &str| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(name)));
-    let bearer = || SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    let query = SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::new("api_key")));
-    let headers = move || [bearer(), header("X-API-Key"), header("api-key")].into_iter();
-    let keys = KEYS.into_iter().zip(headers().chain([query]));
-    keys.chain(ADMIN_KEYS.into_iter().zip(headers()))
+    /// The ways that both have, with what they are told to be.
+    fn headers(what: &str) -> impl Iterator<Item = SecurityScheme> {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        let header = |name: &str| ApiKey::Header(ApiKeyValue::with_description(name, what));
+        let headers = [header("X-API-Key"), header("api-key")].map(SecurityScheme::ApiKey);
+        let bearer = SecurityScheme::Http(bearer.description(Some(what)).build());
+        [bearer].into_iter().chain(headers)
+    }
+    const KEY: &str = "One of the callers' keys";
+    let query = ApiKey::Query(ApiKeyValue::with_description("api_key", KEY));
+    let keys = headers(KEY).chain([SecurityScheme::ApiKey(query)]);
+    let keys = KEYS.into_iter().zip(keys);
+    keys.chain(
+        ADMIN_KEYS
+            .into_iter()
+            .zip(headers("The operators' key, `ADMIN_KEY`")),
+    )
 }
 
 /// The paths as clients write them, each operation with what the layers add to it.
@@ -106,19 +117,23 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, post, delete].into_iter().flatten()
 }
 
+/// Which keys a path takes, and what becomes of a caller without.
 fn add_key(path: &str, operation: &mut Operation, required: bool) {
     let one = |name: &str| SecurityRequirement::new(name, [""; 0]);
-    let mut ways: Vec<SecurityRequirement> = if ops::admin::is_admins(path) {
+    let is_admins = ops::admin::is_admins(path);
+    let mut ways: Vec<SecurityRequirement> = if is_admins {
         ADMIN_KEYS.map(one).into()
+    } else if ops::is_open(path) && !ops::tells_more_with_a_key(path) {
+        Vec::new()
     } else {
         KEYS.map(one).into()
     };
-    let open = !ops::admin::is_admins(path) && (ops::is_open(path) || !required);
-    if open {
-        ways.push(SecurityRequirement::default());
-    } else {
+    if is_admins || (required && !ops::is_open(path)) {
         let refused = of_kinds(&[ErrorKind::Unauthenticated]);
         operation.responses.responses.extend(refused);
+    } else if !ways.is_empty() {
+        // Or none at all.
+        ways.push(SecurityRequirement::default());
     }
     operation.security = Some(ways);
 }

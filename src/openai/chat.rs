@@ -13,7 +13,7 @@ use super::{
     call::{Call, Refusal},
     chunks::Chunks,
     convert,
-    document::{ChatBody, ChatCompletionStream, ChatFailures},
+    document::{ChatBody, ChatEvent, ChatFailures},
     fields::CHAT,
     headers,
     request::{self, Reading},
@@ -32,7 +32,7 @@ use crate::engine::{chat::Head, error::ChatError};
     tag = "Chat",
     operation_id = "createChatCompletion",
     request_body(content = ChatBody, examples(
-        ("whole" = (summary = "A whole answer", value = json!({
+        ("simple" = (summary = "A whole answer", value = json!({
             "model": "Claude 4 Sonnet",
             "messages": [{ "role": "user", "content": "Hello!" }],
         }))),
@@ -42,7 +42,7 @@ use crate::engine::{chat::Head, error::ChatError};
             "stream": true,
             "stream_options": { "include_usage": true },
         }))),
-        ("conversation" = (summary = "A conversation with limits", value = json!({
+        ("with_limits" = (summary = "A conversation with limits", value = json!({
             "model": "Claude 4 Sonnet",
             "messages": [
                 { "role": "system", "content": "Be brief." },
@@ -59,7 +59,7 @@ use crate::engine::{chat::Head, error::ChatError};
         (
             status = 200,
             description = "The answer, or the stream of its chunks",
-            content((ChatCompletion<'static> = "application/json"), (ChatCompletionStream = "text/event-stream")),
+            content((ChatCompletion<'static> = "application/json"), (ChatEvent = "text/event-stream")),
             headers(("x-duogate-ignored" = String, description = "The fields that had no effect, where there are any")),
         ),
         ChatFailures,

@@ -145,11 +145,17 @@ pub(super) fn integer(value: &Value) -> Option<i128> {
         return Some(integer);
     }
     let float = number.as_f64()?;
+    if float.fract() != 0.0 {
+        return None;
+    }
     #[expect(
         clippy::cast_possible_truncation,
         reason = "it is whole, and the cast saturates"
     )]
-    (float.fract() == 0.0).then_some(float as i128)
+    let nearest = float as i128;
+    // What is read as a decimal though it is whole was beyond 64 bits, however it was rounded.
+    let least = i128::from(i64::MIN);
+    Some(if nearest == least { least - 1 } else { nearest })
 }
 
 impl Shape {

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The end-to-end checks: real servers, unmodified clients.
 
-Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR [--node PATH] [--only WORDS] [--keep DIR]
+Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR [--node PATH] [--openapi-python PATH] [--chromium PATH]
+              [--only WORDS] [--keep DIR]
 
 Prints one line a check, and one line that sums up; the exit code says the same.
 """
@@ -24,6 +25,7 @@ import http_checks  # noqa: E402,F401
 import openai_sync  # noqa: E402,F401
 import openai_async  # noqa: E402,F401
 import openai_endpoints  # noqa: E402,F401
+import openapi_checks  # noqa: E402,F401
 import grpc_checks  # noqa: E402,F401
 import grpc_error_checks  # noqa: E402,F401
 import grpcurl_checks  # noqa: E402,F401
@@ -44,6 +46,8 @@ def arguments():
     parser.add_argument("--grpcurl", required=True)
     parser.add_argument("--node-packages", required=True)
     parser.add_argument("--node", default="node")
+    parser.add_argument("--openapi-python", help="a Python with the packages of openapi/requirements.txt")
+    parser.add_argument("--chromium", help="the browser, where it is not the machine's own")
     parser.add_argument("--only", default="", help="only checks whose names hold these words")
     parser.add_argument("--keep", type=Path, help="an empty directory for the logs, which then stay")
     return parser.parse_args()
@@ -114,7 +118,8 @@ def show_logs(world):
 
 
 def run(options, directory):
-    tools = {"grpcurl": options.grpcurl, "node": options.node, "node_packages": options.node_packages}
+    names = ("grpcurl", "node", "node_packages", "openapi_python", "chromium")
+    tools = {name: getattr(options, name) for name in names}
     report = Report()
     world = World(directory, options.binary.resolve(), tools, report)
     try:

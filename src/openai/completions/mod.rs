@@ -17,7 +17,7 @@ pub(super) use self::{answer::TextCompletion, fields::COMPLETIONS};
 use super::{
     OpenAi,
     call::{Call, Refusal, named},
-    document::{ChatFailures, CompletionBody, CompletionStream},
+    document::{ChatFailures, CompletionBody, CompletionEvent},
     headers,
     request::Reading,
     sse,
@@ -34,7 +34,7 @@ use crate::engine::{chat::Head, error::ChatError};
     tag = "Chat",
     operation_id = "createCompletion",
     request_body(content = CompletionBody, examples(
-        ("whole" = (summary = "A whole answer", value = json!({
+        ("simple" = (summary = "A whole answer", value = json!({
             "model": "Claude 4 Sonnet",
             "prompt": "Once upon a time",
         }))),
@@ -51,7 +51,7 @@ use crate::engine::{chat::Head, error::ChatError};
             description = "The answer, or the stream of its chunks",
             content(
                 (TextCompletion<'static> = "application/json"),
-                (CompletionStream = "text/event-stream"),
+                (CompletionEvent = "text/event-stream"),
             ),
             headers(("x-duogate-ignored" = String, description = "The fields that had no effect, where there are any")),
         ),

@@ -12,7 +12,7 @@ pub(super) use failures::{
 };
 pub use layers::add_headers;
 pub(super) use requests::{ChatBody, CompletionBody, ResponseBody};
-pub(super) use streams::{ChatCompletionStream, CompletionStream, ResponseStream};
+pub(super) use streams::{ChatEvent, CompletionEvent, ResponseEvent};
 
 #[cfg(test)]
 mod tests;

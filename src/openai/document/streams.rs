@@ -1,5 +1,4 @@
-//! Streams of events, which OpenAPI 3.1 has no schema of its own for: a text, and beside it what the data of each event
-//! is.
+//! Streams of events. OpenAPI 3.1 has no word for them; by custom the schema of `text/event-stream` is that of each event.
 
 use std::borrow::Cow;
 
@@ -8,44 +7,94 @@ use utoipa::{
     openapi::{ObjectBuilder, Ref, RefOr, Schema, Type},
 };
 
-use super::super::{completions::TextCompletion, responses::Numbered, wire::Chunk};
+use super::{
+    super::{completions::TextCompletion, error::ErrorBody, responses::Numbered, wire::Chunk},
+    shape,
+};
 
-/// Server-sent events, each with an `E` as its data.
-fn events_of<E: ToSchema>() -> RefOr<Schema> {
-    let what = format!("Server-sent events; the data of each is a `{}`.", E::name());
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .content_media_type("text/event-stream")
-        .content_schema(Some(Ref::from_schema_name(E::name())))
-        .description(Some(what))
-        .into()
+type Named = Vec<(String, RefOr<Schema>)>;
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
 }
 
-/// Names the stream of one sort of events.
-macro_rules! stream {
-    ($name:ident of $event:ty) => {
-        #[doc = concat!("A stream of `", stringify!($event), "`.")]
-        pub(in crate::openai) struct $name;
-
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                events_of::<$event>()
-            }
-        }
-
-        impl ToSchema for $name {
-            fn name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-                schemas.push((<$event>::name().into_owned(), <$event>::schema()));
-                <$event as ToSchema>::schemas(schemas);
-            }
-        }
-    };
+/// A text that is JSON of this schema.
+fn json(schema: impl Into<RefOr<Schema>>) -> RefOr<Schema> {
+    let json = text().content_media_type("application/json");
+    json.content_schema(Some(schema)).into()
 }
 
-stream!(ChatCompletionStream of Chunk<'static>);
-stream!(CompletionStream of TextCompletion<'static>);
-stream!(ResponseStream of Numbered<'static>);
+/// An event of a stream of chunks: a chunk, a failure, or the mark of the end.
+fn chunk_event<C: ToSchema>() -> RefOr<Schema> {
+    let names = [C::name(), ErrorBody::name()];
+    let told = shape::any(names.map(|name| Ref::from_schema_name(name).into()).into_iter());
+    let done = text().enum_values(Some(["[DONE]"]));
+    let event = ObjectBuilder::new().property("data", shape::any([json(told), done.into()].into_iter()));
+    event.required("data").into()
+}
+
+fn schemas_of<T: ToSchema>(schemas: &mut Named) {
+    schemas.push((T::name().into_owned(), T::schema()));
+    T::schemas(schemas);
+}
+
+/// An event of a streamed chat completion.
+pub(in crate::openai) struct ChatEvent;
+
+impl PartialSchema for ChatEvent {
+    fn schema() -> RefOr<Schema> {
+        chunk_event::<Chunk<'static>>()
+    }
+}
+
+impl ToSchema for ChatEvent {
+    fn name() -> Cow<'static, str> {
+        "ChatCompletionEvent".into()
+    }
+
+    fn schemas(schemas: &mut Named) {
+        schemas_of::<Chunk<'static>>(schemas);
+    }
+}
+
+/// An event of a streamed text completion.
+pub(in crate::openai) struct CompletionEvent;
+
+impl PartialSchema for CompletionEvent {
+    fn schema() -> RefOr<Schema> {
+        chunk_event::<TextCompletion<'static>>()
+    }
+}
+
+impl ToSchema for CompletionEvent {
+    fn name() -> Cow<'static, str> {
+        "CompletionEvent".into()
+    }
+
+    fn schemas(schemas: &mut Named) {
+        schemas_of::<TextCompletion<'static>>(schemas);
+    }
+}
+
+/// An event of a streamed response, which is named too.
+pub(in crate::openai) struct ResponseEvent;
+
+impl PartialSchema for ResponseEvent {
+    fn schema() -> RefOr<Schema> {
+        let data = json(Ref::from_schema_name(Numbered::name()));
+        let event = ObjectBuilder::new()
+            .property("event", text())
+            .property("data", data);
+        event.required("event").required("data").into()
+    }
+}
+
+impl ToSchema for ResponseEvent {
+    fn name() -> Cow<'static, str> {
+        "ResponseEvent".into()
+    }
+
+    fn schemas(schemas: &mut Named) {
+        schemas_of::<Numbered<'static>>(schemas);
+    }
+}

@@ -23,11 +23,13 @@ pub(super) struct Echo {
     parallel_tool_calls: Value,
     #[schema(value_type = Option<String>, required)]
     previous_response_id: Value,
-    #[schema(value_type = Option<String>, required)]
+    #[serde(skip_serializing_if = "Value::is_null")]
+    #[schema(value_type = String, required = false)]
     prompt_cache_key: Value,
     #[schema(inline)]
     reasoning: Reasoning,
-    #[schema(value_type = Option<String>, required)]
+    #[serde(skip_serializing_if = "Value::is_null")]
+    #[schema(value_type = String, required = false)]
     safety_identifier: Value,
     service_tier: &'static str,
     /// Whether it is kept.
@@ -43,7 +45,8 @@ pub(super) struct Echo {
     #[schema(value_type = f64)]
     top_p: Value,
     truncation: &'static str,
-    #[schema(value_type = Option<String>, required)]
+    #[serde(skip_serializing_if = "Value::is_null")]
+    #[schema(value_type = String, required = false)]
     user: Value,
 }
 

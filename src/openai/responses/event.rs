@@ -11,7 +11,7 @@ use super::{
 
 /// An event, numbered from 0.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ResponseStreamEvent)]
+#[schema(as = ResponseEventData)]
 pub(in crate::openai) struct Numbered<'a> {
     #[serde(flatten)]
     event: Event<'a>,
@@ -21,7 +21,7 @@ pub(in crate::openai) struct Numbered<'a> {
 /// What can happen in the stream of a response.
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "type")]
-#[schema(as = ResponseEvent)]
+#[schema(as = ResponseHappening)]
 pub(super) enum Event<'a> {
     #[serde(rename = "response.created")]
     Created { response: ResponseObject<'a> },
@@ -81,7 +81,7 @@ pub(super) enum Event<'a> {
 
 /// Where in the output something happens.
 #[derive(Clone, Copy, Serialize, ToSchema)]
-#[schema(as = ResponseEventPlace)]
+#[schema(as = ResponsePlace)]
 pub(super) struct Place<'a> {
     pub(super) item_id: &'a str,
     pub(super) output_index: usize,

@@ -34,7 +34,7 @@ use self::{
 use super::{
     OpenAi,
     call::{Call, Refusal, named},
-    document::{ResponseBody, ResponseFailures, ResponseStream},
+    document::{ResponseBody, ResponseEvent, ResponseFailures},
     headers,
     request::Reading,
     sse,
@@ -55,7 +55,7 @@ use crate::engine::{
     tag = "Responses",
     operation_id = "createResponse",
     request_body(content = ResponseBody, examples(
-        ("whole" = (summary = "A whole response", value = json!({
+        ("simple" = (summary = "A whole response", value = json!({
             "model": "Claude 4 Sonnet",
             "input": "Hello!",
         }))),
@@ -73,7 +73,7 @@ use crate::engine::{
             description = "The response, or the stream of its events",
             content(
                 (ResponseObject<'static> = "application/json"),
-                (ResponseStream = "text/event-stream"),
+                (ResponseEvent = "text/event-stream"),
             ),
             headers(("x-duogate-ignored" = String, description = "The fields that had no effect, where there are any")),
         ),

@@ -49,7 +49,9 @@ pub(super) struct ResponseObject<'a> {
     incomplete_details: Option<Incomplete>,
     model: &'a str,
     output: &'a [Item],
-    #[schema(required)]
+    /// There is none before the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     usage: Option<Figures>,
     #[serde(flatten)]
     asked: &'a Echo,

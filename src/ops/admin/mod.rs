@@ -161,7 +161,7 @@ async fn add_token(
 )]
 struct NewToken {
     /// As it stands in `TOKEN_POOL`: characters of a cookie's value.
-    #[schema(write_only)]
+    #[schema(write_only, max_length = 16384, pattern = r"^[!#-+\--:<-\[\]-~]+$")]
     token: String,
 }
 
@@ -202,7 +202,7 @@ async fn read_token(body: Body) -> Result<SecretString, ChatError> {
     tag = "Operating",
     operation_id = "removeToken",
     params(
-        ("hash" = String, Path, description = "The beginning of the token's SHA-256, 8 digits or more"),
+        ("hash" = String, Path, pattern = "^[0-9A-Fa-f]{8,64}$", description = "The beginning of the token's SHA-256"),
     ),
     responses((status = 200, description = "The token that was removed", body = RemovedToken), NamingFailures),
 )]
@@ -228,7 +228,7 @@ async fn remove_token(
     tag = "Operating",
     operation_id = "resetToken",
     params(
-        ("hash" = String, Path, description = "The beginning of the token's SHA-256, 8 digits or more"),
+        ("hash" = String, Path, pattern = "^[0-9A-Fa-f]{8,64}$", description = "The beginning of the token's SHA-256"),
     ),
     responses((status = 200, description = "The token", body = OneToken), NamingFailures),
 )]
@@ -251,7 +251,7 @@ async fn reset_token(
     tag = "Operating",
     operation_id = "probeToken",
     params(
-        ("hash" = String, Path, description = "The beginning of the token's SHA-256, 8 digits or more"),
+        ("hash" = String, Path, pattern = "^[0-9A-Fa-f]{8,64}$", description = "The beginning of the token's SHA-256"),
     ),
     responses((status = 200, description = "What the try came to", body = ProbedToken), NamingFailures),
 )]
