@@ -1,6 +1,7 @@
 //! The composition root, the only room that knows every part: it puts them together, runs them, and takes them down
 //! in order.
 
+mod document;
 mod doors;
 mod errands;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use axum::{
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
 
 use crate::{
     admin::{Gate, Operator},
@@ -134,7 +136,7 @@ impl App {
             began,
         };
         let admin = admin(settings, &engine);
-        let http_router = http_router(settings, &live, ops, admin.clone());
+        let http_router = http_router(settings, &live, ops, admin.clone())?;
         let http_router = recorded(
             http_router,
             Door::Http,
@@ -329,7 +331,12 @@ fn admin(settings: &Settings, engine: &Engine) -> Option<(Operator, Gate)> {
     Some((Operator::new(engine.clone(), file), Gate::new(key)))
 }
 
-fn http_router(settings: &Settings, live: &Live, ops: Ops, admin: Option<(Operator, Gate)>) -> Router {
+fn http_router(
+    settings: &Settings,
+    live: &Live,
+    ops: Ops,
+    admin: Option<(Operator, Gate)>,
+) -> Result<Router, StartError> {
     let openai = OpenAi {
         engine: live.engine.clone(),
         limits: Arc::clone(&live.openai),
@@ -345,16 +352,21 @@ fn http_router(settings: &Settings, live: &Live, ops: Ops, admin: Option<(Operat
         open: ops::is_open,
     });
     let (operator, gate) = admin.unzip();
-    openai::routes(openai)
-        .merge(ops::routes(ops))
-        .merge(operator.map(ops::admin::routes).unwrap_or_default())
+    let rooms = [openai::routes(openai), ops::routes(ops)];
+    let rooms = rooms.into_iter().chain(operator.map(ops::admin::routes));
+    let (routers, documents): (Vec<Router>, Vec<OpenApi>) = rooms.unzip();
+    let document = document::document(&settings.app_name, settings.require_api_key, documents)?;
+    let docs = ops::docs::routes(&settings.app_name, document);
+    let router = routers.into_iter().fold(docs, Router::merge);
+    let router = router
         .fallback(openai::unknown_url)
         .method_not_allowed_fallback(openai::method_not_supported)
         .layer(from_fn_with_state(check, openai::check_key))
         .layer(from_fn_with_state(gate, ops::admin::check_key))
         .layer(CatchPanicLayer::custom(openai::panicked))
         .layer(from_fn(openai::about))
-        .layer(from_fn_with_state(cors, openai::cors))
+        .layer(from_fn_with_state(cors, openai::cors));
+    Ok(router)
 }
 
 /// The layer that both doors have outermost.

@@ -39,6 +39,12 @@ impl Admission {
         self.0.limit.store(limit, Ordering::Relaxed);
     }
 
+    /// How many chats there is room for when none is under way.
+    #[must_use]
+    pub(super) fn limit(&self) -> usize {
+        self.0.limit.load(Ordering::Relaxed)
+    }
+
     /// Chats under way.
     #[must_use]
     pub(super) fn held(&self) -> usize {
@@ -52,7 +58,7 @@ impl Admission {
     pub(super) fn take(&self, count: usize) -> Result<Vec<Permit>, ChatError> {
         /// By then some of the chats under way are likely to have ended.
         const ROOM_IN: Duration = Duration::from_secs(1);
-        let limit = self.0.limit.load(Ordering::Relaxed);
+        let limit = self.limit();
         let more = |held: usize| held.checked_add(count).filter(|sum| *sum <= limit);
         let taken = self.0.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
         if taken.is_err() {

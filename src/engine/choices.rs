@@ -56,14 +56,6 @@ pub struct Completions {
 }
 
 impl Engine {
-    /// Takes room for `more` chats beside one that was admitted: for all of them or for none.
-    ///
-    /// # Errors
-    /// `overloaded`.
-    pub fn admit_more(&self, more: usize) -> Result<Vec<Permit>, ChatError> {
-        self.shared.admission.take(more)
-    }
-
     /// Starts as many chats as the requests want answers: resolves when the first text of any is here. Answers are
     /// numbered request by request. Dropping the future cancels them all.
     ///
@@ -124,14 +116,30 @@ impl Engine {
         })
     }
 
+    /// Takes room for every answer but the first, which was admitted: for all of them or for none.
+    fn admit_more(&self, requests: &[ChatRequest]) -> Result<Vec<Permit>, ChatError> {
+        let all: u64 = requests.iter().map(answers).sum();
+        let all = usize::try_from(all).unwrap_or(usize::MAX);
+        let limit = self.shared.admission.limit();
+        if all > limit {
+            // More than there is ever room for, so nobody shall be told to try again.
+            let field = if requests.len() == 1 { "n" } else { "messages" };
+            let message = format!(
+                "{all} choices are asked for at once, and this gateway has room for {limit} \
+                 (MAX_CONCURRENT_REQUESTS). Ask for fewer."
+            );
+            return Err(ChatError::invalid(field, message));
+        }
+        self.shared.admission.take(all.saturating_sub(1))
+    }
+
     async fn prepare_all(
         &self,
         requests: Vec<ChatRequest>,
         context: &CallContext,
         permit: Permit,
     ) -> Result<Vec<Planned>, ChatError> {
-        let all: u64 = requests.iter().map(answers).sum();
-        let more = self.admit_more(usize::try_from(all.saturating_sub(1)).unwrap_or(usize::MAX));
+        let more = self.admit_more(&requests);
         let mut permits = more.inspect_err(|error| context.record.conclude(outcome(error.kind())))?;
         permits.push(permit);
         let mut permits = permits.into_iter();

@@ -13,13 +13,58 @@ use super::{
     call::{Call, Refusal},
     chunks::Chunks,
     convert,
+    document::{ChatBody, ChatEvent, ChatFailures},
     fields::CHAT,
     headers,
     request::{self, Reading},
     sse,
+    wire::ChatCompletion,
 };
 use crate::engine::{chat::Head, error::ChatError};
 
+/// Chats
+///
+/// The answer comes whole, or piece by piece where `stream` is true; `[DONE]` ends a stream. One that breaks off ends
+/// with `data: {"error": …}` instead, never with a made-up end.
+#[utoipa::path(
+    post,
+    path = "/v1/chat/completions",
+    tag = "Chat",
+    operation_id = "createChatCompletion",
+    request_body(content = ChatBody, examples(
+        ("simple" = (summary = "A whole answer", value = json!({
+            "model": "Claude 4 Sonnet",
+            "messages": [{ "role": "user", "content": "Hello!" }],
+        }))),
+        ("streamed" = (summary = "A stream", value = json!({
+            "model": "Claude 4 Sonnet",
+            "messages": [{ "role": "user", "content": "Hello!" }],
+            "stream": true,
+            "stream_options": { "include_usage": true },
+        }))),
+        ("with_limits" = (summary = "A conversation with limits", value = json!({
+            "model": "Claude 4 Sonnet",
+            "messages": [
+                { "role": "system", "content": "Be brief." },
+                { "role": "user", "content": [{ "type": "text", "text": "Which day comes after Monday?" }] },
+                { "role": "assistant", "content": "Tuesday." },
+                { "role": "user", "content": "And after that?" },
+            ],
+            "max_completion_tokens": 100,
+            "stop": ["\n\n"],
+            "n": 2,
+        }))),
+    )),
+    responses(
+        (
+            status = 200,
+            description = "The answer, or the stream of its chunks",
+            content((ChatCompletion<'static> = "application/json"), (ChatEvent = "text/event-stream")),
+            headers(("x-duogate-ignored" = String, description = "The fields that had no effect, where there are any")),
+        ),
+        ChatFailures,
+    ),
+)]
 pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) -> Result<Response, Refusal> {
     let call = Call::enter(&openai, request)?;
     let record = call.context.record.clone();

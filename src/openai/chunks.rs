@@ -3,7 +3,7 @@
 use super::{
     convert, error,
     sse::{DONE, Telling, event},
-    wire::{Chunk, ChunkChoice, Delta, UsageFigures},
+    wire::{Chunk, ChunkChoice, ChunkObject, Delta, FinishWord, Null, Speaker, UsageFigures},
 };
 use crate::engine::{ChoiceEvent, chat::Head, error::ChatError};
 
@@ -21,7 +21,7 @@ impl Telling for Chunks {
     fn begin(&mut self) -> String {
         let roles = (0..self.choices).map(|index| {
             let role = Delta {
-                role: Some("assistant"),
+                role: Some(Speaker::Assistant),
                 content: convert::borrowed(""),
                 ..Delta::default()
             };
@@ -62,12 +62,12 @@ impl Telling for Chunks {
 }
 
 impl Chunks {
-    fn delta(&self, index: u32, delta: Delta<'_>, finish_reason: Option<&'static str>) -> String {
+    fn delta(&self, index: u32, delta: Delta<'_>, finish_reason: Option<FinishWord>) -> String {
         self.chunk(
             &[ChunkChoice {
                 index,
                 delta,
-                logprobs: None,
+                logprobs: Null,
                 finish_reason,
             }],
             None,
@@ -77,7 +77,7 @@ impl Chunks {
     fn chunk(&self, choices: &[ChunkChoice<'_>], usage: Option<UsageFigures>) -> String {
         event(&Chunk {
             id: &self.head.id,
-            object: "chat.completion.chunk",
+            object: ChunkObject::ChatCompletionChunk,
             created: self.head.created,
             model: &self.head.model,
             choices,

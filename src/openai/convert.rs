@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::wire::{AnswerMessage, ChatCompletion, Choice, UsageFigures};
+use super::wire::{
+    AnswerMessage, ChatCompletion, Choice, CompletionObject, FinishWord, Null, Speaker, UsageFigures,
+};
 use crate::engine::{
     Completions,
     chat::{Completion, FinishReason, Head, Usage},
@@ -23,22 +25,22 @@ pub(super) fn whole(head: &Head, completions: Completions) -> ChatCompletion<'_>
             usage: _,
         } = completion;
         let message = AnswerMessage {
-            role: "assistant",
+            role: Speaker::Assistant,
             content: text,
-            refusal: None,
+            refusal: Null,
             annotations: [],
             reasoning_content: reasoning,
         };
         Choice {
             index,
             message,
-            logprobs: None,
+            logprobs: Null,
             finish_reason: finish_reason(reason),
         }
     });
     ChatCompletion {
         id: &head.id,
-        object: "chat.completion",
+        object: CompletionObject::ChatCompletion,
         created: head.created,
         model: &head.model,
         choices: choices.collect(),
@@ -46,12 +48,12 @@ pub(super) fn whole(head: &Head, completions: Completions) -> ChatCompletion<'_>
     }
 }
 
-pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
+pub(super) fn finish_reason(reason: FinishReason) -> FinishWord {
     match reason {
-        FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
-        FinishReason::ToolCalls => "tool_calls",
-        FinishReason::ContentFilter => "content_filter",
+        FinishReason::Stop => FinishWord::Stop,
+        FinishReason::Length => FinishWord::Length,
+        FinishReason::ToolCalls => FinishWord::ToolCalls,
+        FinishReason::ContentFilter => FinishWord::ContentFilter,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The catalogue of errors as OpenAI renders them: status, body and headers. Every HTTP error of the process has this
 //! shape.
 
+pub mod document;
+
 use std::time::Duration;
 
 use axum::{
@@ -8,7 +10,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::{
     engine::{
@@ -41,6 +45,10 @@ impl Look {
         self.code = Some(code);
         self
     }
+
+    fn code_of(&self, kind: ErrorKind) -> &'static str {
+        self.code.unwrap_or(kind.name())
+    }
 }
 
 const INVALID: &str = "invalid_request_error";
@@ -55,7 +63,7 @@ fn look_of(error: &ChatError) -> Look {
         ErrorKind::Unauthenticated => look(StatusCode::UNAUTHORIZED, INVALID).code("invalid_api_key"),
         ErrorKind::PermissionDenied => look(StatusCode::FORBIDDEN, "permission_error"),
         ErrorKind::NotFound if error.field() == Some("previous_response_id") => {
-            look(StatusCode::NOT_FOUND, INVALID).code("previous_response_not_found")
+            look(StatusCode::BAD_REQUEST, INVALID).code("previous_response_not_found")
         }
         ErrorKind::ModelNotFound | ErrorKind::NotFound | ErrorKind::UnknownUrl => {
             look(StatusCode::NOT_FOUND, INVALID)
@@ -86,16 +94,42 @@ fn look_of(error: &ChatError) -> Look {
     }
 }
 
+/// The body of every error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody<'a> {
+    #[schema(inline)]
+    error: Told<'a>,
+}
+
+/// All four are always there.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Told<'a> {
+    /// What happened, in words that may change.
+    pub(super) message: &'a str,
+    /// OpenAI's family of errors.
+    r#type: &'static str,
+    /// The request's field that is at fault, where there is one.
+    #[schema(required)]
+    pub(super) param: Option<&'a str>,
+    /// The kind of error, for programs.
+    pub(super) code: &'static str,
+}
+
+/// What an error is, as it stands in `error`.
+pub(super) fn told(error: &ChatError) -> Told<'_> {
+    let look = look_of(error);
+    Told {
+        message: error.message(),
+        r#type: look.family,
+        param: error.field(),
+        code: look.code_of(error.kind()),
+    }
+}
+
 /// The body: `{"error": {message, type, param, code}}`, all four always there.
 #[must_use]
 pub fn body(error: &ChatError) -> Value {
-    let Look { family, code, .. } = look_of(error);
-    json!({ "error": {
-        "message": error.message(),
-        "type": family,
-        "param": error.field(),
-        "code": code.unwrap_or(error.kind().name()),
-    } })
+    json!(ErrorBody { error: told(error) })
 }
 
 /// The whole answer to a request that failed before anything was sent.

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::schema::{Key, Shape, TEXT, key, nullable};
+use super::{
+    messages::MESSAGE_NAME,
+    schema::{Key, Shape, TEXT, key, nullable, required},
+};
 use crate::engine::upstream::Capabilities;
 
 /// What a field means here.
@@ -168,8 +171,11 @@ pub(super) const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priorit
 
 /// Every field that is known, in the order in which their faults are told.
 pub(super) static CHAT: &[Field] = &[
-    obeyed(key("model", TEXT)),
-    obeyed(key("messages", Shape::List(1, MANY, &Shape::AnyObject))),
+    obeyed(required("model", TEXT)),
+    obeyed(required(
+        "messages",
+        Shape::List(1, MANY, &Shape::Apart(MESSAGE_NAME)),
+    )),
     obeyed(nullable("stream", BOOL)),
     obeyed(nullable("stream_options", Shape::Object(STREAM_OPTIONS))),
     obeyed(nullable("n", Shape::Integer(1, 128))),

@@ -15,10 +15,10 @@ use super::error::{RETRY_AFTER_MS, SHOULD_RETRY};
 use crate::telemetry::CallRecord;
 
 const IGNORED: HeaderName = HeaderName::from_static("x-duogate-ignored");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
-const VERSION: HeaderName = HeaderName::from_static("openai-version");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+pub(super) const VERSION: HeaderName = HeaderName::from_static("openai-version");
+pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Names the fields that were understood and have no effect.
 pub(super) fn name_ignored(headers: &mut HeaderMap, ignored: &[&str]) {
@@ -33,7 +33,7 @@ pub(super) fn name_ignored(headers: &mut HeaderMap, ignored: &[&str]) {
 /// The layer that tells each answer's version and time where the API is, for `axum::middleware::from_fn`. A stream's time is that to
 /// its head.
 pub async fn about(request: Request, next: Next) -> Response {
-    if !request.uri().path().starts_with("/v1") {
+    if !request.uri().path().starts_with(super::API) {
         return next.run(request).await;
     }
     let record = request.extensions().get::<CallRecord>().cloned();

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     request::Reading,
-    schema::{Key, Shape, TEXT, missing, nullable, unknown_word, wrong_type},
+    schema::{Key, Shape, TEXT, missing, nullable, required, unknown_word, wrong_type},
 };
 use crate::engine::{
     chat::{Message, Role},
@@ -21,7 +21,7 @@ const CALL: Shape = Shape::Object(&[
 ]);
 
 /// What a message may hold besides role and content. What clients send back as they got it is full of nulls.
-static MESSAGE: &[Key] = &[
+pub(super) static MESSAGE: &[Key] = &[
     // OpenAI's own limit.
     nullable("name", Shape::Text(0, 64)),
     nullable("tool_call_id", TEXT),
@@ -31,8 +31,20 @@ static MESSAGE: &[Key] = &[
     nullable("audio", Shape::AnyObject),
 ];
 
-const ROLES: &[&str] = &["system", "developer", "assistant", "user", "function", "tool"];
-const PARTS: &[&str] = &["text", "image_url", "input_audio", "refusal", "file"];
+pub(super) const ROLES: &[&str] = &["system", "developer", "assistant", "user", "function", "tool"];
+
+const PARTS: &[(&str, &[Key])] = &[
+    ("text", &[required("text", TEXT)]),
+    ("image_url", &[]),
+    ("input_audio", &[]),
+    ("refusal", &[required("refusal", TEXT)]),
+    ("file", &[]),
+];
+/// A part of a message's content.
+pub(super) const PART: Shape = Shape::Tagged("type", PARTS);
+
+/// The name of a message in the document.
+pub(super) const MESSAGE_NAME: &str = "ChatMessage";
 
 /// Reads the message at `index`, which is known to be an object.
 pub(super) fn read(reading: &mut Reading<'_>, index: usize, message: Value) -> Result<Message, ChatError> {
@@ -108,32 +120,15 @@ fn read_parts(reading: &mut Reading<'_>, field: &str, parts: Vec<Value>) -> Resu
     let mut joined = String::new();
     for (number, part) in parts.into_iter().enumerate() {
         let path = format!("{field}[{number}]");
-        let Value::Object(part) = part else {
-            return Err(wrong_type(path, "an object", &part));
-        };
-        let kind = match part.get("type") {
-            None => return Err(missing(format!("{path}.type"))),
-            Some(Value::String(kind)) => kind.clone(),
-            Some(other) => return Err(wrong_type(format!("{path}.type"), "a string", other)),
-        };
-        match kind.as_str() {
-            key @ ("text" | "refusal") => joined.push_str(&read_text(&part, &path, key)?),
-            "image_url" => joined.push_str(reading.left_out(&path, "image_url", |can| can.images)?),
-            "input_audio" => joined.push_str(reading.left_out(&path, "input_audio", |can| can.audio)?),
-            "file" => joined.push_str(reading.left_out(&path, "file", |can| can.files)?),
-            other => return Err(unknown_word(format!("{path}.type"), other, PARTS)),
+        PART.check(&part, &path)?;
+        match part["type"].as_str() {
+            Some(key @ ("text" | "refusal")) => joined.push_str(part[key].as_str().unwrap_or_default()),
+            Some("image_url") => joined.push_str(reading.left_out(&path, "image_url", |can| can.images)?),
+            Some("input_audio") => joined.push_str(reading.left_out(&path, "input_audio", |can| can.audio)?),
+            _ => joined.push_str(reading.left_out(&path, "file", |can| can.files)?),
         }
     }
     Ok(joined)
-}
-
-/// A text that must be there.
-pub(super) fn read_text(object: &Map<String, Value>, path: &str, key: &str) -> Result<String, ChatError> {
-    match object.get(key) {
-        Some(Value::String(text)) => Ok(text.clone()),
-        None => Err(missing(format!("{path}.{key}"))),
-        Some(other) => Err(wrong_type(format!("{path}.{key}"), "a string", other)),
-    }
 }
 
 fn take_text(object: &mut Map<String, Value>, key: &str) -> String {

@@ -6,6 +6,7 @@ mod chat;
 mod chunks;
 mod completions;
 mod convert;
+mod document;
 pub mod error;
 mod fields;
 #[cfg(feature = "fuzzing")]
@@ -28,10 +29,12 @@ use axum::{
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use http::{Method, StatusCode};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use document::add_headers;
 pub use headers::{Cors, about, cors};
 pub use request::Unsupported;
 pub use responses::ResponseStore;
@@ -44,6 +47,9 @@ use crate::{
     },
     telemetry::CallRecord,
 };
+
+/// Where the API is.
+const API: &str = "/v1";
 
 /// Paths whose requests are chats.
 pub const CHAT_PATHS: &[&str] = &["/v1/chat/completions", "/v1/completions", "/v1/responses"];
@@ -80,20 +86,18 @@ impl OpenAi {
     }
 }
 
-/// The routes of the API, without any layer.
-pub fn routes(openai: OpenAi) -> Router {
-    Router::new()
-        .route("/v1/chat/completions", post(chat::create))
-        .route("/v1/completions", post(completions::create))
-        .route("/v1/responses", post(responses::create))
-        .route(
-            "/v1/responses/{id}",
-            get(responses::retrieve).delete(responses::delete),
-        )
-        .route("/v1/responses/{id}/input_items", get(responses::input_items))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{*id}", get(models::retrieve))
+/// The routes of the API without any layer, and what the document says of them.
+pub fn routes(openai: OpenAi) -> (Router, OpenApi) {
+    OpenApiRouter::default()
+        .routes(routes!(chat::create))
+        .routes(routes!(completions::create))
+        .routes(routes!(responses::create))
+        .routes(routes!(responses::kept::retrieve, responses::kept::delete))
+        .routes(routes!(responses::kept::input_items))
+        .routes(routes!(models::list))
+        .routes(routes!(models::retrieve))
         .with_state(Arc::new(openai))
+        .split_for_parts()
 }
 
 /// Answers a request for a path that is not there, as OpenAI does.

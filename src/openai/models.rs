@@ -9,8 +9,10 @@ use axum::{
 };
 
 use super::{
-    OpenAi, error,
-    wire::{Model, ModelList},
+    OpenAi,
+    document::ModelFailures,
+    error,
+    wire::{ListObject, Model, ModelList, ModelObject},
 };
 use crate::{
     engine::{MODEL_CREATED, MODEL_OWNER, not_found},
@@ -20,19 +22,43 @@ use crate::{
 fn model(id: &str) -> Model<'_> {
     Model {
         id,
-        object: "model",
+        object: ModelObject::Model,
         created: MODEL_CREATED,
         owned_by: MODEL_OWNER,
     }
 }
 
+/// Lists the models on offer
+///
+/// Where every name is let through the list is empty.
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    tag = "Models",
+    operation_id = "listModels",
+    responses((status = 200, description = "The models", body = ModelList<'static>)),
+)]
 pub(super) async fn list(State(openai): State<Arc<OpenAi>>) -> Response {
     let models = openai.engine.models();
     let data = models.names().map(model).collect();
-    Json(ModelList { object: "list", data }).into_response()
+    Json(ModelList {
+        object: ListObject::List,
+        data,
+    })
+    .into_response()
 }
 
-/// The id comes percent-decoded, slashes and spaces included.
+/// Tells about one model
+///
+/// Names may hold blanks and slashes, percent-encoded or not.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{*id}",
+    tag = "Models",
+    operation_id = "getModel",
+    params(("id" = String, Path, description = "The model's name", example = "Claude 4 Sonnet")),
+    responses((status = 200, description = "The model", body = Model<'static>), ModelFailures),
+)]
 pub(super) async fn retrieve(
     State(openai): State<Arc<OpenAi>>,
     id: Result<Path<String>, PathRejection>,

@@ -28,6 +28,8 @@ pub(super) enum Shape {
     Either(&'static [Shape]),
     /// An object, whatever is in it.
     AnyObject,
+    /// An object that is looked at apart; the document has it under this name.
+    Apart(&'static str),
 }
 
 /// A text without limits.
@@ -38,16 +40,18 @@ pub(super) const TEXT: Shape = Shape::Text(0, usize::MAX);
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) shape: Shape,
-    pub(super) null: Null,
+    pub(super) presence: Presence,
 }
 
-/// What null means for a key.
+/// Whether a key must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Null {
-    /// The key is absent.
-    Absent,
-    /// Nothing: it is a mistake.
-    Illegal,
+pub(super) enum Presence {
+    /// It may be absent, and null means that it is.
+    Nullable,
+    /// It may be absent, but not null.
+    Optional,
+    /// It must be there.
+    Required,
 }
 
 /// A key that may be null.
@@ -55,7 +59,7 @@ pub(super) const fn nullable(name: &'static str, shape: Shape) -> Key {
     Key {
         name,
         shape,
-        null: Null::Absent,
+        presence: Presence::Nullable,
     }
 }
 
@@ -64,7 +68,16 @@ pub(super) const fn key(name: &'static str, shape: Shape) -> Key {
     Key {
         name,
         shape,
-        null: Null::Illegal,
+        presence: Presence::Optional,
+    }
+}
+
+/// A key that must be there.
+pub(super) const fn required(name: &'static str, shape: Shape) -> Key {
+    Key {
+        name,
+        shape,
+        presence: Presence::Required,
     }
 }
 
@@ -72,8 +85,9 @@ impl Key {
     /// Checks this key of the object at `path`.
     pub(super) fn check(&self, object: &Map<String, Value>, path: &str) -> Result<(), ChatError> {
         match object.get(self.name) {
+            None if self.presence == Presence::Required => Err(missing(join(path, self.name))),
             None => Ok(()),
-            Some(Value::Null) if self.null == Null::Absent => Ok(()),
+            Some(Value::Null) if self.presence == Presence::Nullable => Ok(()),
             Some(value) => self.shape.check(value, &join(path, self.name)),
         }
     }
@@ -131,11 +145,17 @@ pub(super) fn integer(value: &Value) -> Option<i128> {
         return Some(integer);
     }
     let float = number.as_f64()?;
+    if float.fract() != 0.0 {
+        return None;
+    }
     #[expect(
         clippy::cast_possible_truncation,
         reason = "it is whole, and the cast saturates"
     )]
-    (float.fract() == 0.0).then_some(float as i128)
+    let nearest = float as i128;
+    // What is read as a decimal though it is whole was beyond 64 bits, however it was rounded.
+    let least = i128::from(i64::MIN);
+    Some(if nearest == least { least - 1 } else { nearest })
 }
 
 impl Shape {
@@ -148,7 +168,7 @@ impl Shape {
             Shape::Text(..) => "a string".to_owned(),
             Shape::Word(words) => format!("one of '{}'", words.join("', '")),
             Shape::List(..) => "an array".to_owned(),
-            Shape::Object(_) | Shape::Tagged(..) | Shape::Pairs(..) | Shape::AnyObject => {
+            Shape::Object(_) | Shape::Tagged(..) | Shape::Pairs(..) | Shape::AnyObject | Shape::Apart(_) => {
                 "an object".to_owned()
             }
             Shape::Either(shapes) => {
@@ -166,7 +186,9 @@ impl Shape {
             Shape::Number(..) => value.is_number(),
             Shape::Text(..) | Shape::Word(_) => value.is_string(),
             Shape::List(..) => value.is_array(),
-            Shape::Object(_) | Shape::Tagged(..) | Shape::Pairs(..) | Shape::AnyObject => value.is_object(),
+            Shape::Object(_) | Shape::Tagged(..) | Shape::Pairs(..) | Shape::AnyObject | Shape::Apart(_) => {
+                value.is_object()
+            }
             Shape::Either(shapes) => shapes.iter().any(|shape| shape.is_of_type(value)),
         }
     }

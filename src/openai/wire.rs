@@ -3,86 +3,164 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What is never anything but null here.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Null;
+
+impl utoipa::PartialSchema for Null {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::Object::with_type(utoipa::openapi::Type::Null).into()
+    }
+}
+
+impl ToSchema for Null {}
+
+/// Who speaks in an answer.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Speaker {
+    Assistant,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FinishWord {
+    Stop,
+    Length,
+    ToolCalls,
+    ContentFilter,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(super) enum CompletionObject {
+    #[serde(rename = "chat.completion")]
+    ChatCompletion,
+}
 
 /// A whole answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ChatCompletion<'a> {
     pub(super) id: &'a str,
-    pub(super) object: &'static str,
+    #[schema(inline)]
+    pub(super) object: CompletionObject,
     pub(super) created: u64,
     pub(super) model: &'a str,
     pub(super) choices: Vec<Choice>,
     pub(super) usage: UsageFigures,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChatCompletionChoice)]
 pub(super) struct Choice {
     pub(super) index: u32,
     pub(super) message: AnswerMessage,
-    pub(super) logprobs: Option<()>,
-    pub(super) finish_reason: &'static str,
+    #[schema(inline)]
+    pub(super) logprobs: Null,
+    #[schema(inline)]
+    pub(super) finish_reason: FinishWord,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChatCompletionMessage)]
 pub(super) struct AnswerMessage {
-    pub(super) role: &'static str,
+    #[schema(inline)]
+    pub(super) role: Speaker,
     pub(super) content: String,
-    pub(super) refusal: Option<()>,
-    pub(super) annotations: [(); 0],
+    #[schema(inline)]
+    pub(super) refusal: Null,
+    #[schema(inline, max_items = 0)]
+    pub(super) annotations: [Null; 0],
+    /// What the model thought before it answered, where the upstream tells it.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
     pub(super) reasoning_content: String,
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
+/// The upstream's figures, or else counts with the o200k_base vocabulary.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = CompletionUsage)]
 pub(super) struct UsageFigures {
     pub(super) prompt_tokens: u32,
     pub(super) completion_tokens: u32,
     pub(super) total_tokens: u32,
 }
 
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(super) enum ChunkObject {
+    #[serde(rename = "chat.completion.chunk")]
+    ChatCompletionChunk,
+}
+
 /// One chunk of a streamed answer. `usage` is absent unless the client asked for it, and then null in every chunk
 /// but the last.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChatCompletionChunk)]
 pub(super) struct Chunk<'a> {
     pub(super) id: &'a str,
-    pub(super) object: &'static str,
+    #[schema(inline)]
+    pub(super) object: ChunkObject,
     pub(super) created: u64,
     pub(super) model: &'a str,
     pub(super) choices: &'a [ChunkChoice<'a>],
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<UsageFigures>)]
     pub(super) usage: Option<Option<UsageFigures>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChatCompletionChunkChoice)]
 pub(super) struct ChunkChoice<'a> {
     pub(super) index: u32,
     pub(super) delta: Delta<'a>,
-    pub(super) logprobs: Option<()>,
-    pub(super) finish_reason: Option<&'static str>,
+    #[schema(inline)]
+    pub(super) logprobs: Null,
+    #[schema(inline, required)]
+    pub(super) finish_reason: Option<FinishWord>,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = ChatCompletionDelta)]
 pub(super) struct Delta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) role: Option<&'static str>,
+    #[schema(inline, nullable = false)]
+    pub(super) role: Option<Speaker>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub(super) content: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub(super) reasoning_content: Option<Cow<'a, str>>,
 }
 
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ModelObject {
+    Model,
+}
+
 /// One model.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Model<'a> {
     pub(super) id: &'a str,
-    pub(super) object: &'static str,
+    #[schema(inline)]
+    pub(super) object: ModelObject,
     pub(super) created: i64,
     pub(super) owned_by: &'static str,
 }
 
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ListObject {
+    List,
+}
+
 /// Every model.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ModelList<'a> {
-    pub(super) object: &'static str,
+    #[schema(inline)]
+    pub(super) object: ListObject,
     pub(super) data: Vec<Model<'a>>,
 }

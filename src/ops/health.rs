@@ -8,12 +8,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Ops;
 use crate::{auth::Caller, engine::TokenSnapshot, lifecycle::Phase, telemetry::Totals};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Health {
+    /// `healthy`, `degraded` or `unhealthy`.
     status: &'static str,
     timestamp: String,
     version: &'static str,
@@ -25,7 +27,8 @@ struct Health {
     models: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = HealthStatistics)]
 struct Statistics {
     total_requests: u64,
     successful_requests: u64,
@@ -37,20 +40,25 @@ struct Statistics {
     requests_in_flight: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = HealthTokenPool)]
 struct TokenPool {
     total_tokens: usize,
     available_tokens: usize,
     failed_tokens: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     tokens: Option<Vec<Token>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = HealthToken)]
 struct Token {
     token: String,
     state: &'static str,
+    #[schema(required)]
     reason: Option<&'static str>,
+    #[schema(required)]
     benched_for_seconds: Option<f64>,
     in_flight: usize,
     chats: u64,
@@ -58,12 +66,22 @@ struct Token {
     warm_conversations: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = HealthUpstream)]
 struct Upstream {
     reachable: bool,
 }
 
-/// Rows about single tokens are for callers with a key.
+/// Tells how the gateway is
+///
+/// Always 200. Rows about single tokens are for callers with a key.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "State",
+    operation_id = "getHealth",
+    responses((status = 200, description = "State, totals and the pool of tokens", body = Health)),
+)]
 pub(super) async fn health(
     State(ops): State<Arc<Ops>>,
     Extension(caller): Extension<Option<Caller>>,

@@ -1,7 +1,7 @@
 //! What operators and their machines ask: what this is, how it is, what it counts; and what they do to it.
 
 pub mod admin;
-mod docs;
+pub mod docs;
 mod health;
 
 use std::{sync::Arc, time::Instant};
@@ -10,10 +10,11 @@ use axum::{
     Json, Router,
     extract::{Request, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{StatusCode, header};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::{ToSchema, openapi::OpenApi};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::Auth,
@@ -39,6 +40,12 @@ pub fn is_open(path: &str) -> bool {
         || admin::is_admins(path)
 }
 
+/// Whether a path that is open all the same tells more to a caller with a key.
+#[must_use]
+pub fn tells_more_with_a_key(path: &str) -> bool {
+    path == "/health"
+}
+
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct Ops {
@@ -56,34 +63,83 @@ pub struct Ops {
     pub began: Instant,
 }
 
-/// The routes, without any layer.
-pub fn routes(ops: Ops) -> Router {
-    Router::new()
-        .route("/", get(root))
-        .route("/health", get(health::health))
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .route("/docs", get(docs::page))
+/// The routes without any layer, and what the document says of them.
+pub fn routes(ops: Ops) -> (Router, OpenApi) {
+    OpenApiRouter::default()
+        .routes(routes!(root))
+        .routes(routes!(health::health))
+        .routes(routes!(livez))
+        .routes(routes!(readyz))
+        .routes(routes!(metrics))
         .with_state(Arc::new(ops))
+        .split_for_parts()
 }
 
+/// What this is.
+#[derive(Serialize, ToSchema)]
+struct Root {
+    message: String,
+    version: &'static str,
+    docs: &'static str,
+    health: &'static str,
+}
+
+/// Tells the service's name and version
+#[utoipa::path(
+    get,
+    path = "/",
+    tag = "State",
+    operation_id = "getRoot",
+    responses((status = 200, description = "Its name and version", body = Root)),
+)]
 async fn root(State(ops): State<Arc<Ops>>) -> Response {
-    Json(json!({
-        "message": ops.app_name,
-        "version": env!("CARGO_PKG_VERSION"),
-        "docs": "/docs",
-        "health": "/health",
-    }))
+    Json(Root {
+        message: ops.app_name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        docs: "/docs",
+        health: "/health",
+    })
     .into_response()
 }
 
-/// The process lives: it can answer.
-async fn livez() -> Response {
-    Json(json!({ "status": "alive" })).into_response()
+#[derive(Serialize, ToSchema)]
+struct Liveness {
+    status: &'static str,
 }
 
-/// Whether a load balancer should send requests here.
+/// Tells that the process lives
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "State",
+    operation_id = "getLiveness",
+    responses((status = 200, description = "It can answer", body = Liveness)),
+)]
+async fn livez() -> Response {
+    Json(Liveness { status: "alive" }).into_response()
+}
+
+#[derive(Serialize, ToSchema)]
+struct Readiness {
+    /// `ready` or `not_ready`.
+    status: &'static str,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reason: Option<&'static str>,
+}
+
+/// Tells whether a load balancer should send requests here
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "State",
+    operation_id = "getReadiness",
+    responses(
+        (status = 200, description = "It should", body = Readiness),
+        (status = 503, description = "It should not: no token is usable, or the process starts or stops", body = Readiness),
+    ),
+)]
 async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
     let reason = match ops.lifecycle.phase() {
         Phase::Starting => Some("starting"),
@@ -91,13 +147,11 @@ async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
         Phase::Ready if !ops.engine.has_hope() => Some("no usable token"),
         Phase::Ready => None,
     };
-    match reason {
-        None => Json(json!({ "status": "ready" })).into_response(),
-        Some(reason) => {
-            let body = Json(json!({ "status": "not_ready", "reason": reason }));
-            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
-        }
-    }
+    let (code, status) = match reason {
+        None => (StatusCode::OK, "ready"),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
+    };
+    (code, Json(Readiness { status, reason })).into_response()
 }
 
 fn gauges(engine: &Engine) -> Gauges {
@@ -123,6 +177,14 @@ fn gauges(engine: &Engine) -> Gauges {
     }
 }
 
+/// Tells counts, for Prometheus
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "State",
+    operation_id = "getMetrics",
+    responses((status = 200, description = "The counts", body = String, content_type = "text/plain")),
+)]
 async fn metrics(State(ops): State<Arc<Ops>>, request: Request) -> Response {
     match ops.metrics.expose(&gauges(&ops.engine)) {
         Ok(text) => (

@@ -2,7 +2,8 @@
 """The end-to-end checks: real servers, unmodified clients.
 
 Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR --frameworks-python PATH --examples DIR
-              --rust-example PATH --tool-packages DIR [--node PATH] [--only WORDS] [--keep DIR]
+              --rust-example PATH --tool-packages DIR --openapi-python PATH
+              [--node PATH] [--chromium PATH] [--only WORDS] [--keep DIR]
 
 Prints one line a check, and one line that sums up; the exit code says the same.
 """
@@ -27,6 +28,7 @@ import openai_async  # noqa: E402,F401
 import openai_endpoints  # noqa: E402,F401
 import openai_errors  # noqa: E402,F401
 import openai_raw  # noqa: E402,F401
+import openapi_checks  # noqa: E402,F401
 import grpc_checks  # noqa: E402,F401
 import grpc_web_checks  # noqa: E402,F401
 import grpc_error_checks  # noqa: E402,F401
@@ -44,7 +46,8 @@ from world import Sim, World  # noqa: E402
 
 # A run that hangs is told where, and ended.
 PATIENCE = 900
-TOOLS = ("grpcurl", "node", "node_packages", "frameworks_python", "examples", "rust_example", "tool_packages")
+TOOLS = ("grpcurl", "node", "node_packages", "frameworks_python", "examples", "rust_example", "tool_packages",
+         "openapi_python", "chromium")
 LOG_TAIL = 60
 
 
@@ -58,6 +61,8 @@ def arguments():
     parser.add_argument("--rust-example", required=True, help="the built examples/chat.rs")
     parser.add_argument("--tool-packages", required=True, help="what .ci/tools/package.json names")
     parser.add_argument("--node", default="node")
+    parser.add_argument("--openapi-python", help="a Python with the packages of openapi/requirements.txt")
+    parser.add_argument("--chromium", help="the browser, where it is not the machine's own")
     parser.add_argument("--only", default="", help="only checks whose names hold these words")
     parser.add_argument("--keep", type=Path, help="an empty directory for the logs, which then stay")
     return parser.parse_args()

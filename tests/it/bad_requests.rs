@@ -209,6 +209,8 @@ fn nested() -> Vec<(String, Option<String>)> {
         ("stop", json!(["a", "b", "c", "d", "e"]), "stop"),
         ("logit_bias", json!({ "50256": 101 }), "logit_bias.50256"),
         ("logit_bias", json!({ "50256": -100.5 }), "logit_bias.50256"),
+        // What is read of an integer one below the least of 64 bits.
+        ("seed", json!(-9_223_372_036_854_775_808.0), "seed"),
         ("logit_bias", json!({ "50256": "x" }), "logit_bias.50256"),
         ("metadata", json!(many(17)), "metadata"),
         ("metadata", json!({ "k": 7 }), "metadata.k"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use duogate::sim::{Fault, Hold, Rule, Step, answer_text};
 use serde_json::{Value, json};
 
-use crate::support::{Ask, Gateway, KEY, Setup, error_of, eventually, within};
+use crate::support::{Ask, Failure, Gateway, KEY, Setup, error_of, eventually, failure_of, within};
 
 async fn post(gateway: &Gateway, body: &Value) -> reqwest::Response {
     let request = gateway
@@ -119,10 +119,6 @@ async fn there_is_room_for_all_answers_or_for_none() {
         .start()
         .await;
     for stream in [false, true] {
-        let failure = error_of(post(&gateway, &asking(5, stream)).await).await;
-        assert_eq!(failure.kind, "overloaded");
-        assert_eq!(failure.should_retry, Some(true));
-        assert_eq!(gateway.sim.counts().answers_asked, 0, "nothing went upstream");
         gateway.sim.hold_at(Hold::BeforeHead);
         let body = asking(3, stream);
         let three = post(&gateway, &body);
@@ -131,6 +127,7 @@ async fn there_is_room_for_all_answers_or_for_none() {
             gateway.sim_until("three are under way", three).await;
             let failure = error_of(post(&gateway, &asking(2, stream)).await).await;
             assert_eq!(failure.kind, "overloaded");
+            assert_eq!(failure.should_retry, Some(true));
             gateway.sim.release();
         };
         let (three, ()) = tokio::join!(three, more);
@@ -142,6 +139,47 @@ async fn there_is_room_for_all_answers_or_for_none() {
         gateway.settled().await;
         gateway.sim.forget();
     }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_to_try_again_for_more_answers_than_there_is_ever_room_for() {
+    let gateway = Setup::new()
+        .settings(|settings| settings.max_concurrent_requests = 4)
+        .start()
+        .await;
+    let told = |failure: Failure| (failure.kind, failure.field, failure.should_retry);
+    let is = |field: &str| ("invalid_request", Some(field.to_owned()), Some(false));
+    for stream in [false, true] {
+        let chat = post(&gateway, &asking(5, stream)).await;
+        assert_eq!(told(error_of(chat).await), is("n"));
+        for (more, field) in [
+            (json!({ "prompt": "one", "n": 5 }), "n"),
+            (json!({ "prompt": ["one", "two", "three"], "n": 2 }), "prompt"),
+        ] {
+            let mut body = json!({ "model": "it-model", "stream": stream });
+            body.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            let completion = crate::support::post(&gateway, "/v1/completions", &body).await;
+            assert_eq!(told(error_of(completion).await), is(field));
+        }
+    }
+    let mut request = Ask::new("which one?").request();
+    request.get_mut().n = Some(5);
+    let status = gateway.chats().create_chat_completion(request).await.unwrap_err();
+    let failure = failure_of(&status, false);
+    assert_eq!(
+        (failure.kind, failure.field.as_deref()),
+        ("invalid_request", Some("n"))
+    );
+    assert_eq!(
+        gateway.sim.counts().conversations_made,
+        0,
+        "nothing went upstream"
+    );
+    let four = post(&gateway, &asking(4, false)).await;
+    assert_eq!(four.status(), 200, "as many as there is room for are fine");
     gateway.stop().await;
 }
 

@@ -107,15 +107,22 @@ async fn several_prompts_are_conversations_of_their_own_numbered_prompt_by_promp
 async fn there_is_room_for_all_prompts_or_for_none() {
     let few = |settings: &mut duogate::config::Settings| settings.max_concurrent_requests = 2;
     let gateway = Setup::new().settings(few).start().await;
-    let refused = post(
-        &gateway,
-        PATH,
-        &body(json!({ "prompt": ["one", "two", "three"] })),
-    )
-    .await;
-    assert_eq!(error_of(refused).await.kind, "overloaded");
-    let two = post(&gateway, PATH, &body(json!({ "prompt": ["one", "two"] }))).await;
-    assert_eq!(two.status(), 200);
+    let (one, two) = (
+        body(json!({ "prompt": "one" })),
+        body(json!({ "prompt": ["one", "two"] })),
+    );
+    gateway.sim.hold_at(Hold::BeforeHead);
+    let more = async {
+        let open = |counts: &Counts| counts.open() == 1;
+        gateway.sim_until("one is under way", open).await;
+        let refused = post(&gateway, PATH, &two).await;
+        assert_eq!(error_of(refused).await.kind, "overloaded");
+        gateway.sim.release();
+    };
+    let (answered, ()) = tokio::join!(post(&gateway, PATH, &one), more);
+    assert_eq!(answered.status(), 200);
+    gateway.settled().await;
+    assert_eq!(post(&gateway, PATH, &two).await.status(), 200);
     gateway.settled().await;
     gateway.stop().await;
 }

@@ -42,6 +42,7 @@ mod leaving;
 mod metrics;
 mod models;
 mod one_port;
+mod openapi;
 mod parity;
 mod probes;
 mod reflection;

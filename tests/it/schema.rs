@@ -267,7 +267,7 @@ fn every_field_that_openais_api_can_be_asked_for_has_one_in_the_grpc_contract() 
             "a message's '{name}' has no counterpart in proto/"
         );
     }
-    let parts = quoted(&messages, "const PARTS: &[&str] = &[", "];");
+    let parts = quoted(&messages, "const PARTS: &[(&str, &[Key])] = &[", "\n];");
     assert!(parts.len() >= 5, "{parts:?}");
     for name in parts {
         assert!(

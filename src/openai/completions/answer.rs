@@ -1,11 +1,12 @@
 //! Text completions as they stand on the wire: answers and chunks have one shape.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::super::{
     convert, error,
     sse::{DONE, Telling, event},
-    wire::UsageFigures,
+    wire::{FinishWord, Null, UsageFigures},
 };
 use crate::engine::{
     ChoiceEvent, Completions,
@@ -15,23 +16,35 @@ use crate::engine::{
 
 /// An answer, or a chunk of one. `usage` is absent from chunks unless the client asked for it, and then null in every
 /// chunk but the last.
-#[derive(Debug, Serialize)]
-pub(super) struct TextCompletion<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Completion)]
+pub(in crate::openai) struct TextCompletion<'a> {
     id: &'a str,
-    object: &'static str,
+    #[schema(inline)]
+    object: TextObject,
     created: u64,
     model: &'a str,
     choices: Vec<TextChoice>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<UsageFigures>)]
     usage: Option<Option<UsageFigures>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum TextObject {
+    TextCompletion,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CompletionChoice)]
 struct TextChoice {
     text: String,
     index: u32,
-    logprobs: Option<()>,
-    finish_reason: Option<&'static str>,
+    #[schema(inline)]
+    logprobs: Null,
+    #[schema(inline, required)]
+    finish_reason: Option<FinishWord>,
 }
 
 fn text_completion(
@@ -41,7 +54,7 @@ fn text_completion(
 ) -> TextCompletion<'_> {
     TextCompletion {
         id: &head.id,
-        object: "text_completion",
+        object: TextObject::TextCompletion,
         created: head.created,
         model: &head.model,
         choices,
@@ -64,7 +77,7 @@ pub(super) fn whole(head: &Head, completions: Completions, echoes: Vec<String>) 
             TextChoice {
                 text: echo + &text,
                 index,
-                logprobs: None,
+                logprobs: Null,
                 finish_reason: Some(convert::finish_reason(reason)),
             }
         });
@@ -109,11 +122,11 @@ impl Telling for TextChunks {
 }
 
 impl TextChunks {
-    fn chunk(&self, index: u32, text: String, finish_reason: Option<&'static str>) -> String {
+    fn chunk(&self, index: u32, text: String, finish_reason: Option<FinishWord>) -> String {
         let choice = TextChoice {
             text,
             index,
-            logprobs: None,
+            logprobs: Null,
             finish_reason,
         };
         event(&text_completion(

@@ -2,7 +2,7 @@
 
 use super::super::{
     fields::{BOOL, Field, MANY, PENALTY, STREAM_OPTIONS, ignored, needs, obeyed},
-    schema::{Shape, TEXT, key, nullable},
+    schema::{Shape, TEXT, key, nullable, required},
 };
 
 const TOKEN: Shape = Shape::Integer(0, u32::MAX as i128);
@@ -17,8 +17,8 @@ const PROMPT: Shape = Shape::Either(&[
 
 /// Every field that is known, in the order in which their faults are told.
 pub(in crate::openai) static COMPLETIONS: &[Field] = &[
-    obeyed(key("model", TEXT)),
-    obeyed(nullable("prompt", PROMPT)),
+    obeyed(required("model", TEXT)),
+    obeyed(required("prompt", PROMPT)),
     obeyed(nullable("stream", BOOL)),
     obeyed(nullable("stream_options", Shape::Object(STREAM_OPTIONS))),
     obeyed(nullable("n", Shape::Integer(1, 128))),

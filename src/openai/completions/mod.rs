@@ -12,17 +12,52 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-pub(super) use self::fields::COMPLETIONS;
 use self::{answer::TextChunks, request::Asked};
+pub(super) use self::{answer::TextCompletion, fields::COMPLETIONS};
 use super::{
     OpenAi,
     call::{Call, Refusal, named},
+    document::{ChatFailures, CompletionBody, CompletionEvent},
     headers,
     request::Reading,
     sse,
 };
 use crate::engine::{chat::Head, error::ChatError};
 
+/// Completes texts (legacy)
+///
+/// Each prompt is a chat of one message. `[DONE]` ends a stream; one that breaks off ends with `data: {"error": …}`
+/// instead.
+#[utoipa::path(
+    post,
+    path = "/v1/completions",
+    tag = "Chat",
+    operation_id = "createCompletion",
+    request_body(content = CompletionBody, examples(
+        ("simple" = (summary = "A whole answer", value = json!({
+            "model": "Claude 4 Sonnet",
+            "prompt": "Once upon a time",
+        }))),
+        ("streamed" = (summary = "A stream of answers to two prompts", value = json!({
+            "model": "Claude 4 Sonnet",
+            "prompt": ["Once upon a time", "In a hole in the ground"],
+            "max_tokens": 50,
+            "stream": true,
+        }))),
+    )),
+    responses(
+        (
+            status = 200,
+            description = "The answer, or the stream of its chunks",
+            content(
+                (TextCompletion<'static> = "application/json"),
+                (CompletionEvent = "text/event-stream"),
+            ),
+            headers(("x-duogate-ignored" = String, description = "The fields that had no effect, where there are any")),
+        ),
+        ChatFailures,
+    ),
+)]
 pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) -> Result<Response, Refusal> {
     let call = Call::enter(&openai, request)?;
     let record = call.context.record.clone();

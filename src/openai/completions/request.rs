@@ -6,7 +6,7 @@ use super::{
     super::{
         fields::Fields,
         request::{Reading, count, read_stream, texts, truth},
-        schema::{missing, wrong_type},
+        schema::wrong_type,
     },
     fields::COMPLETIONS,
 };
@@ -80,9 +80,8 @@ pub(super) fn read(mut fields: Fields, mut reading: Reading<'_>) -> Result<Asked
 
 fn read_prompts(prompt: Option<Value>) -> Result<Vec<String>, ChatError> {
     let prompts = match prompt {
-        None | Some(Value::Null) => return Err(missing("prompt")),
         Some(Value::Array(items)) => read_list(items)?,
-        Some(prompt) => texts(Some(prompt)),
+        prompt => texts(prompt),
     };
     match prompts.iter().position(String::is_empty) {
         None => Ok(prompts),

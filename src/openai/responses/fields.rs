@@ -5,8 +5,9 @@ use super::super::{
         BOOL, CACHE_OPTIONS, EFFORTS, Field, Fields, MANY, MODERATION, SAFETY_IDENTIFIER, TIERS, ignored,
         is_filled, is_word, needs, obeyed,
     },
-    schema::{Key, Shape, TEXT, key, nullable},
+    schema::{Key, Shape, TEXT, key, nullable, required},
 };
+use super::items::ITEM_NAME;
 use serde_json::Value;
 
 const TOOL: Shape = Shape::Object(&[key("type", TEXT)]);
@@ -45,10 +46,10 @@ const INCLUDABLE: &[&str] = &[
 
 /// Every field that is known, in the order in which their faults are told.
 pub(in crate::openai) static RESPONSES: &[Field] = &[
-    obeyed(key("model", TEXT)),
+    obeyed(required("model", TEXT)),
     obeyed(nullable(
         "input",
-        Shape::Either(&[TEXT, Shape::List(0, MANY, &Shape::AnyObject)]),
+        Shape::Either(&[TEXT, Shape::List(0, MANY, &Shape::Apart(ITEM_NAME))]),
     )),
     obeyed(nullable("instructions", TEXT)),
     obeyed(nullable("stream", BOOL)),

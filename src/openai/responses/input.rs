@@ -4,70 +4,18 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::super::{
-    messages::{read_text, tell_call},
-    request::Reading,
-    schema::{Key, Shape, TEXT, key, missing, nullable, unknown_word, wrong_type},
+use super::{
+    super::{
+        messages::tell_call,
+        request::Reading,
+        schema::{missing, unknown_word, wrong_type},
+    },
+    items::{HOSTED, ITEMS},
 };
 use crate::engine::{
     chat::{Message, Role},
     error::{ChatError, ErrorKind},
 };
-
-const ROLES: &[&str] = &["user", "assistant", "system", "developer"];
-const PARTS: &[&str] = &[
-    "input_text",
-    "input_image",
-    "input_file",
-    "input_audio",
-    "output_text",
-    "refusal",
-];
-const ITEMS: &[&str] = &[
-    "message",
-    "item_reference",
-    "reasoning",
-    "function_call",
-    "function_call_output",
-    "custom_tool_call",
-    "custom_tool_call_output",
-];
-/// What OpenAI's own tools leave in a conversation.
-const HOSTED: &[&str] = &[
-    "additional_tools",
-    "apply_patch_call",
-    "apply_patch_call_output",
-    "code_interpreter_call",
-    "compaction",
-    "compaction_trigger",
-    "computer_call",
-    "computer_call_output",
-    "file_search_call",
-    "image_generation_call",
-    "local_shell_call",
-    "local_shell_call_output",
-    "mcp_approval_request",
-    "mcp_approval_response",
-    "mcp_call",
-    "mcp_list_tools",
-    "shell_call",
-    "shell_call_output",
-    "tool_search_call",
-    "tool_search_output",
-    "web_search_call",
-];
-
-const CALL: &[Key] = &[
-    key("call_id", TEXT),
-    key("name", TEXT),
-    nullable("arguments", TEXT),
-    nullable("input", TEXT),
-];
-const REASONING: &[Key] = &[
-    nullable("summary", Shape::List(0, usize::MAX, &Shape::AnyObject)),
-    nullable("content", Shape::List(0, usize::MAX, &Shape::AnyObject)),
-    nullable("encrypted_content", TEXT),
-];
 
 /// What an input comes to.
 #[derive(Debug, Default)]
@@ -121,23 +69,49 @@ fn read_item(
         .and_then(Value::as_str)
         .unwrap_or("message")
         .to_owned();
-    match kind.as_str() {
-        "message" => given.messages.push(read_message(reading, path, &item)?),
-        // What was thought before earlier answers is no part of the conversation.
-        "reasoning" => REASONING.iter().try_for_each(|key| key.check(&item, path))?,
-        "function_call" => given.messages.push(read_call(&item, path, "arguments")?),
-        "custom_tool_call" => given.messages.push(read_call(&item, path, "input")?),
-        "function_call_output" | "custom_tool_call_output" => {
-            given.messages.push(read_output(reading, &item, path)?);
-        }
-        hosted if HOSTED.contains(&hosted) => {
-            let what = format!("input items of type '{hosted}'");
-            reading.lack(&format!("{path}.type"), "input", &what)?;
-        }
-        other => return Err(unknown_word(format!("{path}.type"), other, ITEMS)),
+    if HOSTED.contains(&kind.as_str()) {
+        let what = format!("input items of type '{kind}'");
+        reading.lack(&format!("{path}.type"), "input", &what)?;
+    } else {
+        let Some((_, keys)) = ITEMS.iter().find(|(name, _)| *name == kind) else {
+            let known: Vec<&str> = ITEMS.iter().map(|(name, _)| *name).collect();
+            return Err(unknown_word(format!("{path}.type"), &kind, &known));
+        };
+        keys.iter().try_for_each(|key| key.check(&item, path))?;
+        given.messages.extend(read_known(reading, &kind, &item, path)?);
     }
     given.items.push(as_kept(item, &kind));
     Ok(())
+}
+
+/// Reads an item whose keys were checked; some say nothing.
+fn read_known(
+    reading: &mut Reading<'_>,
+    kind: &str,
+    item: &Map<String, Value>,
+    path: &str,
+) -> Result<Option<Message>, ChatError> {
+    let name = || item.get("call_id").and_then(Value::as_str).map(str::to_owned);
+    let (role, name, text) = match kind {
+        "message" => {
+            let role = match item.get("role").and_then(Value::as_str) {
+                Some("user") => Role::User,
+                Some("assistant") => Role::Assistant,
+                _ => Role::System,
+            };
+            (role, None, read_content(reading, item, "content", path)?)
+        }
+        // Calls that the model made earlier in the conversation.
+        "function_call" => (Role::Assistant, None, tell_call(item, "arguments")),
+        "custom_tool_call" => (Role::Assistant, None, tell_call(item, "input")),
+        // What a tool gave back, under the id of the call that it answers.
+        "function_call_output" | "custom_tool_call_output" => {
+            (Role::Tool, name(), read_content(reading, item, "output", path)?)
+        }
+        // What was thought before earlier answers is no part of the conversation.
+        _ => return Ok(None),
+    };
+    Ok(Some(Message { role, name, text }))
 }
 
 enum Kind {
@@ -202,94 +176,30 @@ fn as_kept(mut item: Map<String, Value>, kind: &str) -> Value {
     Value::Object(item)
 }
 
-fn read_message(
-    reading: &mut Reading<'_>,
-    path: &str,
-    item: &Map<String, Value>,
-) -> Result<Message, ChatError> {
-    let field = format!("{path}.role");
-    let role = match item.get("role") {
-        None => return Err(missing(field)),
-        Some(Value::String(word)) => match word.as_str() {
-            "user" => Role::User,
-            "assistant" => Role::Assistant,
-            "system" | "developer" => Role::System,
-            other => return Err(unknown_word(field, other, ROLES)),
-        },
-        Some(other) => return Err(wrong_type(field, "a string", other)),
-    };
-    let text = read_content(reading, item.get("content"), &format!("{path}.content"))?;
-    Ok(Message {
-        role,
-        name: None,
-        text,
-    })
-}
-
 fn read_content(
     reading: &mut Reading<'_>,
-    content: Option<&Value>,
-    field: &str,
+    item: &Map<String, Value>,
+    name: &str,
+    path: &str,
 ) -> Result<String, ChatError> {
-    match content {
-        None => Err(missing(field)),
-        Some(Value::String(text)) => Ok(text.clone()),
+    match item.get(name) {
         Some(Value::Array(parts)) => {
             let parts = parts.iter().enumerate();
-            let texts = parts.map(|(index, part)| read_part(reading, part, &format!("{field}[{index}]")));
+            let texts =
+                parts.map(|(index, part)| read_part(reading, part, &format!("{path}.{name}[{index}]")));
             texts.collect()
         }
-        Some(other) => Err(wrong_type(field, "a string or an array of content parts", other)),
+        text => Ok(text.and_then(Value::as_str).unwrap_or_default().to_owned()),
     }
 }
 
 fn read_part(reading: &mut Reading<'_>, part: &Value, path: &str) -> Result<String, ChatError> {
-    let Value::Object(part) = part else {
-        return Err(wrong_type(path, "an object", part));
+    let text = match part["type"].as_str() {
+        Some("input_text" | "output_text") => part["text"].as_str(),
+        Some("refusal") => part["refusal"].as_str(),
+        Some("input_image") => Some(reading.left_out(path, "input_image", |can| can.images)?),
+        Some("input_audio") => Some(reading.left_out(path, "input_audio", |can| can.audio)?),
+        _ => Some(reading.left_out(path, "input_file", |can| can.files)?),
     };
-    let kind = match part.get("type") {
-        None => return Err(missing(format!("{path}.type"))),
-        Some(Value::String(kind)) => kind.as_str(),
-        Some(other) => return Err(wrong_type(format!("{path}.type"), "a string", other)),
-    };
-    match kind {
-        "input_text" | "output_text" => read_text(part, path, "text"),
-        "refusal" => read_text(part, path, "refusal"),
-        "input_image" => Ok(reading
-            .left_out(path, "input_image", |can| can.images)?
-            .to_owned()),
-        "input_audio" => Ok(reading.left_out(path, "input_audio", |can| can.audio)?.to_owned()),
-        "input_file" => Ok(reading.left_out(path, "input_file", |can| can.files)?.to_owned()),
-        other => Err(unknown_word(format!("{path}.type"), other, PARTS)),
-    }
-}
-
-/// A call that the model made earlier in the conversation.
-fn read_call(item: &Map<String, Value>, path: &str, given: &str) -> Result<Message, ChatError> {
-    CALL.iter().try_for_each(|key| key.check(item, path))?;
-    for name in ["name", given] {
-        if !item.get(name).is_some_and(Value::is_string) {
-            return Err(missing(format!("{path}.{name}")));
-        }
-    }
-    Ok(Message {
-        role: Role::Assistant,
-        name: None,
-        text: tell_call(item, given),
-    })
-}
-
-/// What a tool gave back, under the id of the call that it answers.
-fn read_output(
-    reading: &mut Reading<'_>,
-    item: &Map<String, Value>,
-    path: &str,
-) -> Result<Message, ChatError> {
-    let name = read_text(item, path, "call_id")?;
-    let text = read_content(reading, item.get("output"), &format!("{path}.output"))?;
-    Ok(Message {
-        role: Role::Tool,
-        name: Some(name),
-        text,
-    })
+    Ok(text.unwrap_or_default().to_owned())
 }

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{
-    object::{Draft, Status},
+    item::Item,
+    object::{Draft, ResponseObject, Standing},
     store::{Kept, KeptItem, Owner, ResponseStore},
 };
 use crate::engine::chat::{FinishReason, Message, Role, Usage};
@@ -26,50 +27,52 @@ impl Keeping {
             history,
         }
     }
+
+    /// False where there is no room.
+    fn keep(self, id: String, response: String, output: &[Item]) -> bool {
+        let Self {
+            store,
+            owner,
+            input,
+            mut history,
+        } = self;
+        let said: String = output.iter().map(Item::said).collect();
+        if !said.is_empty() {
+            history.push(Message {
+                role: Role::Assistant,
+                name: None,
+                text: said,
+            });
+        }
+        let kept = Kept {
+            id,
+            response,
+            input: input.iter().map(|item| KeptItem::of(id_of(item), item)).collect(),
+            output: output.iter().map(|item| KeptItem::of(item.id(), item)).collect(),
+            history,
+        };
+        store.keep(owner, kept)
+    }
+}
+
+fn id_of(item: &Value) -> &str {
+    item.get("id").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The object of a response that has ended, kept where it is to be and there is room; it says whether it was.
-pub(super) fn conclude(
-    draft: &mut Draft,
+pub(super) fn conclude<'a>(
+    draft: &'a mut Draft,
     keeping: Option<Keeping>,
     (reason, usage): (FinishReason, Usage),
-    output: &[Value],
-) -> Value {
-    let response = draft.at(Status::Ended(reason, usage), output);
-    let Some(keeping) = keeping else {
-        return response;
-    };
-    let Keeping {
-        store,
-        owner,
-        input,
-        mut history,
-    } = keeping;
-    let said = said(output);
-    if !said.is_empty() {
-        history.push(Message {
-            role: Role::Assistant,
-            name: None,
-            text: said,
-        });
+    output: &'a [Item],
+) -> ResponseObject<'a> {
+    let ended = Standing::Ended(reason, usage);
+    let kept = keeping.is_none_or(|keeping| {
+        let response = serde_json::to_string(&draft.at(ended, output));
+        response.is_ok_and(|response| keeping.keep(draft.head.id.clone(), response, output))
+    });
+    if !kept {
+        draft.is_not_stored();
     }
-    let kept = Kept {
-        id: draft.head.id.clone(),
-        response: response.to_string(),
-        input: input.iter().map(KeptItem::of).collect(),
-        output: output.iter().map(KeptItem::of).collect(),
-        history,
-    };
-    if store.keep(owner, kept) {
-        return response;
-    }
-    draft.is_not_stored();
-    draft.at(Status::Ended(reason, usage), output)
-}
-
-/// The text of all messages of an output.
-fn said(output: &[Value]) -> String {
-    let messages = output.iter().filter(|item| item["type"] == "message");
-    let parts = messages.filter_map(|item| item["content"].as_array()).flatten();
-    parts.filter_map(|part| part["text"].as_str()).collect()
+    draft.at(ended, output)
 }

@@ -8,22 +8,75 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
     super::{
         OpenAi,
         call::{Refusal, caller_of, record_of},
+        document::{DeletedFailures, KeptFailures, PageFailures},
         schema::unknown_word,
         unknown_url,
+        wire::ListObject,
     },
+    object::{ResponseObject, ResponseWord},
     store::{Kept, KeptItem},
 };
 use crate::engine::error::{ChatError, ErrorKind};
 
+/// What is said of a response that was deleted.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeletedResponse)]
+pub(super) struct Deleted {
+    id: String,
+    #[schema(inline)]
+    object: ResponseWord,
+    deleted: bool,
+}
+
+/// In which order items come, as the document has it.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "the query is read as text")]
+enum Order {
+    Asc,
+    Desc,
+}
+
+/// A page of the items of an input.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseInputItems)]
+pub(super) struct InputItems {
+    #[schema(inline)]
+    object: ListObject,
+    #[schema(value_type = Vec<Object>)]
+    data: Vec<Value>,
+    #[schema(required)]
+    first_id: Option<String>,
+    #[schema(required)]
+    last_id: Option<String>,
+    has_more: bool,
+}
+
 /// The path's one part, percent-decoded.
 pub(in crate::openai) type Id = Result<Path<String>, PathRejection>;
 
+/// Tells a kept response
+///
+/// Only to the key that made it.
+#[utoipa::path(
+    get,
+    path = "/v1/responses/{id}",
+    tag = "Responses",
+    operation_id = "getResponse",
+    params(
+        ("id" = String, Path, description = "The response's id"),
+        ("stream" = Option<bool>, Query, description = "Not offered: kept responses come whole"),
+    ),
+    responses((status = 200, description = "The response", body = ResponseObject<'static>), KeptFailures),
+)]
 pub(in crate::openai) async fn retrieve(
     State(openai): State<Arc<OpenAi>>,
     id: Id,
@@ -38,6 +91,15 @@ pub(in crate::openai) async fn retrieve(
     Ok(([(header::CONTENT_TYPE, json)], kept.response.clone()).into_response())
 }
 
+/// Deletes a kept response
+#[utoipa::path(
+    delete,
+    path = "/v1/responses/{id}",
+    tag = "Responses",
+    operation_id = "deleteResponse",
+    params(("id" = String, Path, description = "The response's id")),
+    responses((status = 200, description = "It is gone", body = Deleted), DeletedFailures),
+)]
 pub(in crate::openai) async fn delete(
     State(openai): State<Arc<OpenAi>>,
     id: Id,
@@ -48,9 +110,28 @@ pub(in crate::openai) async fn delete(
     };
     let forgotten = openai.responses.forget(&caller_of(&request), &id);
     told(forgotten.then_some(()).ok_or_else(|| not_found(&id)), &request)?;
-    Ok(Json(json!({ "id": id, "object": "response", "deleted": true })).into_response())
+    let deleted = Deleted {
+        id,
+        object: ResponseWord::Response,
+        deleted: true,
+    };
+    Ok(Json(deleted).into_response())
 }
 
+/// Lists the items of a kept response's input
+#[utoipa::path(
+    get,
+    path = "/v1/responses/{id}/input_items",
+    tag = "Responses",
+    operation_id = "listInputItems",
+    params(
+        ("id" = String, Path, description = "The response's id"),
+        ("limit" = inline(Option<u32>), Query, minimum = 1, maximum = 100, description = "How many, 20 if nothing is said"),
+        ("order" = inline(Option<Order>), Query, description = "The newest first (`desc`) if nothing is said"),
+        ("after" = Option<String>, Query, description = "The id of the item before the page"),
+    ),
+    responses((status = 200, description = "A page of items", body = InputItems), PageFailures),
+)]
 pub(in crate::openai) async fn input_items(
     State(openai): State<Arc<OpenAi>>,
     id: Id,
@@ -101,7 +182,7 @@ fn refuse_stream(request: &Request) -> Result<(), ChatError> {
 }
 
 /// OpenAI's page of items: the newest first, unless it is asked for otherwise.
-fn page(items: &[KeptItem], request: &Request) -> Result<Value, ChatError> {
+fn page(items: &[KeptItem], request: &Request) -> Result<InputItems, ChatError> {
     const LIMITS: std::ops::RangeInclusive<usize> = 1..=100;
     let limit = match asked(request, "limit") {
         None => 20,
@@ -131,11 +212,11 @@ fn page(items: &[KeptItem], request: &Request) -> Result<Value, ChatError> {
     let data = items
         .iter()
         .map(|item| serde_json::from_str(&item.item).unwrap_or_default());
-    Ok(json!({
-        "object": "list",
-        "data": data.collect::<Vec<Value>>(),
-        "first_id": items.first().map(|item| &item.id),
-        "last_id": items.last().map(|item| &item.id),
-        "has_more": has_more,
-    }))
+    Ok(InputItems {
+        object: ListObject::List,
+        data: data.collect(),
+        first_id: items.first().map(|item| item.id.clone()),
+        last_id: items.last().map(|item| item.id.clone()),
+        has_more,
+    })
 }

@@ -1,10 +1,14 @@
 //! `POST /v1/responses`, and the responses that are kept.
 
+mod echo;
+mod event;
 mod events;
 mod fields;
 mod input;
+mod item;
+mod items;
 mod keeping;
-mod kept;
+pub(super) mod kept;
 mod object;
 mod request;
 mod store;
@@ -16,19 +20,21 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use serde_json::Value;
 
+pub(super) use self::event::Numbered;
 pub(super) use self::fields::RESPONSES;
-pub(super) use self::kept::{delete, input_items, retrieve};
+pub(super) use self::items::{HOSTED, ITEM_NAME, ITEMS, MESSAGE, REFERENCE};
 pub use self::store::ResponseStore;
 use self::{
     events::Events,
-    object::{Kind, item_status},
+    item::{Item, ItemStatus, Kind},
+    object::ResponseObject,
     request::Asked,
 };
 use super::{
     OpenAi,
     call::{Call, Refusal, named},
+    document::{ResponseBody, ResponseEvent, ResponseFailures},
     headers,
     request::Reading,
     sse,
@@ -38,6 +44,42 @@ use crate::engine::{
     error::{ChatError, ErrorKind},
 };
 
+/// Responds
+///
+/// The same as a chat in the form of OpenAI's responses. A stream ends with `response.completed`,
+/// `response.incomplete` or, where it breaks off, `response.failed`. Responses are kept for a while, unless `store` is
+/// false, and `previous_response_id` goes on from one.
+#[utoipa::path(
+    post,
+    path = "/v1/responses",
+    tag = "Responses",
+    operation_id = "createResponse",
+    request_body(content = ResponseBody, examples(
+        ("simple" = (summary = "A whole response", value = json!({
+            "model": "Claude 4 Sonnet",
+            "input": "Hello!",
+        }))),
+        ("streamed" = (summary = "A stream", value = json!({
+            "model": "Claude 4 Sonnet",
+            "instructions": "Be brief.",
+            "input": [{ "role": "user", "content": [{ "type": "input_text", "text": "Hello!" }] }],
+            "stream": true,
+            "store": false,
+        }))),
+    )),
+    responses(
+        (
+            status = 200,
+            description = "The response, or the stream of its events",
+            content(
+                (ResponseObject<'static> = "application/json"),
+                (ResponseEvent = "text/event-stream"),
+            ),
+            headers(("x-duogate-ignored" = String, description = "The fields that had no effect, where there are any")),
+        ),
+        ResponseFailures,
+    ),
+)]
 pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) -> Result<Response, Refusal> {
     let call = Call::enter(&openai, request)?;
     let record = call.context.record.clone();
@@ -90,7 +132,7 @@ async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> 
 }
 
 /// The items of a whole answer: what was thought, then what was said.
-fn output_of(completion: Completion) -> Vec<Value> {
+fn output_of(completion: Completion) -> Vec<Item> {
     let Completion {
         text,
         reasoning,
@@ -99,10 +141,10 @@ fn output_of(completion: Completion) -> Vec<Value> {
     } = completion;
     // A limit may have ended the answer before it said anything.
     let is_silent = text.is_empty() && !reasoning.is_empty();
-    let end = item_status(reason);
+    let end = ItemStatus::at(reason);
     let mut output = Vec::new();
     if !reasoning.is_empty() {
-        let status = if is_silent { end } else { "completed" };
+        let status = if is_silent { end } else { ItemStatus::Completed };
         output.push(Kind::Reasoning.item(&Kind::Reasoning.id(), status, Some(&reasoning)));
     }
     if !is_silent {

@@ -1,9 +1,9 @@
-//! The response object and its items, as they stand on the wire.
+//! The response object, as it stands on the wire.
 
-use serde_json::{Map, Value, json};
-use uuid::Uuid;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::super::fields::Fields;
+use super::{super::fields::Fields, echo::Echo, item::Item};
 use crate::engine::{
     chat::{FinishReason, Head, Usage},
     error::{ChatError, ErrorKind},
@@ -11,144 +11,177 @@ use crate::engine::{
 
 /// Where a response stands.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Status<'a> {
+pub(super) enum Standing<'a> {
     InProgress,
     Ended(FinishReason, Usage),
     Failed(&'a ChatError),
 }
 
-impl Status<'_> {
-    /// OpenAI's word for it, which is also the last part of the event's name.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Status::InProgress => "in_progress",
-            Status::Ended(reason, _) => item_status(reason),
-            Status::Failed(_) => "failed",
-        }
-    }
+/// OpenAI's word for it, which is also the last part of the event's name.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Status {
+    InProgress,
+    Completed,
+    Incomplete,
+    Failed,
 }
 
-/// What an answer's last item is once the answer has ended.
-pub(super) fn item_status(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Stop | FinishReason::ToolCalls => "completed",
-        FinishReason::Length | FinishReason::ContentFilter => "incomplete",
-    }
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ResponseWord {
+    Response,
+}
+
+/// A response.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Response)]
+pub(super) struct ResponseObject<'a> {
+    id: &'a str,
+    #[schema(inline)]
+    object: ResponseWord,
+    created_at: u64,
+    #[schema(inline)]
+    status: Status,
+    #[schema(required)]
+    error: Option<Failure<'a>>,
+    #[schema(required)]
+    incomplete_details: Option<Incomplete>,
+    model: &'a str,
+    output: &'a [Item],
+    /// There is none before the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    usage: Option<Figures>,
+    #[serde(flatten)]
+    asked: &'a Echo,
+}
+
+/// Why a response failed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ResponseError)]
+struct Failure<'a> {
+    #[schema(inline)]
+    code: FailureCode,
+    message: &'a str,
+}
+
+/// OpenAI's list of these codes is closed, and SDKs know no other.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum FailureCode {
+    RateLimitExceeded,
+    InvalidPrompt,
+    ServerError,
+}
+
+/// What cut a response short.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ResponseIncompleteDetails)]
+struct Incomplete {
+    #[schema(inline)]
+    reason: IncompleteReason,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum IncompleteReason {
+    MaxOutputTokens,
+    ContentFilter,
+}
+
+/// The upstream's figures, or else counts with the o200k_base vocabulary.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ResponseUsage)]
+struct Figures {
+    input_tokens: u32,
+    #[schema(inline)]
+    input_tokens_details: InputDetails,
+    output_tokens: u32,
+    #[schema(inline)]
+    output_tokens_details: OutputDetails,
+    total_tokens: u32,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct InputDetails {
+    cached_tokens: u32,
+    cache_write_tokens: u32,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct OutputDetails {
+    reasoning_tokens: u32,
 }
 
 /// What stands in a response from its beginning: who it is, and what was asked.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) head: Head,
-    asked: Map<String, Value>,
+    asked: Echo,
 }
 
 impl Draft {
     /// A response that begins now, to a request of these fields.
     pub(super) fn new(fields: &Fields, model: String, store: bool) -> Self {
-        let given = |name: &str, otherwise: Value| match fields.get(name) {
-            None | Some(Value::Null) => otherwise,
-            Some(value) => value.clone(),
-        };
-        let reasoning = |key: &str| {
-            let value = fields.get("reasoning").and_then(|reasoning| reasoning.get(key));
-            value.cloned().unwrap_or_default()
-        };
-        let verbosity = fields.get("text").and_then(|text| text.get("verbosity"));
-        let verbosity = verbosity.and_then(Value::as_str).unwrap_or("medium");
-        // Tools stand here only where none was to be used: with any other choice they were refused or left out.
-        let none = fields.get("tool_choice").is_some_and(|choice| choice == "none");
-        let tools = if none {
-            given("tools", json!([]))
-        } else {
-            json!([])
-        };
-        let asked = [
-            ("background", json!(false)),
-            ("instructions", given("instructions", Value::Null)),
-            ("max_output_tokens", given("max_output_tokens", Value::Null)),
-            ("max_tool_calls", given("max_tool_calls", Value::Null)),
-            ("metadata", given("metadata", json!({}))),
-            ("parallel_tool_calls", given("parallel_tool_calls", json!(true))),
-            ("previous_response_id", given("previous_response_id", Value::Null)),
-            ("prompt_cache_key", given("prompt_cache_key", Value::Null)),
-            (
-                "reasoning",
-                json!({ "effort": reasoning("effort"), "summary": reasoning("summary") }),
-            ),
-            ("safety_identifier", given("safety_identifier", Value::Null)),
-            ("service_tier", json!("default")),
-            ("store", json!(store)),
-            ("temperature", given("temperature", json!(1.0))),
-            (
-                "text",
-                json!({ "format": { "type": "text" }, "verbosity": verbosity }),
-            ),
-            ("tool_choice", json!(if none { "none" } else { "auto" })),
-            ("tools", json!(tools)),
-            ("top_logprobs", json!(0)),
-            ("top_p", given("top_p", json!(1.0))),
-            ("truncation", json!("disabled")),
-            ("user", given("user", Value::Null)),
-        ];
         Self {
             head: Head::with_prefix("resp_", model),
-            asked: asked
-                .map(|(name, value)| (name.to_owned(), value))
-                .into_iter()
-                .collect(),
+            asked: Echo::of(fields, store),
         }
     }
 
     /// Says that this response is not kept after all.
     pub(super) fn is_not_stored(&mut self) {
-        self.asked.insert("store".to_owned(), Value::Bool(false));
+        self.asked.is_not_stored();
     }
 
     /// The whole object.
-    pub(super) fn at(&self, status: Status<'_>, output: &[Value]) -> Value {
-        let (mut error, mut incomplete, mut figures) = (Value::Null, Value::Null, Value::Null);
-        match status {
-            Status::InProgress => {}
-            Status::Ended(reason, used) => {
-                figures = usage(used);
-                incomplete = match reason {
-                    FinishReason::Stop | FinishReason::ToolCalls => Value::Null,
-                    FinishReason::Length => json!({ "reason": "max_output_tokens" }),
-                    FinishReason::ContentFilter => json!({ "reason": "content_filter" }),
+    pub(super) fn at<'a>(&'a self, standing: Standing<'a>, output: &'a [Item]) -> ResponseObject<'a> {
+        let mut object = ResponseObject {
+            id: &self.head.id,
+            object: ResponseWord::Response,
+            created_at: self.head.created,
+            status: Status::InProgress,
+            error: None,
+            incomplete_details: None,
+            model: &self.head.model,
+            output,
+            usage: None,
+            asked: &self.asked,
+        };
+        match standing {
+            Standing::InProgress => {}
+            Standing::Ended(reason, used) => {
+                object.usage = Some(figures(used));
+                let cut_by = match reason {
+                    FinishReason::Stop | FinishReason::ToolCalls => None,
+                    FinishReason::Length => Some(IncompleteReason::MaxOutputTokens),
+                    FinishReason::ContentFilter => Some(IncompleteReason::ContentFilter),
                 };
+                object.status = cut_by.map_or(Status::Completed, |_| Status::Incomplete);
+                object.incomplete_details = cut_by.map(|reason| Incomplete { reason });
             }
-            Status::Failed(failure) => {
-                error = json!({ "code": error_code(failure.kind()), "message": failure.message() });
+            Standing::Failed(failure) => {
+                object.status = Status::Failed;
+                object.error = Some(Failure {
+                    code: failure_code(failure.kind()),
+                    message: failure.message(),
+                });
             }
         }
-        let mut object = self.asked.clone();
-        let more = [
-            ("id", json!(self.head.id)),
-            ("object", json!("response")),
-            ("created_at", json!(self.head.created)),
-            ("status", json!(status.word())),
-            ("error", error),
-            ("incomplete_details", incomplete),
-            ("model", json!(self.head.model)),
-            ("output", json!(output)),
-            ("usage", figures),
-        ];
-        object.extend(more.map(|(name, value)| (name.to_owned(), value)));
-        Value::Object(object)
+        object
     }
 }
 
-/// OpenAI's list of these codes is closed, and SDKs know no other.
-fn error_code(kind: ErrorKind) -> &'static str {
+fn failure_code(kind: ErrorKind) -> FailureCode {
     match kind {
-        ErrorKind::RateLimited => "rate_limit_exceeded",
+        ErrorKind::RateLimited => FailureCode::RateLimitExceeded,
         ErrorKind::InvalidRequest
         | ErrorKind::UnsupportedParameter
         | ErrorKind::ContextLengthExceeded
         | ErrorKind::ModelNotFound
         | ErrorKind::NotFound
-        | ErrorKind::UpstreamRefused => "invalid_prompt",
+        | ErrorKind::UpstreamRefused => FailureCode::InvalidPrompt,
         ErrorKind::Unauthenticated
         | ErrorKind::PermissionDenied
         | ErrorKind::UnknownUrl
@@ -164,63 +197,25 @@ fn error_code(kind: ErrorKind) -> &'static str {
         | ErrorKind::UpstreamTruncated
         | ErrorKind::DeadlineExceeded
         | ErrorKind::Cancelled
-        | ErrorKind::Internal => "server_error",
+        | ErrorKind::Internal => FailureCode::ServerError,
     }
 }
 
-fn usage(usage: Usage) -> Value {
+fn figures(usage: Usage) -> Figures {
     let Usage {
         prompt_tokens,
         completion_tokens,
         total_tokens,
         reasoning_tokens,
     } = usage;
-    json!({
-        "input_tokens": prompt_tokens,
-        "input_tokens_details": { "cached_tokens": 0, "cache_write_tokens": 0 },
-        "output_tokens": completion_tokens,
-        "output_tokens_details": { "reasoning_tokens": reasoning_tokens },
-        "total_tokens": total_tokens,
-    })
-}
-
-/// What an item of an output is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Message,
-    Reasoning,
-}
-
-impl Kind {
-    /// A new id for such an item.
-    pub(super) fn id(self) -> String {
-        let prefix = match self {
-            Kind::Message => "msg",
-            Kind::Reasoning => "rs",
-        };
-        format!("{prefix}_{}", Uuid::new_v4().simple())
-    }
-
-    /// The one part of its content.
-    pub(super) fn part(self, text: &str) -> Value {
-        match self {
-            Kind::Message => {
-                json!({ "type": "output_text", "text": text, "annotations": [], "logprobs": [] })
-            }
-            Kind::Reasoning => json!({ "type": "reasoning_text", "text": text }),
-        }
-    }
-
-    /// The item; without content while there is no text.
-    pub(super) fn item(self, id: &str, status: &str, text: Option<&str>) -> Value {
-        let content: Vec<Value> = text.into_iter().map(|text| self.part(text)).collect();
-        match self {
-            Kind::Message => json!({
-                "id": id, "type": "message", "role": "assistant", "status": status, "content": content,
-            }),
-            Kind::Reasoning => json!({
-                "id": id, "type": "reasoning", "status": status, "summary": [], "content": content,
-            }),
-        }
+    Figures {
+        input_tokens: prompt_tokens,
+        input_tokens_details: InputDetails {
+            cached_tokens: 0,
+            cache_write_tokens: 0,
+        },
+        output_tokens: completion_tokens,
+        output_tokens_details: OutputDetails { reasoning_tokens },
+        total_tokens,
     }
 }

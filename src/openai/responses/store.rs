@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::engine::chat::Message;
@@ -37,14 +38,11 @@ pub(super) struct KeptItem {
 }
 
 impl KeptItem {
-    pub(super) fn of(item: &Value) -> Self {
+    pub(super) fn of(id: &str, item: &impl Serialize) -> Self {
         Self {
-            id: item
-                .get("id")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-            item: item.to_string(),
+            id: id.to_owned(),
+            // What cannot be written cannot be called back.
+            item: serde_json::to_string(item).unwrap_or_default(),
         }
     }
 }

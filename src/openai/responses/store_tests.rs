@@ -1,7 +1,7 @@
 use super::*;
 
 fn kept(id: &str, item: &str, size: usize) -> Kept {
-    let item = KeptItem::of(&serde_json::json!({ "id": item, "of": id }));
+    let item = KeptItem::of(item, &serde_json::json!({ "id": item, "of": id }));
     Kept {
         id: id.to_owned(),
         response: "x".repeat(size),

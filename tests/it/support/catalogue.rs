@@ -59,7 +59,7 @@ const ROWS: &[Row] = &[
     plain("not_found", 404, INVALID, Code::NotFound),
     row(
         "not_found",
-        404,
+        400,
         INVALID,
         "previous_response_not_found",
         Code::NotFound,
