@@ -113,7 +113,7 @@ async fn there_is_room_for_all_prompts_or_for_none() {
     );
     gateway.sim.hold_at(Hold::BeforeHead);
     let more = async {
-        let open = |counts: &duogate::sim::Counts| counts.open() == 1;
+        let open = |counts: &Counts| counts.open() == 1;
         gateway.sim_until("one is under way", open).await;
         let refused = post(&gateway, PATH, &two).await;
         assert_eq!(error_of(refused).await.kind, "overloaded");

@@ -134,7 +134,7 @@ fn nullable(schema: RefOr<Schema>) -> RefOr<Schema> {
             any.items.push(null());
             Schema::AnyOf(any).into()
         }
-        other => any([other, null()].into_iter()),
+        other @ (RefOr::Ref(_) | RefOr::T(_)) => any([other, null()].into_iter()),
     }
 }
 
