@@ -99,7 +99,7 @@ def response_kept(world):
         for call in (api.responses.retrieve, api.responses.delete):
             with raises(openai.NotFoundError):
                 call(first.id)
-        with raises(openai.NotFoundError) as caught:
+        with raises(openai.BadRequestError) as caught:
             api.responses.create(model=MODEL, input="And now?", previous_response_id=first.id)
         found = (caught.error.code, caught.error.param)
         equal(found, ("previous_response_not_found", "previous_response_id"), "code and param")

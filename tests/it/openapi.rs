@@ -25,7 +25,12 @@ async fn operated() -> Gateway {
 }
 
 async fn document(gateway: &Gateway) -> Value {
-    let response = reqwest::get(gateway.url("/openapi.json")).await.unwrap();
+    let response = gateway
+        .web
+        .get(gateway.url("/openapi.json"))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "application/json");
     response.json().await.unwrap()
@@ -115,7 +120,7 @@ async fn every_reference_leads_somewhere() {
                 object.values().for_each(|value| references(value, found));
             }
             Value::Array(items) => items.iter().for_each(|value| references(value, found)),
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
     let gateway = operated().await;
