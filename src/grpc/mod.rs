@@ -59,7 +59,8 @@ pub mod proto {
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/duogate_descriptor.bin"));
 
 /// The same of the diagnostics service.
-const DIAGNOSTICS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/duogate_diagnostics_descriptor.bin"));
+pub const DIAGNOSTICS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/duogate_diagnostics_descriptor.bin"));
 
 /// The name that health checks ask for.
 const CHAT_SERVICE: &str = "duogate.v1.ChatService";
