@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Load on both doors of one gateway, in one run: gRPC by ghz, HTTP by h2load, the same chat through both.
 
-Usage: load.py --binary PATH [--ghz PATH] [--h2load PATH] [--runs N] [--chats N] [--smoke]
+Usage: load.py --binary PATH [--ghz PATH] [--h2load PATH] [--runs N] [--chats N] [--smoke | --write]
 
 It starts `duogate sim` and `duogate serve`, each a process of its own, on free ports of the loopback interface, and drives
 the profiles in ghz/. The runs of the four loads take turns, so that a busy moment of the machine does not fall on one of
-them alone. Prints tables in Markdown: smallest, middle and largest of the runs. With --smoke: a few hundred chats through
-the gRPC door, which must all be good, and no figures.
+them alone. Prints tables in Markdown: smallest, middle and largest of the runs; with --write they go into
+docs/performance.md. With --smoke: a few hundred chats through the gRPC door, which must all be good, and no figures.
 """
 
 import argparse
@@ -24,6 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 KEY, TOKENS = "sk-duogate-demo", ["demo-token-1", "demo-token-2", "demo-token-3"]
 PROFILES = {name: json.loads((ROOT / "benches" / "ghz" / f"{name}.json").read_text()) for name in ("unary", "stream")}
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -193,6 +195,7 @@ def spread(values, digits):
 
 
 def measure(options, directory):
+    busy = f"the machine's load average before it was {os.getloadavg()[0]:.1f}"
     starts, rests = [], []
     for number in range(options.runs):
         place = Path(directory, str(number))
@@ -214,21 +217,57 @@ def measure(options, directory):
     after, most = house.gateway.memory(), house.gateway.memory("VmHWM")
     pairs = [alone(house, 200) for _ in range(options.runs)]
     house.stop()
-    print(f"{options.runs} runs of {options.chats} chats each, load average {' '.join(f'{one:.1f}' for one in os.getloadavg())}\n")
-    print("| load | chats/s | half within, ms | 99 % within, ms | gateway, CPU ms a chat | upstream, CPU ms a chat |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for (door, kind), runs in figures.items():
-        columns = zip(zip(*runs), (0, 1, 1, 2, 2))
-        print(f"| {door}, {kind} | " + " | ".join(spread(column, digits) for column, digits in columns) + " |")
+    return [
+        f"{machine()}; {version(options)}; {options.runs} runs of {options.chats} chats each; {busy}.",
+        "",
+        "| load | chats/s | half within, ms | 99 % within, ms | gateway, CPU ms a chat | upstream, CPU ms a chat |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(row(f"{door}, {kind}", zip(zip(*runs), (0, 1, 1, 2, 2))) for (door, kind), runs in figures.items()),
+        "",
+        "| one chat at a time, median | ms |",
+        "| --- | --- |",
+        *alone_rows(pairs),
+        "",
+        "| the process | |",
+        "| --- | --- |",
+        row("from start to serving, ms", [(starts, 0)]),
+        row("memory at rest, MB", [(rests, 1)]),
+        f"| memory after all that, and the most of it, MB | {after:.1f}, {most:.1f} |",
+    ]
+
+
+def row(name, columns):
+    return f"| {name} | " + " | ".join(spread(values, digits) for values, digits in columns) + " |"
+
+
+def alone_rows(pairs):
     through, direct = zip(*pairs)
     added = [over - under for over, under in pairs]
-    print("\n| one chat at a time, median | ms |\n| --- | --- |")
-    for what, values in (("through the gateway", through), ("the two calls of the upstream alone", direct), ("added", added)):
-        print(f"| {what} | {spread(values, 2)} |")
-    print("\n| the process | |\n| --- | --- |")
-    print(f"| from start to serving, ms | {spread(starts, 0)} |")
-    print(f"| memory at rest, MB | {spread(rests, 1)} |")
-    print(f"| memory after all that, and the most of it, MB | {after:.1f}, {most:.1f} |")
+    yield row("through the gateway", [(through, 2)])
+    yield row("the two calls of the upstream alone", [(direct, 2)])
+    yield row("added", [(added, 2)])
+
+
+def machine():
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return f"{len(os.sched_getaffinity(0))} cores of {model[1] if model else 'an unknown kind'}"
+
+
+def version(options):
+    """What was measured with what; ghz does not know its own version."""
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    h2load = subprocess.run([options.h2load, "--version"], capture_output=True, text=True).stdout.split()[-1]
+    return f"commit {commit}, h2load {h2load.removeprefix('nghttp2/')}"
+
+
+def tell(options, lines):
+    """Prints the figures, and puts them on the page where that is asked for."""
+    print("\n".join(lines))
+    if options.write:
+        page = PAGE.read_text()
+        before, rest = page.split(BEGIN)
+        _, after = rest.split(END)
+        PAGE.write_text("\n".join([f"{before}{BEGIN}", "", *lines, "", f"{END}{after}"]))
 
 
 def smoke(options, directory):
@@ -250,9 +289,13 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--chats", type=int, default=4000)
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="duogate-load-") as directory:
-        (smoke if options.smoke else measure)(options, directory)
+        if options.smoke:
+            smoke(options, directory)
+        else:
+            tell(options, measure(options, directory))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ use std::{
 use futures::{StreamExt, stream};
 
 /// Far longer than anything here takes, even on a machine that does much else.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(5);
 
 /// Waits for `future`.
