@@ -1,22 +1,25 @@
 //! `Converse`: one stream, one conversation. Hears what the client says while a turn is answered, keeps the turns in their
 //! order, and tells each from its start to its end.
 
+mod outbox;
 mod turns;
 
-use std::{collections::VecDeque, future::pending, mem};
+use std::{future::pending, mem};
 
 use futures::{StreamExt, stream, stream::BoxStream};
 use tokio::time::{Instant, sleep_until};
 use tonic::{Status, Streaming};
 
-use self::turns::{Awaiting, Heard};
+use self::{
+    outbox::Outbox,
+    turns::{Awaiting, Heard},
+};
 use super::{
     convert, error,
     layer::of_the_librarys,
     messages,
     proto::{
-        ContentDelta, ConverseCancel, ConverseRequest, ConverseResponse, ConverseStart, ConverseStarted,
-        ConverseTurn, HistoryReplayed, ReasoningDelta, TurnCancelled, TurnFinished, TurnStarted,
+        ConverseCancel, ConverseRequest, ConverseResponse, ConverseStart, ConverseStarted, ConverseTurn,
         converse_request::Request, converse_response::Event, turn_finished::Outcome as Ended,
     },
     request,
@@ -24,8 +27,8 @@ use super::{
 };
 use crate::{
     engine::{
-        Dialogue, Permit, ReplayReason, Turn, TurnEvent,
-        chat::{CallContext, ChatEvent, Head},
+        Dialogue, Permit, Turn, TurnEvent,
+        chat::{CallContext, Head},
         deadline_exceeded,
         error::{ChatError, ErrorKind},
         shutting_down,
@@ -55,10 +58,8 @@ pub(super) struct Talk {
     hearing: bool,
     /// Since when nothing has happened.
     quiet_since: Instant,
-    /// What goes out next, each with its turn.
-    queue: VecDeque<(u32, Event)>,
-    sequence: u32,
-    /// It is over, with this status where that is not a good one; what is in the queue goes first.
+    outbox: Outbox,
+    /// It is over, with this status where that is not a good one; what is in the outbox goes first.
     over: Option<Result<(), Status>>,
 }
 
@@ -100,8 +101,7 @@ impl Talk {
             awaiting: Awaiting::default(),
             hearing: true,
             quiet_since: Instant::now(),
-            queue: VecDeque::new(),
-            sequence: 0,
+            outbox: Outbox::default(),
             over: None,
         }
     }
@@ -116,14 +116,8 @@ impl Talk {
 
     async fn next(&mut self) -> Option<Result<ConverseResponse, Status>> {
         loop {
-            if let Some((turn, event)) = self.queue.pop_front() {
-                let sequence = self.sequence;
-                self.sequence += 1;
-                return Some(Ok(ConverseResponse {
-                    sequence,
-                    turn,
-                    event: Some(event),
-                }));
+            if let Some(event) = self.outbox.pop() {
+                return Some(Ok(event));
             }
             match &mut self.over {
                 Some(end) => return mem::replace(end, Ok(())).err().map(Err),
@@ -261,7 +255,7 @@ impl Talk {
             model,
             ignored: ignored.into_iter().map(Into::into).collect(),
         };
-        self.queue.push_back((0, Event::Started(started)));
+        self.outbox.push(0, Event::Started(started));
         self.stage = Stage::Idle(Box::new(dialogue));
         Ok(())
     }
@@ -281,18 +275,15 @@ impl Talk {
             let message = format!("Invalid 'cancel.turn': turn {number} was not sent yet.");
             return Err(ChatError::invalid("cancel.turn", message));
         }
-        self.stage = match mem::replace(&mut self.stage, Stage::Between) {
-            Stage::Answering(answering) if number == 0 || number == answering.number => {
-                let Answering { number, turn, told } = *answering;
-                told.record().conclude(Outcome::CANCELLED);
-                self.finish(number, Ended::Cancelled(TurnCancelled {}));
-                Stage::Idle(Box::new(turn.end()))
-            }
-            stage @ (Stage::Unstarted(_) | Stage::Idle(_) | Stage::Answering(_) | Stage::Between) => {
-                self.awaiting.cancel(number);
-                stage
-            }
-        };
+        let runs = matches!(&self.stage, Stage::Answering(it) if number == 0 || number == it.number);
+        if !runs {
+            self.awaiting.cancel(number);
+        } else if let Stage::Answering(answering) = mem::replace(&mut self.stage, Stage::Between) {
+            let Answering { number, turn, told } = *answering;
+            told.record().conclude(Outcome::CANCELLED);
+            self.outbox.cancel(number);
+            self.rest(turn.end());
+        }
         Ok(())
     }
 
@@ -307,15 +298,12 @@ impl Talk {
         let Stage::Idle(dialogue) = mem::replace(&mut self.stage, Stage::Between) else {
             return Ok(false);
         };
-        let Head { id, created, .. } = Head::new(String::new());
-        let created = convert::created_seconds(created);
-        self.queue
-            .push_back((number, Event::TurnStarted(TurnStarted { id, created })));
+        self.outbox.begin(number);
         let told = self.chat.engine.begin_turn(&self.record, number);
         // One that was given up before its time came was never said.
         let Some(text) = text else {
             told.record().conclude(Outcome::CANCELLED);
-            self.finish(number, Ended::Cancelled(TurnCancelled {}));
+            self.outbox.cancel(number);
             self.stage = Stage::Idle(dialogue);
             return Ok(true);
         };
@@ -339,7 +327,8 @@ impl Talk {
                     failure.kind(),
                     ErrorKind::ContextLengthExceeded | ErrorKind::ShuttingDown
                 );
-                self.finish(number, Ended::Failure(error::of_turn(&failure, told.record())));
+                self.outbox
+                    .end(number, Ended::Failure(error::of_turn(&failure, told.record())));
                 self.stage = Stage::Idle(dialogue);
                 if ends {
                     return Err(failure);
@@ -360,55 +349,30 @@ impl Talk {
         let Stage::Answering(answering) = &self.stage else {
             return;
         };
-        let number = answering.number;
-        let event = match event {
-            Some(Ok(TurnEvent::Replayed { reason, messages })) => Event::HistoryReplayed(HistoryReplayed {
-                reason: replay_reason(reason).into(),
-                messages: u32::try_from(messages).unwrap_or(u32::MAX),
-            }),
-            Some(Ok(TurnEvent::Chat(ChatEvent::Content(text)))) => {
-                let logprobs = Vec::new();
-                Event::Content(ContentDelta { text, logprobs })
-            }
-            Some(Ok(TurnEvent::Chat(ChatEvent::Reasoning(text)))) => {
-                Event::Reasoning(ReasoningDelta { text })
-            }
-            Some(Ok(TurnEvent::Chat(ChatEvent::Finished { reason, usage }))) => {
-                self.queue
-                    .push_back((number, Event::Usage(convert::usage(usage))));
-                let reason = convert::finish_reason(reason).into();
-                return self.rest(Ended::FinishReason(reason));
-            }
-            Some(Err(failure)) => {
-                let failure = error::of_turn(&failure, answering.told.record());
-                return self.rest(Ended::Failure(failure));
-            }
-            None => {
-                let failure = ChatError::new(ErrorKind::Internal, "The turn came to no end.");
-                let failure = error::of_turn(&failure, answering.told.record());
-                return self.rest(Ended::Failure(failure));
-            }
+        let failed = |failure| Some(Ended::Failure(error::of_turn(&failure, answering.told.record())));
+        let ended = match event {
+            Some(Ok(event)) => self.outbox.take(answering.number, event),
+            Some(Err(failure)) => failed(failure),
+            None => failed(ChatError::new(ErrorKind::Internal, "The turn came to no end.")),
         };
-        self.queue.push_back((number, event));
-    }
-
-    /// The turn that was being answered is over.
-    fn rest(&mut self, ended: Ended) {
+        let Some(ended) = ended else {
+            return;
+        };
         if let Stage::Answering(answering) = mem::replace(&mut self.stage, Stage::Between) {
             let Answering {
                 number,
                 turn,
                 told: _,
             } = *answering;
-            self.finish(number, ended);
-            self.stage = Stage::Idle(Box::new(turn.end()));
+            self.outbox.end(number, ended);
+            self.rest(turn.end());
         }
     }
 
-    fn finish(&mut self, number: u32, ended: Ended) {
+    /// No turn is being answered any more.
+    fn rest(&mut self, dialogue: Dialogue) {
         self.quiet_since = Instant::now();
-        let finished = TurnFinished { outcome: Some(ended) };
-        self.queue.push_back((number, Event::TurnFinished(finished)));
+        self.stage = Stage::Idle(Box::new(dialogue));
     }
 }
 
@@ -426,14 +390,6 @@ async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,
-    }
-}
-
-fn replay_reason(reason: ReplayReason) -> super::proto::ReplayReason {
-    match reason {
-        ReplayReason::TokenLost => super::proto::ReplayReason::TokenLost,
-        ReplayReason::ConversationLost => super::proto::ReplayReason::ConversationLost,
-        ReplayReason::TurnCut => super::proto::ReplayReason::TurnCut,
     }
 }
 

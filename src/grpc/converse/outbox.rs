@@ -1,0 +1,93 @@
+//! The events of a conversation on their way out: numbered, each with its turn.
+
+use std::collections::VecDeque;
+
+use super::super::{
+    convert,
+    proto::{
+        self, ContentDelta, ConverseResponse, HistoryReplayed, ReasoningDelta, TurnCancelled, TurnFinished,
+        TurnStarted, converse_response::Event, turn_finished::Outcome as Ended,
+    },
+};
+use crate::engine::{
+    ReplayReason, TurnEvent,
+    chat::{ChatEvent, Head},
+};
+
+/// What goes out next.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    queue: VecDeque<(u32, Event)>,
+    sequence: u32,
+}
+
+impl Outbox {
+    pub(super) fn pop(&mut self) -> Option<ConverseResponse> {
+        let (turn, event) = self.queue.pop_front()?;
+        let sequence = self.sequence;
+        self.sequence += 1;
+        Some(ConverseResponse {
+            sequence,
+            turn,
+            event: Some(event),
+        })
+    }
+
+    /// An event of a turn, or of the stream as a whole, which is turn 0.
+    pub(super) fn push(&mut self, turn: u32, event: Event) {
+        self.queue.push_back((turn, event));
+    }
+
+    /// A turn begins.
+    pub(super) fn begin(&mut self, turn: u32) {
+        let Head { id, created, .. } = Head::new(String::new());
+        let created = convert::created_seconds(created);
+        self.push(turn, Event::TurnStarted(TurnStarted { id, created }));
+    }
+
+    /// A turn is over.
+    pub(super) fn end(&mut self, turn: u32, ended: Ended) {
+        let finished = TurnFinished { outcome: Some(ended) };
+        self.push(turn, Event::TurnFinished(finished));
+    }
+
+    /// A turn is over, since its client gave it up.
+    pub(super) fn cancel(&mut self, turn: u32) {
+        self.end(turn, Ended::Cancelled(TurnCancelled {}));
+    }
+
+    /// What the engine tells of a turn; how it ended, once it has.
+    pub(super) fn take(&mut self, turn: u32, event: TurnEvent) -> Option<Ended> {
+        let (event, ended) = match event {
+            TurnEvent::Replayed { reason, messages } => {
+                let replayed = HistoryReplayed {
+                    reason: replay_reason(reason).into(),
+                    messages: u32::try_from(messages).unwrap_or(u32::MAX),
+                };
+                (Event::HistoryReplayed(replayed), None)
+            }
+            TurnEvent::Chat(ChatEvent::Content(text)) => {
+                let logprobs = Vec::new();
+                (Event::Content(ContentDelta { text, logprobs }), None)
+            }
+            TurnEvent::Chat(ChatEvent::Reasoning(text)) => (Event::Reasoning(ReasoningDelta { text }), None),
+            TurnEvent::Chat(ChatEvent::Finished { reason, usage }) => {
+                let reason = convert::finish_reason(reason).into();
+                (
+                    Event::Usage(convert::usage(usage)),
+                    Some(Ended::FinishReason(reason)),
+                )
+            }
+        };
+        self.push(turn, event);
+        ended
+    }
+}
+
+fn replay_reason(reason: ReplayReason) -> proto::ReplayReason {
+    match reason {
+        ReplayReason::TokenLost => proto::ReplayReason::TokenLost,
+        ReplayReason::ConversationLost => proto::ReplayReason::ConversationLost,
+        ReplayReason::TurnCut => proto::ReplayReason::TurnCut,
+    }
+}
