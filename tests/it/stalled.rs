@@ -197,7 +197,7 @@ async fn a_whole_answer_that_nobody_reads_is_cut_off_on_http_1() {
     assert!(read.is_err() || rest.len() < LARGE, "it must not be whole");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_of_http_2_without_a_window_is_cut_off() {
     let windows = [0, 65_535];
     for_each(crossed(WAYS, windows), async |(way, window)| {
