@@ -45,7 +45,7 @@ from checks import REGISTERED, Report, equal, true, until  # noqa: E402
 from world import Sim, World  # noqa: E402
 
 # A run that hangs is told where, and ended.
-PATIENCE = 900
+PATIENCE = 1140
 TOOLS = ("grpcurl", "node", "node_packages", "frameworks_python", "examples", "rust_example", "tool_packages",
          "openapi_python", "chromium")
 LOG_TAIL = 60
