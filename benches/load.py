@@ -107,6 +107,8 @@ def ghz(options, house, kind, chats):
     profile = ROOT / "benches" / "ghz" / f"{kind}.json"
     command = [options.ghz, "--config", profile, "--total", str(chats), "--format", "json", house.grpc]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        raise SystemExit(f"ghz ended with {done.returncode}: {done.stderr.strip() or done.stdout[-2000:]}")
     told = json.loads(done.stdout)
     if told["statusCodeDistribution"] != {"OK": chats}:
         raise SystemExit(f"not every chat was good: {told['statusCodeDistribution']} {told['errorDistribution']}")
