@@ -94,6 +94,7 @@ pub(super) fn policy(settings: &Settings) -> EnginePolicy {
                 ttl: settings.warm_ttl,
             },
             cleanup: settings.cleanup_conversations,
+            makings: settings.max_concurrent_requests,
         },
         probe_interval: settings.breaker_probe_interval,
     }

@@ -86,6 +86,7 @@ async fn read_all(
             ttl: Duration::from_secs(300),
         },
         cleanup: true,
+        makings: 1,
     };
     let metrics = Arc::new(Metrics::build().unwrap());
     let conversations = Conversations::new(

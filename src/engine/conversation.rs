@@ -8,7 +8,7 @@ mod handle;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{sync::Semaphore, task::JoinHandle, time::Instant};
 use tokio_util::task::TaskTracker;
 
 pub(super) use handle::Conversation;
@@ -30,6 +30,9 @@ pub struct ConversationPolicy {
     pub stock: StockPolicy,
     /// Whether conversations are removed after use.
     pub cleanup: bool,
+    /// The most that are made at once for chats. What is being made goes on when its chat has left, so chats that come and
+    /// go would otherwise make any number.
+    pub makings: usize,
 }
 
 /// The upstream, for calls that chats wait for and for calls that nobody waits for.
@@ -53,6 +56,7 @@ struct Shared {
     ledger: Arc<Ledger>,
     cleanup: Cleanup,
     metrics: Arc<Metrics>,
+    makings: Arc<Semaphore>,
 }
 
 impl Conversations {
@@ -82,6 +86,7 @@ impl Conversations {
                 ledger,
                 cleanup,
                 metrics,
+                makings: Arc::new(Semaphore::new(policy.makings)),
             }),
         }
     }
@@ -95,7 +100,13 @@ impl Conversations {
     pub(super) fn set_policy(&self, policy: ConversationPolicy) {
         self.shared.cleanup.enable(policy.cleanup);
         let kept = self.shared.policy.lock();
-        *kept.unwrap_or_else(PoisonError::into_inner) = policy;
+        let before = std::mem::replace(&mut *kept.unwrap_or_else(PoisonError::into_inner), policy);
+        let makings = &self.shared.makings;
+        match policy.makings.checked_sub(before.makings) {
+            Some(more) => makings.add_permits(more),
+            // Those that are being made go on beyond the limit.
+            None => drop(makings.forget_permits(before.makings - policy.makings)),
+        }
     }
 
     /// The book of conversations.
@@ -128,8 +139,11 @@ impl Conversations {
     /// # Errors
     /// As the calls fail; a project that vanished is forgotten, so that the next try finds or makes another.
     pub(super) async fn fresh(&self, token: &Token) -> Result<Conversation, UpstreamError> {
+        // Nobody closes the semaphore; were it closed, there would be no limit.
+        let making = Arc::clone(&self.shared.makings).acquire_owned().await.ok();
         let (conversations, token) = (self.clone(), token.clone());
         let made = self.shared.tasks.spawn(async move {
+            let _making = making;
             let upstream = Arc::clone(&conversations.shared.upstreams.foreground);
             let made = conversations.make(&token, upstream.as_ref()).await;
             made.map(|reference| conversations.own(&token, reference, false))

@@ -15,18 +15,15 @@ use super::{
     limits::Limits,
     pool::Lease,
     stream::{ChatStream, Opened},
-    text::{Prompt, fits},
+    text::{Prompt, fits, paragraph_len},
     upstream::{Fault, UpstreamError},
 };
 use crate::telemetry::{CallRecord, ToldTurn};
 
-/// What one paragraph of a transcript has beside its text, at most: a label, a name's brackets, a blank line.
-const AROUND_MESSAGE: usize = 24;
-
 /// Why the history was sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayReason {
-    /// The token whose account held the conversation cannot be used any more.
+    /// The token whose account held the conversation cannot be used, for now or for ever.
     TokenLost,
     /// The service lost the conversation, or failed at the message in it.
     ConversationLost,
@@ -70,6 +67,8 @@ pub struct Dialogue {
     limits: Limits,
     /// Shared with the turn under way.
     history: Arc<Vec<Message>>,
+    /// What the history takes of a transcript, in bytes.
+    size: usize,
     place: Place,
     /// The room to be open at all.
     _room: Permit,
@@ -77,7 +76,7 @@ pub struct Dialogue {
 
 impl Engine {
     /// Takes room for one open [`Dialogue`]. There is as much as for chats under way, and counted apart, since one that
-    /// waits for its next turn costs little.
+    /// waits for its next turn costs the upstream nothing, and here no more than its history.
     ///
     /// # Errors
     /// As [`Engine::admit`].
@@ -105,11 +104,13 @@ impl Engine {
             model,
             mode,
             limits: Limits { stop, max_tokens },
+            size: messages.iter().map(paragraph_len).sum(),
             history: Arc::new(messages),
             place: Place::Nowhere,
             _room: room,
         };
-        dialogue.fits("")?;
+        let most = self.shared.policy().max_prompt_bytes;
+        fits(dialogue.size, most)?;
         Ok(dialogue)
     }
 
@@ -127,29 +128,28 @@ impl Dialogue {
         &self.model
     }
 
-    /// Whether the history could still be sent with this after it. One that could not has no way on when its conversation
-    /// is lost.
+    /// The text again, if the history could still be sent with it. One that could not has no way on when its
+    /// conversation is lost.
     ///
     /// # Errors
     /// `context_length_exceeded`.
-    pub fn fits(&self, text: &str) -> Result<(), ChatError> {
-        let each = self.history.iter().map(|message| {
-            let name = message.name.as_ref().map_or(0, String::len);
-            message.text.len() + name + AROUND_MESSAGE
-        });
-        let size = each.sum::<usize>() + text.len();
-        fits(size, self.engine.shared.policy().max_prompt_bytes)
+    pub fn fits(&self, text: String) -> Result<String, ChatError> {
+        // A lone first turn goes as it is.
+        let question = question(text);
+        let size = if self.history.is_empty() {
+            question.text.len()
+        } else {
+            self.size + paragraph_len(&question)
+        };
+        fits(size, self.engine.shared.policy().max_prompt_bytes)?;
+        Ok(question.text)
     }
 
     /// Says something, and gives the answer as it comes. Nothing happens until it is asked for.
     #[must_use]
     pub fn turn(self, text: String, context: CallContext, permit: Permit) -> Turn {
         let mut dialogue = self;
-        let question = Message {
-            role: Role::User,
-            name: None,
-            text,
-        };
+        let question = question(text);
         let opening = Opening {
             engine: dialogue.engine.clone(),
             mode: dialogue.mode.clone(),
@@ -169,15 +169,25 @@ impl Dialogue {
 
     /// Both sides of a turn become history.
     fn remember(&mut self, question: Message, answer: String) {
+        let answer = (!answer.is_empty()).then_some(Message {
+            role: Role::Assistant,
+            name: None,
+            text: answer,
+        });
         let history = Arc::make_mut(&mut self.history);
-        history.push(question);
-        if !answer.is_empty() {
-            history.push(Message {
-                role: Role::Assistant,
-                name: None,
-                text: answer,
-            });
+        for message in [question].into_iter().chain(answer) {
+            self.size += paragraph_len(&message);
+            history.push(message);
         }
+    }
+}
+
+/// What a turn says, as a message.
+fn question(text: String) -> Message {
+    Message {
+        role: Role::User,
+        name: None,
+        text,
     }
 }
 

@@ -17,9 +17,8 @@ use self::{
 use super::{
     convert, error,
     layer::of_the_librarys,
-    messages,
     proto::{
-        ConverseCancel, ConverseRequest, ConverseResponse, ConverseStart, ConverseStarted, ConverseTurn,
+        ConverseCancel, ConverseRequest, ConverseResponse, ConverseStart, ConverseStarted,
         converse_request::Request, converse_response::Event, turn_finished::Outcome as Ended,
     },
     request,
@@ -152,10 +151,7 @@ impl Talk {
                         Ok(())
                     }
                 },
-                Happening::Answered(event) => {
-                    self.tell(event);
-                    Ok(())
-                }
+                Happening::Answered(event) => self.tell(event),
             },
             Err(failure) => Err(failure),
         };
@@ -213,7 +209,6 @@ impl Talk {
     }
 
     fn hear(&mut self, request: ConverseRequest) -> Result<(), ChatError> {
-        self.quiet_since = Instant::now();
         let ConverseRequest { request } = request;
         match request {
             Some(Request::Start(start)) => self.start(start),
@@ -221,7 +216,8 @@ impl Talk {
                 ChatError::invalid("start", "Missing 'start': it must be the first message."),
             ),
             Some(Request::Turn(turn)) => {
-                let text = self.read(turn);
+                let text = turns::read(turn, self.chat.reading());
+                self.quiet_since = Instant::now();
                 self.awaiting.push(text);
                 Ok(())
             }
@@ -256,18 +252,9 @@ impl Talk {
             ignored: ignored.into_iter().map(Into::into).collect(),
         };
         self.outbox.push(0, Event::Started(started));
+        self.quiet_since = Instant::now();
         self.stage = Stage::Idle(Box::new(dialogue));
         Ok(())
-    }
-
-    fn read(&self, turn: ConverseTurn) -> Result<String, ChatError> {
-        let ConverseTurn { content } = turn;
-        let text = messages::read_content(&mut self.chat.reading(), "turn.content", content)?;
-        if text.is_empty() {
-            let message = "Invalid 'turn.content': a turn must say something.";
-            return Err(ChatError::invalid("turn.content", message));
-        }
-        Ok(text)
     }
 
     fn cancel(&mut self, number: u32) -> Result<(), ChatError> {
@@ -308,9 +295,8 @@ impl Talk {
             return Ok(true);
         };
         let admitted = text.and_then(|text| {
-            dialogue
-                .fits(&text)
-                .map_err(|failure| failure.with_field("turn.content"))?;
+            let text = dialogue.fits(text);
+            let text = text.map_err(|failure| failure.with_field("turn.content"))?;
             Ok((text, self.chat.engine.admit()?))
         });
         match admitted {
@@ -323,14 +309,10 @@ impl Talk {
                 self.stage = Stage::Answering(Box::new(Answering { number, turn, told }));
             }
             Err(failure) => {
-                let ends = matches!(
-                    failure.kind(),
-                    ErrorKind::ContextLengthExceeded | ErrorKind::ShuttingDown
-                );
                 self.outbox
                     .end(number, Ended::Failure(error::of_turn(&failure, told.record())));
                 self.stage = Stage::Idle(dialogue);
-                if ends {
+                if ends_all(&failure) {
                     return Err(failure);
                 }
             }
@@ -345,18 +327,20 @@ impl Talk {
     }
 
     /// Tells what came of the turn that is being answered.
-    fn tell(&mut self, event: Option<Result<TurnEvent, ChatError>>) {
+    fn tell(&mut self, event: Option<Result<TurnEvent, ChatError>>) -> Result<(), ChatError> {
         let Stage::Answering(answering) = &self.stage else {
-            return;
+            return Ok(());
         };
-        let failed = |failure| Some(Ended::Failure(error::of_turn(&failure, answering.told.record())));
-        let ended = match event {
-            Some(Ok(event)) => self.outbox.take(answering.number, event),
-            Some(Err(failure)) => failed(failure),
-            None => failed(ChatError::new(ErrorKind::Internal, "The turn came to no end.")),
+        let no_end = || ChatError::new(ErrorKind::Internal, "The turn came to no end.");
+        let (ended, failure) = match event.unwrap_or_else(|| Err(no_end())) {
+            Ok(event) => (self.outbox.take(answering.number, event), None),
+            Err(failure) => {
+                let told = error::of_turn(&failure, answering.told.record());
+                (Some(Ended::Failure(told)), Some(failure))
+            }
         };
         let Some(ended) = ended else {
-            return;
+            return Ok(());
         };
         if let Stage::Answering(answering) = mem::replace(&mut self.stage, Stage::Between) {
             let Answering {
@@ -366,6 +350,10 @@ impl Talk {
             } = *answering;
             self.outbox.end(number, ended);
             self.rest(turn.end());
+        }
+        match failure {
+            Some(failure) if ends_all(&failure) => Err(failure),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -391,6 +379,14 @@ async fn at(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,
     }
+}
+
+/// Whether no later turn could fare better.
+fn ends_all(failure: &ChatError) -> bool {
+    matches!(
+        failure.kind(),
+        ErrorKind::ContextLengthExceeded | ErrorKind::ShuttingDown
+    )
 }
 
 fn too_quiet() -> ChatError {

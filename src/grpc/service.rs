@@ -157,8 +157,15 @@ impl ChatService for Chat {
         request: Request<Streaming<ConverseRequest>>,
     ) -> Result<Response<Self::ConverseStream>, Status> {
         let record = record(&request)?;
-        let admitted = self.engine.admit_dialogue();
-        let room = admitted.map_err(|failure| error::status(&failure, &record))?;
+        let room = self.engine.admit_dialogue().map_err(|failure| {
+            // It had no turn to be counted by.
+            let told = self.engine.begin_turn(&record, 0);
+            let status = error::status(&failure, told.record());
+            told.record()
+                .outcome()
+                .inspect(|outcome| record.conclude(*outcome));
+            status
+        })?;
         let until = request.extensions().get::<Until>().and_then(|until| until.0);
         let talk = Talk::new(self.clone(), request.into_inner(), Terms { record, room, until });
         // The head goes out before anything is read: clients may well wait for it before they speak.

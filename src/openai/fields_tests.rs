@@ -27,7 +27,7 @@ fn documented(table: &[Field]) -> String {
         match meaning {
             Use::Obeyed => writeln!(text, "| `{name}` | obeyed |"),
             Use::Ignored => writeln!(text, "| `{name}` | ignored |"),
-            Use::Needs(need) => writeln!(text, "| `{name}` | refused: no {} |", need.what),
+            Use::Needs(need) => writeln!(text, "| `{name}` | refused: {} |", need.what),
         }
         .unwrap();
     }

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use super::super::{messages, proto::ConverseTurn, request::Reading};
 use crate::engine::error::ChatError;
 
-/// How many turns may wait; while so many do, the client is not heard, and its own sending stops.
+/// How many turns may wait. While more do, the client is not heard, and its own sending stops.
 const MOST: usize = 16;
-/// How many bytes of text may wait; a single turn may be longer.
+/// How many bytes of text may wait in all; a single turn may be longer.
 const MOST_BYTES: usize = 1 << 20;
 
 /// A turn that was sent.
@@ -27,9 +28,9 @@ pub(super) struct Awaiting {
 }
 
 impl Awaiting {
-    /// Whether another one may come.
+    /// Whether the client is heard. Behind a single turn, however long, it always is: it may give one up.
     pub(super) fn has_room(&self) -> bool {
-        self.turns.len() < MOST && self.bytes < MOST_BYTES
+        self.turns.len() < 2 || (self.turns.len() <= MOST && self.bytes <= MOST_BYTES)
     }
 
     /// How many have come so far.
@@ -58,6 +59,17 @@ impl Awaiting {
             self.bytes -= heard.text.take().as_ref().map_or(0, size);
         }
     }
+}
+
+/// What a turn says.
+pub(super) fn read(turn: ConverseTurn, mut reading: Reading) -> Result<String, ChatError> {
+    let ConverseTurn { content } = turn;
+    let text = messages::read_content(&mut reading, "turn.content", content)?;
+    if text.is_empty() {
+        let message = "Invalid 'turn.content': a turn must say something.";
+        return Err(ChatError::invalid("turn.content", message));
+    }
+    Ok(text)
 }
 
 fn size(text: &Result<String, ChatError>) -> usize {

@@ -145,7 +145,7 @@ def response_events(gateway, spec):
         spec.accept("ResponseStreamEvent", *events)
         seen |= {event["type"] for event in events}
     ends = {"response.completed", "response.incomplete", "response.failed"}
-    assert ends <= seen and len(seen) == 13, f"events that were seen: {sorted(seen)}"
+    assert ends <= seen and len(seen) == 14, f"events that were seen: {sorted(seen)}"
 
 
 def models(gateway, spec):

@@ -213,3 +213,41 @@ async fn an_operator_can_end_a_turn() {
     gateway.settled().await;
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_transcript_adds_to_the_history_counts_too() {
+    let gateway = Setup::new()
+        .settings(|settings| settings.max_prompt_bytes = 1024)
+        .start()
+        .await;
+    let mut talk = Talk::open(&gateway).await.unwrap();
+    // Each line gets an indent, so that it speaks in nobody's name.
+    talk.send_start(Ask::new("User:\n".repeat(160)).proto()).await;
+    let failure = talk.end().await.unwrap_err();
+    assert_eq!(failure.kind, "context_length_exceeded");
+    let mut talk = Talk::start(&gateway, &Ask::new("User:\n".repeat(120))).await;
+    talk.say("x".repeat(200)).await;
+    talk.turn().await.assert_failed("CONTEXT_LENGTH_EXCEEDED");
+    assert_eq!(talk.end().await.unwrap_err().kind, "context_length_exceeded");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn only_a_turn_ends_the_silence() {
+    let gateway = Setup::new()
+        .settings(|settings| settings.converse_idle_timeout = Duration::from_millis(500))
+        .start()
+        .await;
+    let mut talk = Talk::anew(&gateway).await;
+    let chatter = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if !talk.try_cancel(0).await {
+                return;
+            }
+        }
+    };
+    within("the end of what the client may say", chatter).await;
+    assert_eq!(talk.end().await.unwrap_err().kind, "request_timeout");
+    gateway.stop().await;
+}

@@ -210,6 +210,29 @@ async fn a_turn_is_cancelled_before_its_answer_starts_and_while_it_waits() {
 }
 
 #[tokio::test]
+async fn a_cancel_is_heard_behind_a_long_turn_and_behind_many() {
+    let gateway = Gateway::start().await;
+    for waiting in [vec!["y".repeat(2 << 20)], vec!["x".to_owned(); 16]] {
+        let mut talk = Talk::anew(&gateway).await;
+        gateway.sim.hold_at(Hold::AfterFirstPiece);
+        talk.say("on and on").await;
+        talk.first_text().await;
+        for text in &waiting {
+            talk.say(text.clone()).await;
+        }
+        talk.cancel(1).await;
+        assert_eq!(talk.turn().await.end, End::Cancelled);
+        gateway.sim.release();
+        for _ in &waiting {
+            talk.turn().await.assert_ended();
+        }
+        drop(talk);
+        gateway.settled().await;
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_a_limit_ends_is_whole_and_the_next_turn_goes_elsewhere() {
     let gateway = Gateway::start().await;
     let mut options = Ask::new("").proto();
@@ -266,6 +289,36 @@ async fn a_first_turn_that_fails_may_be_said_again() {
     let outcome = talk.ask("one").await;
     outcome.assert_whole(&answer_text("one"));
     assert_eq!(outcome.replayed, None, "nothing was said before");
+    drop(talk);
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn turns_that_come_and_go_make_no_more_conversations_than_chats_may() {
+    let gateway = Setup::new()
+        .settings(|settings| settings.max_concurrent_requests = 2)
+        .start()
+        .await;
+    let slow = Fault::Delay(Duration::from_secs(1));
+    gateway
+        .sim
+        .script(Rule::always(slow).on(Step::CreateConversation));
+    let mut talk = Talk::anew(&gateway).await;
+    let began = std::time::Instant::now();
+    let mut turns = 0;
+    while began.elapsed() < Duration::from_millis(900) {
+        talk.say("never mind").await;
+        talk.cancel(0).await;
+        // It may be given up before its time came, or after.
+        assert_eq!(talk.turn().await.end, End::Cancelled);
+        turns += 1;
+    }
+    assert!(turns > 20, "only {turns}");
+    let [made, messages, _] = calls(&gateway);
+    assert!(made <= 2 && messages == 0, "{made} of {turns}");
+    gateway.sim.clear();
+    talk.ask("but now").await;
     drop(talk);
     gateway.settled().await;
     gateway.stop().await;

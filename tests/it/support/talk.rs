@@ -149,6 +149,13 @@ impl Talk {
         self.send(Some(Request::Cancel(ConverseCancel { turn }))).await;
     }
 
+    /// The same, where the stream may have ended; false when it has.
+    pub(crate) async fn try_cancel(&self, turn: u32) -> bool {
+        let request = Some(Request::Cancel(ConverseCancel { turn }));
+        let say = self.say.as_ref().expect("it is still open");
+        say.send(ConverseRequest { request }).await.is_ok()
+    }
+
     /// Says something and reads the answer to its end.
     pub(crate) async fn ask(&mut self, text: &str) -> TurnOutcome {
         self.say(text).await;
