@@ -122,7 +122,10 @@ async fn between_turns_a_conversation_holds_neither_token_nor_permit() {
     gateway.settled().await;
     let statistics = gateway.health().await["statistics"].clone();
     assert_eq!(statistics["successful_requests"], 16);
-    assert_eq!(statistics["failed_requests"], 1, "the one that found no room counts");
+    assert_eq!(
+        statistics["failed_requests"], 1,
+        "the one that found no room counts"
+    );
     gateway.stop().await;
 }
 
