@@ -11,7 +11,7 @@ use duogate::{config::Settings, sim::answer_text};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::support::{ADMIN_KEY, Ask, Desk, Gateway, Setup, WAYS};
+use crate::support::{ADMIN_KEY, Ask, Desk, Door, Gateway, Setup};
 
 /// A gateway that can be operated.
 fn operated() -> Setup {
@@ -38,7 +38,7 @@ async fn hire(desk: Desk<'_>, token: &str) -> Value {
     desk.add(token).await.unwrap()
 }
 
-async fn chat(gateway: &Gateway, text: &str) {
-    let outcome = WAYS[0].ask(gateway, &Ask::new(text)).await;
+async fn chat(gateway: &Gateway, door: Door, text: &str) {
+    let outcome = door.chat(gateway, &Ask::new(text)).await;
     outcome.assert_whole(&answer_text(text));
 }

@@ -5,21 +5,26 @@ use std::collections::BTreeMap;
 use duogate::sim::{Fault, Hold, Rule, Step, answer_text};
 use serde_json::{Value, json};
 
-use crate::support::{Ask, Failure, Gateway, KEY, Setup, error_of, eventually, failure_of, within};
+use crate::support::{
+    Ask, Gateway, ONCE, Setup, crossed, each_door, each_way, error_of, eventually, post, within,
+};
 
-async fn post(gateway: &Gateway, body: &Value) -> reqwest::Response {
-    let request = gateway
-        .web
-        .post(gateway.url("/v1/chat/completions"))
-        .bearer_auth(KEY);
-    request.json(body).send().await.unwrap()
+const QUESTION: &str = "which one?";
+
+fn asking(n: u64) -> Ask {
+    Ask::new(QUESTION).with(json!({ "n": n }))
 }
 
-fn asking(n: u64, stream: bool) -> Value {
-    Ask::new("which one?").with(json!({ "n": n })).json(stream)
+/// Room for four answers.
+async fn narrow() -> Gateway {
+    Setup::new()
+        .settings(|settings| settings.max_concurrent_requests = 4)
+        .start()
+        .await
 }
 
-async fn events(response: reqwest::Response) -> Vec<String> {
+async fn events(gateway: &Gateway, body: &Value) -> Vec<String> {
+    let response = post(gateway, "/v1/chat/completions", body).await;
     assert_eq!(response.status(), 200);
     let text = within("the stream's end", response.text()).await.unwrap();
     let events = text
@@ -29,38 +34,35 @@ async fn events(response: reqwest::Response) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn so_many_answers_come_whole_as_were_asked_for() {
-    let gateway = Gateway::start().await;
-    for n in [1, 2, 8] {
-        let before = gateway.sim.counts();
-        let body: Value = post(&gateway, &asking(n, false)).await.json().await.unwrap();
-        let choices = body["choices"].as_array().unwrap();
-        let indexes: Vec<u64> = choices.iter().map(|one| one["index"].as_u64().unwrap()).collect();
-        assert_eq!(indexes, (0..n).collect::<Vec<_>>());
-        for choice in choices {
-            assert_eq!(choice["message"]["content"], answer_text("which one?"));
-            assert_eq!(choice["finish_reason"], "stop");
+async fn so_many_answers_come_as_were_asked_for_and_the_prompt_counts_once() {
+    let each = bpe_openai::o200k_base().count(answer_text(QUESTION).as_str()) as u64;
+    each_way([1, 2, 8], async |n, way| {
+        let gateway = Gateway::start().await;
+        let outcome = way.ask(&gateway, &asking(n)).await;
+        assert_eq!(outcome.failure, None, "{n} {way:?}");
+        assert_eq!(outcome.choices.len() as u64, n, "{way:?}");
+        for choice in &outcome.choices {
+            assert_eq!(choice.text, answer_text(QUESTION), "{n} {way:?}");
+            assert_eq!(choice.finish.as_deref(), Some("stop"), "{n} {way:?}");
         }
-        let usage = |key: &str| body["usage"][key].as_u64().unwrap();
-        let each = bpe_openai::o200k_base().count(answer_text("which one?").as_str()) as u64;
-        assert_eq!(usage("prompt_tokens"), 3, "the prompt counts once");
-        assert_eq!(usage("completion_tokens"), n * each);
-        assert_eq!(usage("total_tokens"), 3 + n * each);
-        let after = gateway.sim.counts();
-        assert_eq!(after.conversations_made - before.conversations_made, n);
-    }
-    gateway.settled().await;
-    assert_eq!(gateway.health().await["statistics"]["total_requests"], 3);
-    gateway.stop().await;
+        let usage = outcome.usage.expect("usage");
+        let figures = (usage.prompt, usage.completion, usage.total);
+        assert_eq!(figures, (3, n * each, 3 + n * each), "{n} {way:?}");
+        gateway.settled().await;
+        assert_eq!(gateway.sim.counts().conversations_made, n);
+        assert_eq!(gateway.health().await["statistics"]["total_requests"], 1);
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn so_many_answers_stream_side_by_side() {
+async fn the_chunks_of_one_answer_come_among_those_of_others() {
     let gateway = Gateway::start().await;
     for include_usage in [true, false] {
-        let mut body = asking(3, true);
+        let mut body = asking(3).json(true);
         body["stream_options"] = json!({ "include_usage": include_usage });
-        let events = events(post(&gateway, &body).await).await;
+        let events = events(&gateway, &body).await;
         let (done, chunks) = events.split_last().unwrap();
         assert_eq!(done, "[DONE]");
         let chunks: Vec<Value> = chunks
@@ -114,116 +116,115 @@ async fn so_many_answers_stream_side_by_side() {
 
 #[tokio::test]
 async fn there_is_room_for_all_answers_or_for_none() {
-    let gateway = Setup::new()
-        .settings(|settings| settings.max_concurrent_requests = 4)
-        .start()
-        .await;
-    for stream in [false, true] {
+    each_way(ONCE, async |(), way| {
+        let gateway = narrow().await;
         gateway.sim.hold_at(Hold::BeforeHead);
-        let body = asking(3, stream);
-        let three = post(&gateway, &body);
+        let ask = asking(3);
+        let three = way.ask(&gateway, &ask);
         let more = async {
-            let three = |counts: &duogate::sim::Counts| counts.open() == 3;
-            gateway.sim_until("three are under way", three).await;
-            let failure = error_of(post(&gateway, &asking(2, stream)).await).await;
-            assert_eq!(failure.kind, "overloaded");
-            assert_eq!(failure.should_retry, Some(true));
+            gateway
+                .sim_until("three are under way", |counts| counts.open() == 3)
+                .await;
+            let outcome = way.ask(&gateway, &asking(2)).await;
+            let failure = outcome.assert_failed("overloaded");
+            assert_eq!(failure.should_retry, Some(true), "{way:?}");
             gateway.sim.release();
         };
         let (three, ()) = tokio::join!(three, more);
-        assert_eq!(three.status(), 200);
-        let _body = three.bytes().await.unwrap();
-        let four = post(&gateway, &asking(4, stream)).await;
-        assert_eq!(four.status(), 200, "all room is there again");
-        let _body = four.bytes().await.unwrap();
+        assert_eq!(three.failure, None, "{way:?}");
+        eventually("all room is there again", async || {
+            gateway.health().await["statistics"]["requests_in_flight"] == 0
+        })
+        .await;
+        let four = way.ask(&gateway, &asking(4)).await;
+        assert_eq!(four.failure, None, "{way:?}");
         gateway.settled().await;
-        gateway.sim.forget();
-    }
-    gateway.stop().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn nobody_is_told_to_try_again_for_more_answers_than_there_is_ever_room_for() {
-    let gateway = Setup::new()
-        .settings(|settings| settings.max_concurrent_requests = 4)
-        .start()
-        .await;
-    let told = |failure: Failure| (failure.kind, failure.field, failure.should_retry);
-    let is = |field: &str| ("invalid_request", Some(field.to_owned()), Some(false));
-    for stream in [false, true] {
-        let chat = post(&gateway, &asking(5, stream)).await;
-        assert_eq!(told(error_of(chat).await), is("n"));
-        for (more, field) in [
+    each_way(ONCE, async |(), way| {
+        let gateway = narrow().await;
+        let outcome = way.ask(&gateway, &asking(5)).await;
+        let failure = outcome.assert_failed("invalid_request");
+        assert_eq!(failure.field.as_deref(), Some("n"), "{way:?}");
+        assert_eq!(failure.should_retry, Some(false), "{way:?}");
+        let made = gateway.sim.counts().conversations_made;
+        assert_eq!(made, 0, "nothing went upstream");
+        let four = way.ask(&gateway, &asking(4)).await;
+        assert_eq!(
+            four.failure, None,
+            "as many as there is room for are fine: {way:?}"
+        );
+        gateway.stop().await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_legacy_request_for_more_answers_than_there_is_ever_room_for_names_what_asks_for_them() {
+    let gateway = narrow().await;
+    for (stream, (more, field)) in crossed(
+        [false, true],
+        [
             (json!({ "prompt": "one", "n": 5 }), "n"),
             (json!({ "prompt": ["one", "two", "three"], "n": 2 }), "prompt"),
-        ] {
-            let mut body = json!({ "model": "it-model", "stream": stream });
-            body.as_object_mut()
-                .unwrap()
-                .extend(more.as_object().unwrap().clone());
-            let completion = crate::support::post(&gateway, "/v1/completions", &body).await;
-            assert_eq!(told(error_of(completion).await), is(field));
-        }
+        ],
+    ) {
+        let mut body = json!({ "model": "it-model", "stream": stream });
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let failure = error_of(post(&gateway, "/v1/completions", &body).await).await;
+        assert_eq!(
+            (failure.kind, failure.field.as_deref(), failure.should_retry),
+            ("invalid_request", Some(field), Some(false))
+        );
     }
-    let mut request = Ask::new("which one?").request();
-    request.get_mut().n = Some(5);
-    let status = gateway.chats().create_chat_completion(request).await.unwrap_err();
-    let failure = failure_of(&status, false);
-    assert_eq!(
-        (failure.kind, failure.field.as_deref()),
-        ("invalid_request", Some("n"))
-    );
-    assert_eq!(
-        gateway.sim.counts().conversations_made,
-        0,
-        "nothing went upstream"
-    );
-    let four = post(&gateway, &asking(4, false)).await;
-    assert_eq!(four.status(), 200, "as many as there is room for are fine");
+    assert_eq!(gateway.sim.counts().conversations_made, 0);
     gateway.stop().await;
 }
 
 #[tokio::test]
 async fn one_answer_that_fails_ends_them_all() {
-    let gateway = Gateway::start().await;
-    gateway
-        .sim
-        .script(Rule::once(Fault::status(400)).on(Step::Answer));
-    let failure = error_of(post(&gateway, &asking(4, false)).await).await;
-    assert_eq!(failure.kind, "upstream_refused");
-    gateway.settled().await;
-    // Three stall after their first pieces, one is cut: without its failure the stream would not end.
-    let stall = Fault::StallMidStream { after: 2 };
-    gateway.sim.script(Rule::always(stall).times(3).on(Step::Answer));
-    gateway
-        .sim
-        .script(Rule::once(Fault::CutMidStream { after: 2 }).on(Step::Answer));
-    let events = events(post(&gateway, &asking(4, true)).await).await;
-    let last: Value = serde_json::from_str(events.last().unwrap()).unwrap();
-    assert_eq!(last["error"]["code"], "upstream_truncated");
-    assert!(events.iter().all(|event| !event.contains("[DONE]")));
-    assert!(events.iter().all(|event| !event.contains("\"finish_reason\":\"")));
-    gateway.settled().await;
-    let statistics = gateway.health().await["statistics"].clone();
-    assert_eq!(statistics["failed_requests"], 1, "{statistics}");
-    assert_eq!(statistics["rejected_requests"], 1, "{statistics}");
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let gateway = Gateway::start().await;
+        gateway
+            .sim
+            .script(Rule::once(Fault::status(400)).on(Step::Answer));
+        let outcome = door.chat(&gateway, &asking(4)).await;
+        outcome.assert_failed("upstream_refused");
+        gateway.settled().await;
+        // Three stall after their first pieces, one is cut: without its failure the stream would not end.
+        let stall = Fault::StallMidStream { after: 2 };
+        gateway.sim.script(Rule::always(stall).times(3).on(Step::Answer));
+        gateway
+            .sim
+            .script(Rule::once(Fault::CutMidStream { after: 2 }).on(Step::Answer));
+        let outcome = within("the end", door.stream(&gateway, &asking(4))).await;
+        assert!(outcome.assert_failed("upstream_truncated").in_band);
+        gateway.settled().await;
+        let statistics = gateway.health().await["statistics"].clone();
+        assert_eq!(statistics["failed_requests"], 1, "{statistics}");
+        assert_eq!(statistics["rejected_requests"], 1, "{statistics}");
+        // How far the others had come by then is a race, and so are the calls of those that had hardly begun.
+        gateway.stop().await.ends_alone().chats_alone()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn who_leaves_several_answers_leaves_them_all() {
-    for stream in [false, true] {
+    each_way(ONCE, async |(), way| {
         let gateway = Gateway::start().await;
         gateway.sim.hold_at(Hold::AfterFirstPiece);
-        let body = asking(3, stream);
-        let asked = async {
-            let response = post(&gateway, &body).await;
-            let _body = response.bytes().await;
-        };
-        let under_way = gateway.sim_until("all are under way", |counts| counts.open() == 3);
+        let ask = asking(3);
         tokio::select! {
-            () = asked => panic!("it ended"),
-            () = under_way => {}
+            outcome = way.ask(&gateway, &ask) => panic!("{way:?} ended: {outcome:?}"),
+            () = gateway.sim_until("all are under way", |counts| counts.open() == 3) => {}
         }
         gateway
             .sim_until("all are closed", |counts| counts.open() == 0)
@@ -234,21 +235,24 @@ async fn who_leaves_several_answers_leaves_them_all() {
         })
         .await;
         gateway.settled().await;
-        gateway.stop().await;
-    }
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn each_answer_has_its_own_limits() {
-    let gateway = Gateway::start().await;
-    let mut body = asking(2, false);
-    body["max_tokens"] = json!(2);
-    let answer: Value = post(&gateway, &body).await.json().await.unwrap();
-    for index in 0..2 {
-        assert_eq!(answer["choices"][index]["message"]["content"], "You said");
-        assert_eq!(answer["choices"][index]["finish_reason"], "length");
-    }
-    assert_eq!(answer["usage"]["completion_tokens"], 4);
-    gateway.settled().await;
-    gateway.stop().await;
+    each_way(ONCE, async |(), way| {
+        let gateway = Gateway::start().await;
+        let ask = Ask::new(QUESTION).with(json!({ "n": 2, "max_tokens": 2 }));
+        let outcome = way.ask(&gateway, &ask).await;
+        for choice in &outcome.choices {
+            assert_eq!(choice.text, "You said", "{way:?}");
+            assert_eq!(choice.finish.as_deref(), Some("length"), "{way:?}");
+        }
+        assert_eq!(outcome.usage.unwrap().completion, 4, "{way:?}");
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }

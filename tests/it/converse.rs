@@ -7,7 +7,7 @@ mod replay;
 use duogate::sim::{Hold, Step, answer_text};
 use futures::future::join_all;
 
-use crate::support::{Ask, End, Gateway, Setup, Talk, eventually};
+use crate::support::{Ask, Door, End, Gateway, Setup, Talk, eventually};
 
 /// Conversations made, messages posted, answers asked for.
 fn calls(gateway: &Gateway) -> [u64; 3] {
@@ -139,7 +139,7 @@ async fn a_turn_that_finds_no_room_fails_and_the_conversation_goes_on() {
     talk.ask("one").await.assert_whole(&answer_text("one"));
     gateway.sim.hold();
     let ask = Ask::new("in the way");
-    let held = crate::support::WAYS[0].ask(&gateway, &ask);
+    let held = Door::Http.chat(&gateway, &ask);
     let meanwhile = async {
         gateway
             .sim_until("the other chat is under way", |counts| counts.open() == 1)

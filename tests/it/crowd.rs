@@ -3,18 +3,19 @@
 use duogate::sim::{Hold, answer_text};
 use futures::future::join_all;
 
-use crate::support::{Ask, Setup, TOKENS, WAYS, within};
+use crate::support::{Ask, ONCE, Setup, TOKENS, each_crowd, within};
 
 const CHATS: usize = 64;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_chats_spread_evenly_over_three_tokens() {
-    for hold in [Hold::BeforeHead, Hold::AfterHead, Hold::AfterFirstPiece] {
+    let holds = [Hold::BeforeHead, Hold::AfterHead, Hold::AfterFirstPiece];
+    each_crowd(holds, async |hold, ways| {
         let gateway = Setup::new().start().await;
         gateway.sim.hold_at(hold);
         let chats = join_all((0..CHATS).map(async |number| {
             let question = format!("question number {number}, and nobody else's");
-            let way = WAYS[number % WAYS.len()];
+            let way = ways.nth(number);
             let outcome = way.ask(&gateway, &Ask::new(&question)).await;
             (question, outcome)
         }));
@@ -42,44 +43,47 @@ async fn sixty_four_chats_spread_evenly_over_three_tokens() {
             outcome.assert_whole(&answer_text(&question));
         }
         gateway.settled().await;
-        gateway.stop().await;
-    }
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_account_without_a_project_gets_exactly_one() {
-    let gateway = Setup::new().tokens(1).start().await;
-    let chats = join_all((0..32).map(async |number: usize| {
-        let question = format!("at once {number}");
-        let outcome = WAYS[number % WAYS.len()]
-            .ask(&gateway, &Ask::new(&question))
-            .await;
-        outcome.assert_whole(&answer_text(&question));
-    }));
-    within("all chats", chats).await;
-    let counts = gateway.sim.counts();
-    assert_eq!(counts.projects.get(TOKENS[0]), Some(&1));
-    gateway.settled().await;
-    gateway.stop().await;
+    each_crowd(ONCE, async |(), ways| {
+        let gateway = Setup::new().tokens(1).start().await;
+        let chats = join_all((0..32).map(async |number: usize| {
+            let question = format!("at once {number}");
+            let outcome = ways.nth(number).ask(&gateway, &Ask::new(&question)).await;
+            outcome.assert_whole(&answer_text(&question));
+        }));
+        within("all chats", chats).await;
+        let counts = gateway.sim.counts();
+        assert_eq!(counts.projects.get(TOKENS[0]), Some(&1));
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn chats_one_after_another_take_turns_on_the_tokens() {
-    let gateway = Setup::new().start().await;
-    for _ in 0..3 {
-        for way in WAYS.into_iter().take(3) {
-            let outcome = way.ask(&gateway, &Ask::new("in turn")).await;
+    each_crowd(ONCE, async |(), ways| {
+        let gateway = Setup::new().start().await;
+        for number in 0..9 {
+            let outcome = ways.nth(number).ask(&gateway, &Ask::new("in turn")).await;
             outcome.assert_whole(&answer_text("in turn"));
         }
-    }
-    let used: Vec<_> = gateway
-        .sim
-        .answers()
-        .into_iter()
-        .map(|answer| answer.token)
-        .collect();
-    for token in TOKENS {
-        assert_eq!(used.iter().filter(|used| *used == token).count(), 3, "{used:?}");
-    }
-    gateway.stop().await;
+        let used: Vec<_> = gateway
+            .sim
+            .answers()
+            .into_iter()
+            .map(|answer| answer.token)
+            .collect();
+        for token in TOKENS {
+            assert_eq!(used.iter().filter(|used| *used == token).count(), 3, "{used:?}");
+        }
+        gateway.stop().await
+    })
+    .await;
 }

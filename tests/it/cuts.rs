@@ -7,12 +7,12 @@ use duogate::{
     sim::{Fault, Rule, Step, answer_text},
 };
 
-use crate::support::{Ask, Door, Gateway, Setup, WAYS, crossed, for_each};
+use crate::support::{Ask, Gateway, ONCE, Setup, each_door};
 
 const QUESTION: &str = "tell me a long story, please";
 /// The first two pieces of the answer to it.
 const TWO_PIECES: &str = "You said: ";
-pub(crate) const CUTS: [&str; 4] = [
+const CUTS: [&str; 4] = [
     "fault:cut",
     "fault:polite-cut",
     "fault:malformed",
@@ -25,16 +25,16 @@ fn attempts(gateway: &Gateway) -> u64 {
 
 #[tokio::test]
 async fn a_cut_stream_is_reported_not_finished() {
-    let gateway = Gateway::start().await;
-    for cut in CUTS {
-        for form in ["", "+dialect:tab"] {
-            for door in Door::BOTH {
+    each_door(ONCE, async |(), door| {
+        let gateway = Gateway::start().await;
+        for cut in CUTS {
+            for form in ["", "+dialect:tab"] {
                 let model = format!("{cut}{form}");
                 let before = attempts(&gateway);
                 let outcome = door.stream(&gateway, &Ask::new(QUESTION).model(&model)).await;
                 let failure = outcome.assert_failed("upstream_truncated");
                 assert!(failure.in_band, "{model} {door:?}");
-                assert_eq!(outcome.text, TWO_PIECES, "{model} {door:?}");
+                assert_eq!(outcome.text(), TWO_PIECES, "{model} {door:?}");
                 assert_eq!(
                     attempts(&gateway),
                     before + 1,
@@ -42,14 +42,15 @@ async fn a_cut_stream_is_reported_not_finished() {
                 );
             }
         }
-    }
-    gateway.settled().await;
-    gateway.stop().await;
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_token_that_is_refused_in_the_middle_of_a_stream_is_benched() {
-    for_each(Door::BOTH, async |door| {
+    each_door(ONCE, async |(), door| {
         let gateway = Gateway::start().await;
         let refused = Fault::ErrorEvent {
             after: 2,
@@ -60,14 +61,14 @@ async fn a_token_that_is_refused_in_the_middle_of_a_stream_is_benched() {
         assert!(outcome.assert_failed("upstream_truncated").in_band);
         let pool = gateway.health().await["token_pool"].clone();
         assert_eq!(pool["failed_tokens"], 1, "{door:?} {pool}");
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_stream_that_stalls_in_its_middle_is_cut_after_the_patience() {
-    for_each(Door::BOTH, async |door| {
+    each_door(ONCE, async |(), door| {
         let gateway = Setup::new()
             .settings(|settings| settings.timeout = Duration::from_millis(800))
             .start()
@@ -76,16 +77,16 @@ async fn a_stream_that_stalls_in_its_middle_is_cut_after_the_patience() {
             .stream(&gateway, &Ask::new(QUESTION).model("fault:stall"))
             .await;
         assert!(outcome.assert_failed("upstream_truncated").in_band);
-        assert_eq!(outcome.text, TWO_PIECES);
+        assert_eq!(outcome.text(), TWO_PIECES);
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_slow_stream_is_not_cut_however_long_it_takes() {
-    for_each(Door::BOTH, async |door| {
+    each_door(ONCE, async |(), door| {
         let gateway = Setup::new()
             .settings(|settings| settings.timeout = Duration::from_millis(1500))
             .start()
@@ -97,23 +98,24 @@ async fn a_slow_stream_is_not_cut_however_long_it_takes() {
             .await;
         outcome.assert_whole(&answer_text(question));
         assert!(began.elapsed() > Duration::from_millis(1500), "it was not slow");
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
 
 #[tokio::test]
 async fn an_event_of_absurd_size_ends_the_stream() {
-    let gateway = Gateway::start().await;
-    for door in Door::BOTH {
+    each_door(ONCE, async |(), door| {
+        let gateway = Gateway::start().await;
         let outcome = door
             .stream(&gateway, &Ask::new(QUESTION).model("fault:oversized"))
             .await;
         assert!(outcome.assert_failed("upstream_truncated").in_band);
-        assert_eq!(outcome.text, TWO_PIECES, "{door:?}");
-    }
-    gateway.settled().await;
-    gateway.stop().await;
+        assert_eq!(outcome.text(), TWO_PIECES, "{door:?}");
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -127,7 +129,7 @@ async fn a_whole_answer_is_tried_for_again_and_cut_text_never_shows() {
             status: None,
         },
     ];
-    for_each(crossed(cuts, Door::BOTH), async |(cut, door)| {
+    each_door(cuts, async |cut, door| {
         let gateway = Gateway::start().await;
         let draft = Fault::Say("a draft that nobody must ever see".to_owned());
         let fault = Fault::Several(vec![draft, cut.clone()]);
@@ -136,14 +138,14 @@ async fn a_whole_answer_is_tried_for_again_and_cut_text_never_shows() {
         outcome.assert_whole(&answer_text(QUESTION));
         assert_eq!(attempts(&gateway), 3, "{cut:?} {door:?}");
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_whole_answer_that_is_cut_every_time_is_told_as_such() {
-    for_each(crossed(CUTS, Door::BOTH), async |(cut, door)| {
+    each_door(CUTS, async |cut, door| {
         let gateway = Setup::new()
             .settings(|settings| settings.max_retries = 2)
             .start()
@@ -151,10 +153,10 @@ async fn a_whole_answer_that_is_cut_every_time_is_told_as_such() {
         let outcome = door.chat(&gateway, &Ask::new(QUESTION).model(cut)).await;
         let failure = outcome.assert_failed("upstream_truncated");
         assert!(!failure.in_band, "{cut} {door:?}");
-        assert_eq!(outcome.text, "", "{cut} {door:?}");
+        assert_eq!(outcome.text(), "", "{cut} {door:?}");
         assert_eq!(attempts(&gateway), 3, "{cut} {door:?}");
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
@@ -166,7 +168,7 @@ async fn a_polite_end_without_a_mark_is_whole_only_where_that_is_configured() {
         "fault:polite-cut+dialect:tab",
         "fault:no-done+fault:no-finish",
     ];
-    for_each(forms, async |form| {
+    each_door(forms, async |form, door| {
         let trusting = Setup::new()
             .settings(|settings| settings.unmarked_end = UnmarkedEnd::Stop)
             .start()
@@ -180,7 +182,7 @@ async fn a_polite_end_without_a_mark_is_whole_only_where_that_is_configured() {
         } else {
             answer_text(QUESTION)
         };
-        for way in WAYS {
+        for way in door.ways() {
             let ask = Ask::new(QUESTION).model(form);
             way.ask(&trusting, &ask).await.assert_whole(&said);
             let outcome = way.ask(&strict, &ask).await;
@@ -191,30 +193,32 @@ async fn a_polite_end_without_a_mark_is_whole_only_where_that_is_configured() {
                 failure.message
             );
         }
-        for gateway in [trusting, strict] {
-            gateway.settled().await;
-            gateway.stop().await;
-        }
+        trusting.settled().await;
+        strict.settled().await;
+        trusting.stop().await.and(strict.stop().await)
     })
     .await;
 }
 
 #[tokio::test]
 async fn one_mark_of_the_end_is_enough() {
-    let gateway = Gateway::start().await;
-    for form in [
-        "fault:no-done",
-        "fault:no-finish",
-        "fault:no-done+dialect:tab",
-        "fault:no-finish+dialect:tab",
-    ] {
-        for way in WAYS {
-            let outcome = way.ask(&gateway, &Ask::new(QUESTION).model(form)).await;
-            assert_eq!(outcome.failure, None, "{form} {way:?}");
-            outcome.assert_whole(&answer_text(QUESTION));
+    each_door(ONCE, async |(), door| {
+        let gateway = Gateway::start().await;
+        for form in [
+            "fault:no-done",
+            "fault:no-finish",
+            "fault:no-done+dialect:tab",
+            "fault:no-finish+dialect:tab",
+        ] {
+            for way in door.ways() {
+                let outcome = way.ask(&gateway, &Ask::new(QUESTION).model(form)).await;
+                assert_eq!(outcome.failure, None, "{form} {way:?}");
+                outcome.assert_whole(&answer_text(QUESTION));
+            }
         }
-    }
-    assert_eq!(attempts(&gateway), 16);
-    gateway.settled().await;
-    gateway.stop().await;
+        assert_eq!(attempts(&gateway), 8);
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }

@@ -11,7 +11,9 @@ use duogate::{
 };
 use prost::Message;
 
-use crate::support::{Ask, HttpOpened, Setup, WAYS, failure_of, for_each, frame, raw_call, within};
+use crate::support::{
+    Ask, HttpOpened, ONCE, Setup, each_door, each_way, failure_of, frame, raw_call, within,
+};
 
 const CREATE: &str = "/duogate.v1.ChatService/CreateChatCompletion";
 const STREAM: &str = "/duogate.v1.ChatService/StreamChatCompletion";
@@ -138,55 +140,61 @@ async fn a_malformed_grpc_timeout_is_refused_with_its_name() {
 
 #[tokio::test]
 async fn the_request_timeout_bounds_a_chat_with_all_its_retries() {
-    let gateway = Setup::new()
-        .settings(|settings| {
-            settings.request_timeout = SHORT;
-            settings.max_retries = 100;
-            settings.retry_delay = Duration::from_millis(20);
-        })
-        .start()
-        .await;
-    gateway.sim.hold();
-    for way in WAYS {
-        let outcome = way.ask(&gateway, &Ask::new("in time?")).await;
-        let failure = outcome.assert_failed("deadline_exceeded");
-        assert!(!failure.in_band, "{way:?}");
-        assert_eq!(failure.should_retry, Some(false), "{way:?}");
-    }
-    gateway.sim.release();
-    gateway.settled().await;
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let gateway = Setup::new()
+            .settings(|settings| {
+                settings.request_timeout = SHORT;
+                settings.max_retries = 100;
+                settings.retry_delay = Duration::from_millis(20);
+            })
+            .start()
+            .await;
+        gateway.sim.hold();
+        for way in door.ways() {
+            let outcome = way.ask(&gateway, &Ask::new("in time?")).await;
+            let failure = outcome.assert_failed("deadline_exceeded");
+            assert!(!failure.in_band, "{way:?}");
+            assert_eq!(failure.should_retry, Some(false), "{way:?}");
+        }
+        gateway.sim.release();
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_wait_that_the_deadline_has_no_room_for_is_not_waited() {
-    let gateway = Setup::new()
-        .settings(|settings| settings.retry_delay = Duration::from_secs(3600))
-        .start()
-        .await;
-    gateway
-        .sim
-        .script(Rule::always(Fault::status(500)).on(Step::Answer));
-    for way in WAYS {
-        let outcome = within("an answer at once", way.ask(&gateway, &Ask::new("now?"))).await;
-        outcome.assert_failed("upstream_unavailable");
-    }
-    gateway.settled().await;
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let gateway = Setup::new()
+            .settings(|settings| settings.retry_delay = Duration::from_secs(3600))
+            .start()
+            .await;
+        gateway
+            .sim
+            .script(Rule::always(Fault::status(500)).on(Step::Answer));
+        for way in door.ways() {
+            let outcome = within("an answer at once", way.ask(&gateway, &Ask::new("now?"))).await;
+            outcome.assert_failed("upstream_unavailable");
+        }
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_deadline_in_the_middle_of_a_stream_is_told_in_band() {
-    for_each(WAYS, async |way| {
+    each_way(ONCE, async |(), way| {
         let short = |settings: &mut Settings| settings.request_timeout = Duration::from_millis(1500);
         let gateway = Setup::new().settings(short).start().await;
         gateway.sim.hold_at(Hold::AfterFirstPiece);
         let outcome = way.ask(&gateway, &Ask::new("half of it")).await;
         let failure = outcome.assert_failed("deadline_exceeded");
         assert_eq!(failure.in_band, way.streamed, "{way:?}");
-        assert_eq!(outcome.text, if way.streamed { "You " } else { "" }, "{way:?}");
+        assert_eq!(outcome.text(), if way.streamed { "You " } else { "" }, "{way:?}");
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
@@ -226,7 +234,7 @@ async fn a_failure_behind_comments_is_told_in_band() {
     while within("the failure", stream.advance()).await {}
     let failure = stream.outcome.assert_failed("upstream_refused");
     assert!(failure.in_band);
-    assert_eq!(stream.outcome.text, "");
+    assert_eq!(stream.outcome.text(), "");
     gateway.settled().await;
     gateway.stop().await;
 }
@@ -262,5 +270,5 @@ async fn open_http(gateway: &crate::support::Gateway, ask: &Ask) -> HttpOpened {
     let request = request.bearer_auth(crate::support::KEY).json(&ask.json(true));
     let response = within("the head", request.send()).await.unwrap();
     assert_eq!(response.status(), 200);
-    HttpOpened::new(response)
+    HttpOpened::new(response, ask.answers())
 }

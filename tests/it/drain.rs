@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use duogate::sim::{Hold, answer_text};
+use duogate::sim::{Hold, Step, answer_text};
 use prost::Message;
 use tokio::net::TcpStream;
 use tonic_health::pb::{
@@ -13,7 +13,10 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest,
 };
 
-use crate::support::{Ask, Door, Gateway, Opened, Setup, TOKENS, WAYS, eventually, frame, raw_call, within};
+use crate::support::{
+    Ask, Gateway, ONCE, Opened, Setup, TOKENS, Ways, each_crowd, each_way, eventually, frame, raw_call,
+    within,
+};
 
 fn check(service: &str) -> HealthCheckRequest {
     HealthCheckRequest {
@@ -21,11 +24,12 @@ fn check(service: &str) -> HealthCheckRequest {
     }
 }
 
-/// A stream at each door, in its middle.
-async fn in_the_middle(gateway: &Gateway) -> Vec<Opened> {
+/// Two streams in their middle.
+async fn in_the_middle(gateway: &Gateway, ways: Ways) -> Vec<Opened> {
     gateway.sim.hold_at(Hold::AfterFirstPiece);
     let mut opened = Vec::new();
-    for door in Door::BOTH {
+    for number in 0..2 {
+        let door = ways.nth(number).door;
         let mut stream = door.open(gateway, &Ask::new("the last words")).await.unwrap();
         stream.first_text().await;
         opened.push(stream);
@@ -44,122 +48,148 @@ async fn refuses_connections(gateway: &Gateway) {
 
 #[tokio::test]
 async fn streams_under_way_run_on_to_a_whole_end() {
-    let mut gateway = Gateway::start().await;
-    let streams = in_the_middle(&gateway).await;
-    gateway.stop.soft.cancel();
-    refuses_connections(&gateway).await;
-    gateway.sim.release();
-    for stream in streams {
-        let outcome = within("the rest of a stream", stream.finish()).await;
-        outcome.assert_whole(&answer_text("the last words"));
-    }
-    gateway.ended().await.expect("an orderly end");
-    assert_eq!(
-        gateway.sim.counts().conversations_left,
-        0,
-        "cleaned up before the end"
-    );
-    assert_eq!(gateway.sim.breaches(), Vec::<String>::new());
+    each_crowd(ONCE, async |(), ways| {
+        let mut gateway = Gateway::start().await;
+        let streams = in_the_middle(&gateway, ways).await;
+        gateway.stop.soft.cancel();
+        refuses_connections(&gateway).await;
+        gateway.sim.release();
+        for stream in streams {
+            let outcome = within("the rest of a stream", stream.finish()).await;
+            outcome.assert_whole(&answer_text("the last words"));
+        }
+        gateway.ended().await.expect("an orderly end");
+        assert_eq!(
+            gateway.sim.counts().conversations_left,
+            0,
+            "cleaned up before the end"
+        );
+        assert_eq!(gateway.sim.breaches(), Vec::<String>::new());
+        gateway.seen()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn whole_answers_under_way_arrive() {
-    let mut gateway = Gateway::start().await;
-    gateway.sim.hold();
-    let ask = Ask::new("almost there");
-    let chats = futures::future::join_all([WAYS[0].ask(&gateway, &ask), WAYS[2].ask(&gateway, &ask)]);
-    let stop = async {
-        gateway
-            .sim_until("both are under way", |counts| counts.open() == 2)
-            .await;
-        gateway.stop.soft.cancel();
-        refuses_connections(&gateway).await;
-        gateway.sim.release();
-    };
-    let (outcomes, ()) = tokio::join!(chats, stop);
-    for outcome in outcomes {
-        outcome.assert_whole(&answer_text("almost there"));
-    }
-    gateway.ended().await.expect("an orderly end");
+    each_crowd(ONCE, async |(), ways| {
+        let mut gateway = Gateway::start().await;
+        gateway.sim.hold();
+        let ask = Ask::new("almost there");
+        let chats = futures::future::join_all([0, 2].map(|number| ways.nth(number).ask(&gateway, &ask)));
+        let stop = async {
+            gateway
+                .sim_until("both are under way", |counts| counts.open() == 2)
+                .await;
+            gateway.stop.soft.cancel();
+            refuses_connections(&gateway).await;
+            gateway.sim.release();
+        };
+        let (outcomes, ()) = tokio::join!(chats, stop);
+        for outcome in outcomes {
+            outcome.assert_whole(&answer_text("almost there"));
+        }
+        gateway.ended().await.expect("an orderly end");
+        gateway.seen()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn when_the_grace_is_over_streams_end_with_an_error_and_no_finish() {
-    let mut gateway = Setup::new()
-        .settings(|settings| settings.shutdown_grace = Duration::from_millis(100))
-        .start()
-        .await;
-    let streams = in_the_middle(&gateway).await;
-    gateway.stop.soft.cancel();
-    for stream in streams {
-        let outcome = within("the end of a stream", stream.finish()).await;
-        let failure = outcome.assert_failed("shutting_down");
-        assert!(failure.in_band);
-        assert_eq!(outcome.text, "You ");
-    }
-    gateway.ended().await.expect("an orderly end");
-    assert_eq!(
-        gateway.sim.counts().open(),
-        0,
-        "the upstream's answers are closed"
-    );
-    assert_eq!(
-        gateway.sim.counts().conversations_left,
-        0,
-        "cleaned up before the end"
-    );
+    each_crowd(ONCE, async |(), ways| {
+        let mut gateway = Setup::new()
+            .settings(|settings| settings.shutdown_grace = Duration::from_millis(100))
+            .start()
+            .await;
+        let streams = in_the_middle(&gateway, ways).await;
+        gateway.stop.soft.cancel();
+        for stream in streams {
+            let outcome = within("the end of a stream", stream.finish()).await;
+            let failure = outcome.assert_failed("shutting_down");
+            assert!(failure.in_band);
+            assert_eq!(outcome.text(), "You ");
+        }
+        gateway.ended().await.expect("an orderly end");
+        assert_eq!(
+            gateway.sim.counts().open(),
+            0,
+            "the upstream's answers are closed"
+        );
+        assert_eq!(
+            gateway.sim.counts().conversations_left,
+            0,
+            "cleaned up before the end"
+        );
+        gateway.seen()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn when_the_grace_is_over_whole_answers_fail_with_a_real_status() {
-    let mut gateway = Setup::new()
-        .settings(|settings| settings.shutdown_grace = Duration::from_millis(100))
-        .start()
-        .await;
-    gateway.sim.hold();
-    let ask = Ask::new("too late");
-    let chats = futures::future::join_all(WAYS.map(|way| way.ask(&gateway, &ask)));
-    let stop = async {
-        gateway
-            .sim_until("all are under way", |counts| counts.open() == 4)
+    each_crowd(ONCE, async |(), ways| {
+        let mut gateway = Setup::new()
+            .settings(|settings| settings.shutdown_grace = Duration::from_millis(100))
+            .start()
             .await;
-        gateway.stop.soft.cancel();
-    };
-    let (outcomes, ()) = within("the end", async { tokio::join!(chats, stop) }).await;
-    for outcome in outcomes {
-        let failure = outcome.assert_failed("shutting_down");
-        assert_eq!((failure.in_band, failure.should_retry), (false, Some(true)));
-    }
-    gateway.ended().await.expect("an orderly end");
+        gateway.sim.hold();
+        let ask = Ask::new("too late");
+        let chats = futures::future::join_all((0..4).map(|number| ways.nth(number).ask(&gateway, &ask)));
+        let stop = async {
+            gateway
+                .sim_until("all are under way", |counts| counts.open() == 4)
+                .await;
+            gateway.stop.soft.cancel();
+        };
+        let (outcomes, ()) = within("the end", async { tokio::join!(chats, stop) }).await;
+        for outcome in outcomes {
+            let failure = outcome.assert_failed("shutting_down");
+            assert_eq!((failure.in_band, failure.should_retry), (false, Some(true)));
+        }
+        gateway.ended().await.expect("an orderly end");
+        gateway.seen()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_does_not_hold_the_end_up() {
-    let mut gateway = Setup::new()
-        .settings(|settings| settings.shutdown_grace = Duration::from_millis(100))
-        .start()
-        .await;
-    let mut deaf = Vec::new();
-    for door in Door::BOTH {
-        let question = "word ".repeat(1_000_000);
-        let mut stream = door.open(&gateway, &Ask::new(question)).await.unwrap();
-        stream.first_text().await;
-        deaf.push(stream);
-    }
-    gateway.stop.soft.cancel();
-    gateway.ended().await.expect("an orderly end");
-    drop(deaf);
+    each_crowd(ONCE, async |(), ways| {
+        let mut gateway = Setup::new()
+            .settings(|settings| settings.shutdown_grace = Duration::from_millis(100))
+            .start()
+            .await;
+        let mut deaf = Vec::new();
+        for number in 0..2 {
+            let door = ways.nth(number).door;
+            let question = "word ".repeat(1_000_000);
+            let mut stream = door.open(&gateway, &Ask::new(question)).await.unwrap();
+            stream.first_text().await;
+            deaf.push(stream);
+        }
+        gateway.stop.soft.cancel();
+        gateway.ended().await.expect("an orderly end");
+        drop(deaf);
+        gateway.seen()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_hard_stop_ends_everything_at_once() {
-    let mut gateway = Gateway::start().await;
-    let streams = in_the_middle(&gateway).await;
-    gateway.stop.soft.cancel();
-    refuses_connections(&gateway).await;
-    gateway.stop.hard.cancel();
-    gateway.ended().await.expect("an end");
-    drop(streams);
+    each_crowd(ONCE, async |(), ways| {
+        let mut gateway = Gateway::start().await;
+        let streams = in_the_middle(&gateway, ways).await;
+        gateway.stop.soft.cancel();
+        refuses_connections(&gateway).await;
+        gateway.stop.hard.cancel();
+        gateway.ended().await.expect("an end");
+        drop(streams);
+        // What there was no time to remove.
+        gateway.seen().whatever_calls(&[Step::DeleteConversation])
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -228,43 +258,50 @@ async fn an_open_reflection_stream_does_not_hold_the_drain_up() {
 
 #[tokio::test]
 async fn a_connection_that_stays_open_takes_nothing_new() {
-    let mut gateway = Gateway::start().await;
-    assert_eq!(gateway.get("/readyz").await.status(), 200);
-    let streams = in_the_middle(&gateway).await;
-    gateway.stop.soft.cancel();
-    refuses_connections(&gateway).await;
-    // The one HTTP/2 connection of the gRPC client is still open, and takes nothing new.
-    let asked = gateway
-        .chats()
-        .create_chat_completion(Ask::new("one more").request())
-        .await;
-    // Whether the call meets the closing connection or the closed door is the client library's affair.
-    asked.expect_err("a new chat began on a draining gateway");
-    assert_eq!(gateway.sim.counts().answers_asked, 2);
-    gateway.sim.release();
-    for stream in streams {
-        within("the rest", stream.finish())
-            .await
-            .assert_whole(&answer_text("the last words"));
-    }
-    gateway.ended().await.expect("an orderly end");
+    each_crowd(ONCE, async |(), ways| {
+        let mut gateway = Gateway::start().await;
+        assert_eq!(gateway.get("/readyz").await.status(), 200);
+        let streams = in_the_middle(&gateway, ways).await;
+        gateway.stop.soft.cancel();
+        refuses_connections(&gateway).await;
+        // The one HTTP/2 connection of the gRPC client is still open, and takes nothing new.
+        let asked = gateway
+            .chats()
+            .create_chat_completion(Ask::new("one more").request())
+            .await;
+        // Whether the call meets the closing connection or the closed door is the client library's affair.
+        asked.expect_err("a new chat began on a draining gateway");
+        assert_eq!(gateway.sim.counts().answers_asked, 2);
+        gateway.sim.release();
+        for stream in streams {
+            within("the rest", stream.finish())
+                .await
+                .assert_whole(&answer_text("the last words"));
+        }
+        gateway.ended().await.expect("an orderly end");
+        gateway.seen()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_service_whose_tokens_are_all_refused_is_told_as_not_serving() {
-    let gateway = Setup::new().tokens(1).start().await;
-    let mut health = HealthClient::new(gateway.channel());
-    let mut is = async |wanted: ServingStatus| {
-        let status = health.check(check("duogate.v1.ChatService")).await.unwrap();
-        status.into_inner().status() == wanted
-    };
-    eventually("the service is told as serving", async || {
-        is(ServingStatus::Serving).await
+    each_way(ONCE, async |(), way| {
+        let gateway = Setup::new().tokens(1).start().await;
+        let mut health = HealthClient::new(gateway.channel());
+        let mut is = async |wanted: ServingStatus| {
+            let status = health.check(check("duogate.v1.ChatService")).await.unwrap();
+            status.into_inner().status() == wanted
+        };
+        eventually("the service is told as serving", async || {
+            is(ServingStatus::Serving).await
+        })
+        .await;
+        gateway.sim.revoke(TOKENS[0]);
+        let outcome = way.ask(&gateway, &Ask::new("hi")).await;
+        outcome.assert_failed("credentials_rejected");
+        eventually("the change is told", async || is(ServingStatus::NotServing).await).await;
+        gateway.stop().await
     })
     .await;
-    gateway.sim.revoke(TOKENS[0]);
-    let outcome = Door::Grpc.chat(&gateway, &Ask::new("hi")).await;
-    outcome.assert_failed("credentials_rejected");
-    eventually("the change is told", async || is(ServingStatus::NotServing).await).await;
-    gateway.stop().await;
 }

@@ -4,15 +4,17 @@ use duogate::sim::{Fault, Page, PageKind, Rule, Step, answer_text};
 use futures::{StreamExt, stream};
 use serde_json::Value;
 
-use crate::support::{Ask, Gateway, TOKENS, WAYS, crossed, for_each, within};
+use crate::support::{
+    Ask, Gateway, ONCE, Setup, TOKENS, Ways, crossed, each_crowd, each_door, eventually, within,
+};
 
 const CHATS: usize = 200;
 
-/// 200 chats, 16 at a time, by turns through every door. Not one may fail.
-async fn crowd(gateway: &Gateway) {
+/// 200 chats, 16 at a time. Not one may fail.
+async fn crowd(gateway: &Gateway, ways: Ways) {
     let chats = stream::iter(0..CHATS).for_each_concurrent(16, async |number| {
         let question = format!("failover {number}");
-        let outcome = WAYS[number % WAYS.len()].ask(gateway, &Ask::new(&question)).await;
+        let outcome = ways.nth(number).ask(gateway, &Ask::new(&question)).await;
         outcome.assert_whole(&answer_text(&question));
     });
     within("200 chats", chats).await;
@@ -32,38 +34,45 @@ fn limited(retry_after: &str) -> Fault {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_token_costs_no_client_anything() {
-    let gateway = Gateway::start().await;
-    gateway.sim.revoke(TOKENS[1]);
-    crowd(&gateway).await;
-    let row = row(&gateway, 1).await;
-    assert_eq!(
-        (&row["state"], &row["reason"]),
-        (&"benched".into(), &"refused".into()),
-        "{row}"
-    );
-    let health = gateway.health().await;
-    assert_eq!(health["status"], "degraded");
-    assert_eq!(health["token_pool"]["available_tokens"], 2);
-    assert_eq!(health["token_pool"]["failed_tokens"], 1);
-    assert_eq!(health["statistics"]["success_rate"], 100.0);
-    assert_eq!(gateway.sim.counts().calls_with(TOKENS[1], Step::Answer), 0);
-    gateway.settled().await;
-    gateway.stop().await;
+    each_crowd(ONCE, async |(), ways| {
+        let gateway = Gateway::start().await;
+        gateway.sim.revoke(TOKENS[1]);
+        crowd(&gateway, ways).await;
+        let row = row(&gateway, 1).await;
+        assert_eq!(
+            (&row["state"], &row["reason"]),
+            (&"benched".into(), &"refused".into()),
+            "{row}"
+        );
+        let health = gateway.health().await;
+        assert_eq!(health["status"], "degraded");
+        assert_eq!(health["token_pool"]["available_tokens"], 2);
+        assert_eq!(health["token_pool"]["failed_tokens"], 1);
+        assert_eq!(health["statistics"]["success_rate"], 100.0);
+        assert_eq!(gateway.sim.counts().calls_with(TOKENS[1], Step::Answer), 0);
+        gateway.settled().await;
+        gateway.stop().await.whatever_calls(&[Step::ListProjects])
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_revoked_in_the_middle_of_everything_costs_no_client_anything() {
-    let gateway = Gateway::start().await;
-    let revoke = async {
-        gateway
-            .sim_until("chats are under way", |counts| counts.answers_finished >= 40)
-            .await;
-        gateway.sim.revoke(TOKENS[2]);
-    };
-    tokio::join!(crowd(&gateway), revoke);
-    assert_eq!(row(&gateway, 2).await["reason"], "refused");
-    // What the dead token had made cannot be removed any more, and that is nobody's fault.
-    assert_eq!(gateway.sim.breaches(), Vec::<String>::new());
+    each_crowd(ONCE, async |(), ways| {
+        let gateway = Gateway::start().await;
+        let revoke = async {
+            gateway
+                .sim_until("chats are under way", |counts| counts.answers_finished >= 40)
+                .await;
+            gateway.sim.revoke(TOKENS[2]);
+        };
+        tokio::join!(crowd(&gateway, ways), revoke);
+        assert_eq!(row(&gateway, 2).await["reason"], "refused");
+        // What the dead token had made cannot be removed any more, and that is nobody's fault.
+        assert_eq!(gateway.sim.breaches(), Vec::<String>::new());
+        gateway.seen().chats_alone()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,13 +83,13 @@ async fn a_token_refused_at_any_call_costs_no_client_anything() {
         Step::Message,
         Step::Answer,
     ];
-    for_each(crossed([401, 403], steps), async |(status, step)| {
+    each_door(crossed([401, 403], steps), async |(status, step), door| {
         let gateway = Gateway::start().await;
         let fault = Fault::status(status);
         gateway
             .sim
             .script(Rule::always(fault).on(step).with_token(TOKENS[0]));
-        for way in WAYS {
+        for way in door.ways() {
             let outcome = way.ask(&gateway, &Ask::new("who are you?")).await;
             outcome.assert_whole(&answer_text("who are you?"));
         }
@@ -91,35 +100,36 @@ async fn a_token_refused_at_any_call_costs_no_client_anything() {
             "{step:?}"
         );
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_of_401_and_403_cost_no_client_anything() {
-    for status in [401, 403] {
+    each_crowd([401, 403], async |status, ways| {
         let gateway = Gateway::start().await;
         let rule = Rule::always(Fault::status(status))
             .on(Step::Answer)
             .with_token(TOKENS[1]);
         gateway.sim.script(rule);
-        crowd(&gateway).await;
+        crowd(&gateway, ways).await;
         assert_eq!(row(&gateway, 1).await["reason"], "refused");
         gateway.settled().await;
-        gateway.stop().await;
-    }
+        gateway.stop().await.chats_alone()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rate_limited_token_rests_as_long_as_it_was_told_and_costs_no_client_anything() {
-    for retry_after in ["120", "date+120"] {
+    each_crowd(["120", "date+120"], async |retry_after, ways| {
         let gateway = Gateway::start().await;
         let rule = Rule::always(limited(retry_after))
             .on(Step::Answer)
             .with_token(TOKENS[1]);
         gateway.sim.script(rule);
-        crowd(&gateway).await;
+        crowd(&gateway, ways).await;
         let row = row(&gateway, 1).await;
         assert_eq!(
             (&row["state"], &row["reason"]),
@@ -128,21 +138,27 @@ async fn a_rate_limited_token_rests_as_long_as_it_was_told_and_costs_no_client_a
         let rests = row["benched_for_seconds"].as_f64().unwrap();
         assert!((60.0..=120.0).contains(&rests), "{retry_after}: {row}");
         gateway.settled().await;
-        gateway.stop().await;
-    }
+        gateway.stop().await.chats_alone()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_rate_limited_token_comes_back_by_itself() {
-    let gateway = crate::support::Setup::new().tokens(1).start().await;
-    gateway.sim.script(Rule::once(limited("1")).on(Step::Answer));
-    let failed = WAYS[0].ask(&gateway, &Ask::new("too soon")).await;
-    failed.assert_failed("pool_exhausted");
-    crate::support::eventually("the token answers again", async || {
-        WAYS[3].ask(&gateway, &Ask::new("again")).await.failure.is_none()
+    each_door(ONCE, async |(), door| {
+        let gateway = Setup::new().tokens(1).start().await;
+        gateway.sim.script(Rule::once(limited("1")).on(Step::Answer));
+        let [whole, streamed] = door.ways();
+        let failed = whole.ask(&gateway, &Ask::new("too soon")).await;
+        failed.assert_failed("pool_exhausted");
+        eventually("the token answers again", async || {
+            streamed.ask(&gateway, &Ask::new("again")).await.failure.is_none()
+        })
+        .await;
+        assert_eq!(row(&gateway, 0).await["state"], "ready");
+        gateway.settled().await;
+        // It is asked again until the second is over.
+        gateway.stop().await.each_once()
     })
     .await;
-    assert_eq!(row(&gateway, 0).await["state"], "ready");
-    gateway.settled().await;
-    gateway.stop().await;
 }

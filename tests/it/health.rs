@@ -3,7 +3,7 @@
 use duogate::sim::{Fault, Rule, Step, answer_text};
 use serde_json::Value;
 
-use crate::support::{Ask, Gateway, KEY, Setup, TOKENS, WAYS, eventually};
+use crate::support::{Ask, Gateway, KEY, ONCE, Setup, TOKENS, each_door, eventually};
 
 #[tokio::test]
 async fn health_has_every_field() {
@@ -83,86 +83,94 @@ async fn nothing_is_called_before_the_first_chat() {
 
 #[tokio::test]
 async fn statistics_count_each_chat_once_and_judge_only_what_could_have_succeeded() {
-    let gateway = Setup::new()
-        .settings(|settings| {
-            settings.max_retries = 0;
-            settings.available_models = ["good", "fault:400", "fault:500", "fault:cut"]
-                .map(str::to_owned)
-                .to_vec();
-        })
-        .start()
-        .await;
-    for way in WAYS {
-        for _ in 0..2 {
-            way.ask(&gateway, &Ask::new("hi").model("good"))
+    each_door(ONCE, async |(), door| {
+        let gateway = Setup::new()
+            .settings(|settings| {
+                settings.max_retries = 0;
+                settings.available_models = ["good", "fault:400", "fault:500", "fault:cut"]
+                    .map(str::to_owned)
+                    .to_vec();
+            })
+            .start()
+            .await;
+        for way in door.ways() {
+            for _ in 0..2 {
+                way.ask(&gateway, &Ask::new("hi").model("good"))
+                    .await
+                    .assert_whole(&answer_text("hi"));
+            }
+            way.ask(&gateway, &Ask::new("hi").model("nobody"))
                 .await
-                .assert_whole(&answer_text("hi"));
+                .assert_failed("model_not_found");
+            way.ask(&gateway, &Ask::new("hi").model(""))
+                .await
+                .assert_failed("invalid_request");
+            way.ask(&gateway, &Ask::new("hi").key(None))
+                .await
+                .assert_failed("unauthenticated");
+            way.ask(&gateway, &Ask::new("hi").model("fault:400"))
+                .await
+                .assert_failed("upstream_refused");
+            way.ask(&gateway, &Ask::new("hi").model("fault:500"))
+                .await
+                .assert_failed("upstream_unavailable");
+            way.ask(&gateway, &Ask::new("hi").model("fault:cut"))
+                .await
+                .assert_failed("upstream_truncated");
+            gateway.sim.hold();
+            let ask = Ask::new("hi").model("good");
+            tokio::select! {
+                outcome = way.ask(&gateway, &ask) => panic!("it ended: {outcome:?}"),
+                () = gateway.sim_until("one is under way", |counts| counts.open() == 1) => {}
+            }
+            gateway.sim.release();
         }
-        way.ask(&gateway, &Ask::new("hi").model("nobody"))
-            .await
-            .assert_failed("model_not_found");
-        way.ask(&gateway, &Ask::new("hi").model(""))
-            .await
-            .assert_failed("invalid_request");
-        way.ask(&gateway, &Ask::new("hi").key(None))
-            .await
-            .assert_failed("unauthenticated");
-        way.ask(&gateway, &Ask::new("hi").model("fault:400"))
-            .await
-            .assert_failed("upstream_refused");
-        way.ask(&gateway, &Ask::new("hi").model("fault:500"))
-            .await
-            .assert_failed("upstream_unavailable");
-        way.ask(&gateway, &Ask::new("hi").model("fault:cut"))
-            .await
-            .assert_failed("upstream_truncated");
-        gateway.sim.hold();
-        let ask = Ask::new("hi").model("good");
-        tokio::select! {
-            outcome = way.ask(&gateway, &ask) => panic!("it ended: {outcome:?}"),
-            () = gateway.sim_until("one is under way", |counts| counts.open() == 1) => {}
-        }
-        gateway.sim.release();
-    }
-    eventually("every chat is counted", async || {
-        gateway.health().await["statistics"]["total_requests"] == 36
+        eventually("every chat is counted", async || {
+            gateway.health().await["statistics"]["total_requests"] == 18
+        })
+        .await;
+        let statistics = gateway.health().await["statistics"].clone();
+        assert_eq!(statistics["successful_requests"], 4);
+        assert_eq!(statistics["failed_requests"], 4);
+        assert_eq!(statistics["rejected_requests"], 8);
+        assert_eq!(statistics["cancelled_requests"], 2);
+        assert_eq!(statistics["success_rate"], 50.0);
+        gateway.settled().await;
+        gateway.stop().await
     })
     .await;
-    let statistics = gateway.health().await["statistics"].clone();
-    assert_eq!(statistics["successful_requests"], 8);
-    assert_eq!(statistics["failed_requests"], 8);
-    assert_eq!(statistics["rejected_requests"], 16);
-    assert_eq!(statistics["cancelled_requests"], 4);
-    assert_eq!(statistics["success_rate"], 50.0);
-    gateway.settled().await;
-    gateway.stop().await;
 }
 
 #[tokio::test]
 async fn the_status_follows_the_tokens() {
-    let gateway = Gateway::start().await;
-    gateway.sim.script(
-        Rule::always(Fault::status(401))
-            .on(Step::ListProjects)
-            .with_token(TOKENS[0]),
-    );
-    WAYS[0]
-        .ask(&gateway, &Ask::new("hi"))
-        .await
-        .assert_whole(&answer_text("hi"));
-    let health = gateway.health().await;
-    assert_eq!(health["status"], "degraded");
-    assert_eq!(health["token_pool"]["available_tokens"], 2);
-    gateway.sim.clear();
-    for token in TOKENS {
-        gateway.sim.revoke(token);
-    }
-    WAYS[3]
-        .ask(&gateway, &Ask::new("hi"))
-        .await
-        .assert_failed("credentials_rejected");
-    assert_eq!(gateway.health().await["status"], "unhealthy");
-    assert_eq!(gateway.get("/readyz").await.status(), 503);
+    each_door(ONCE, async |(), door| {
+        let gateway = Gateway::start().await;
+        gateway.sim.script(
+            Rule::always(Fault::status(401))
+                .on(Step::ListProjects)
+                .with_token(TOKENS[0]),
+        );
+        let [whole, streamed] = door.ways();
+        whole
+            .ask(&gateway, &Ask::new("hi"))
+            .await
+            .assert_whole(&answer_text("hi"));
+        let health = gateway.health().await;
+        assert_eq!(health["status"], "degraded");
+        assert_eq!(health["token_pool"]["available_tokens"], 2);
+        gateway.sim.clear();
+        for token in TOKENS {
+            gateway.sim.revoke(token);
+        }
+        streamed
+            .ask(&gateway, &Ask::new("hi"))
+            .await
+            .assert_failed("credentials_rejected");
+        assert_eq!(gateway.health().await["status"], "unhealthy");
+        assert_eq!(gateway.get("/readyz").await.status(), 503);
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]

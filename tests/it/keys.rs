@@ -4,7 +4,7 @@ use duogate::sim::answer_text;
 use serde_json::Value;
 use tonic::{Code, metadata::MetadataValue};
 
-use crate::support::{Ask, Gateway, KEY, OTHER_KEY, Setup, TOKENS, WAYS, error_of, failure_of};
+use crate::support::{Ask, Gateway, KEY, ONCE, OTHER_KEY, Setup, TOKENS, each_door, error_of, failure_of};
 
 const CLOSED: [&str; 4] = ["/v1/models", "/v1/models/any", "/metrics", "/no/such/path"];
 const OPEN: [&str; 5] = ["/", "/health", "/livez", "/readyz", "/docs"];
@@ -95,40 +95,43 @@ async fn a_key_may_stand_in_three_places_over_grpc() {
 
 #[tokio::test]
 async fn no_key_and_wrong_keys_are_refused_at_both_doors() {
-    let gateway = Gateway::start().await;
-    let almost = &KEY[..KEY.len() - 1];
-    let longer = format!("{KEY}0");
-    for key in [
-        None,
-        Some("sk-wrong"),
-        Some(almost),
-        Some(longer.as_str()),
-        Some(TOKENS[0]),
-    ] {
-        for way in WAYS {
-            let outcome = way.ask(&gateway, &Ask::new("may I?").key(key)).await;
-            let failure = outcome.assert_failed("unauthenticated");
-            assert_eq!(
-                (failure.in_band, failure.should_retry),
-                (false, Some(false)),
-                "{way:?}"
-            );
-            assert!(
-                key.is_none_or(|key| !failure.message.contains(key)),
-                "{}",
-                failure.message
-            );
+    each_door(ONCE, async |(), door| {
+        let gateway = Gateway::start().await;
+        let almost = &KEY[..KEY.len() - 1];
+        let longer = format!("{KEY}0");
+        for key in [
+            None,
+            Some("sk-wrong"),
+            Some(almost),
+            Some(longer.as_str()),
+            Some(TOKENS[0]),
+        ] {
+            for way in door.ways() {
+                let outcome = way.ask(&gateway, &Ask::new("may I?").key(key)).await;
+                let failure = outcome.assert_failed("unauthenticated");
+                assert_eq!(
+                    (failure.in_band, failure.should_retry),
+                    (false, Some(false)),
+                    "{way:?}"
+                );
+                assert!(
+                    key.is_none_or(|key| !failure.message.contains(key)),
+                    "{}",
+                    failure.message
+                );
+            }
         }
-    }
-    let refused = gateway.web.get(gateway.url("/v1/models")).send().await.unwrap();
-    assert_eq!(refused.headers()["www-authenticate"], "Bearer");
-    let listed = gateway
-        .chats()
-        .list_models(duogate::app::client::ListModelsRequest {})
-        .await;
-    assert_eq!(listed.unwrap_err().code(), Code::Unauthenticated);
-    assert_eq!(gateway.sim.counts().calls.values().sum::<u64>(), 0);
-    gateway.stop().await;
+        let refused = gateway.web.get(gateway.url("/v1/models")).send().await.unwrap();
+        assert_eq!(refused.headers()["www-authenticate"], "Bearer");
+        let listed = gateway
+            .chats()
+            .list_models(duogate::app::client::ListModelsRequest {})
+            .await;
+        assert_eq!(listed.unwrap_err().code(), Code::Unauthenticated);
+        assert_eq!(gateway.sim.counts().calls.values().sum::<u64>(), 0);
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -150,68 +153,74 @@ async fn open_paths_are_open_and_all_others_are_not() {
 
 #[tokio::test]
 async fn where_no_key_is_required_nothing_needs_one() {
-    let gateway = Setup::new()
-        .settings(|settings| settings.require_api_key = false)
-        .start()
-        .await;
-    for key in [None, Some("sk-wrong"), Some(KEY)] {
-        for way in WAYS {
-            let outcome = way.ask(&gateway, &Ask::new("open house").key(key)).await;
-            outcome.assert_whole(&answer_text("open house"));
+    each_door(ONCE, async |(), door| {
+        let gateway = Setup::new()
+            .settings(|settings| settings.require_api_key = false)
+            .start()
+            .await;
+        for key in [None, Some("sk-wrong"), Some(KEY)] {
+            for way in door.ways() {
+                let outcome = way.ask(&gateway, &Ask::new("open house").key(key)).await;
+                outcome.assert_whole(&answer_text("open house"));
+            }
         }
-    }
-    for path in ["/v1/models", "/metrics", "/health"] {
-        assert_eq!(status(gateway.web.get(gateway.url(path))).await, 200, "{path}");
-    }
-    let health: Value = gateway
-        .web
-        .get(gateway.url("/health"))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    assert_eq!(health["api_key_validation"], false);
-    gateway.stop().await;
+        for path in ["/v1/models", "/metrics", "/health"] {
+            assert_eq!(status(gateway.web.get(gateway.url(path))).await, 200, "{path}");
+        }
+        let health: Value = gateway
+            .web
+            .get(gateway.url("/health"))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        assert_eq!(health["api_key_validation"], false);
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn no_key_and_no_token_is_in_any_answer() {
-    let gateway = Gateway::start().await;
-    gateway.sim.revoke(TOKENS[1]);
-    for way in WAYS {
-        way.ask(&gateway, &Ask::new("secrets?"))
-            .await
-            .assert_whole(&answer_text("secrets?"));
-    }
-    let mut bodies = Vec::new();
-    let wrong = "sk-wrong-and-secret";
-    for path in OPEN.iter().chain(&CLOSED) {
-        for (key, query) in [
-            (Some(KEY), ""),
-            (Some(wrong), ""),
-            (None, "?api_key=sk-wrong-and-secret"),
-        ] {
-            let mut request = gateway.web.get(gateway.url(&format!("{path}{query}")));
-            if let Some(key) = key {
-                request = request.bearer_auth(key);
+    each_door(ONCE, async |(), door| {
+        let gateway = Gateway::start().await;
+        gateway.sim.revoke(TOKENS[1]);
+        for way in door.ways() {
+            way.ask(&gateway, &Ask::new("secrets?"))
+                .await
+                .assert_whole(&answer_text("secrets?"));
+        }
+        let mut bodies = Vec::new();
+        let wrong = "sk-wrong-and-secret";
+        for path in OPEN.iter().chain(&CLOSED) {
+            for (key, query) in [
+                (Some(KEY), ""),
+                (Some(wrong), ""),
+                (None, "?api_key=sk-wrong-and-secret"),
+            ] {
+                let mut request = gateway.web.get(gateway.url(&format!("{path}{query}")));
+                if let Some(key) = key {
+                    request = request.bearer_auth(key);
+                }
+                let response = request.send().await.unwrap();
+                bodies.push(format!("{:?}", response.headers()));
+                bodies.push(response.text().await.unwrap());
             }
-            let response = request.send().await.unwrap();
-            bodies.push(format!("{:?}", response.headers()));
-            bodies.push(response.text().await.unwrap());
         }
-    }
-    let mut request = Ask::new("x").key(None).request();
-    request
-        .metadata_mut()
-        .insert("x-api-key", MetadataValue::from_static(wrong));
-    let refused = gateway.chats().create_chat_completion(request).await.unwrap_err();
-    bodies.push(format!("{refused:?}"));
-    for body in bodies {
-        for secret in [KEY, OTHER_KEY, wrong].into_iter().chain(TOKENS) {
-            assert!(!body.contains(secret), "{secret} is in {body}");
+        let mut request = Ask::new("x").key(None).request();
+        request
+            .metadata_mut()
+            .insert("x-api-key", MetadataValue::from_static(wrong));
+        let refused = gateway.chats().create_chat_completion(request).await.unwrap_err();
+        bodies.push(format!("{refused:?}"));
+        for body in bodies {
+            for secret in [KEY, OTHER_KEY, wrong].into_iter().chain(TOKENS) {
+                assert!(!body.contains(secret), "{secret} is in {body}");
+            }
         }
-    }
-    gateway.stop().await;
+        gateway.stop().await
+    })
+    .await;
 }

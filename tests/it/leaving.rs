@@ -1,13 +1,16 @@
 //! A client that goes takes its call to the upstream with it, at once, and leaves nothing behind.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Debug,
+    time::{Duration, Instant},
+};
 
 use duogate::{
     config::Settings,
     sim::{Counts, Fault, Hold, Rule, Step, answer_text},
 };
 
-use crate::support::{Ask, Gateway, Setup, WAYS, Way, crossed, eventually, for_each, within};
+use crate::support::{Ask, Gateway, ONCE, Seen, Setup, Way, each_door, each_way, eventually, within};
 
 /// What the gateway promises: the upstream's call is closed within a second of the client's leaving.
 const SOON: Duration = Duration::from_secs(1);
@@ -23,7 +26,7 @@ async fn leave(gateway: &Gateway, way: Way, reached: impl Future<Output = ()>) -
 }
 
 /// The upstream's call is closed, everything is given back, and the chat counts as left.
-async fn check_left(gateway: Gateway, way: Way, left: Instant) {
+async fn check_left(gateway: Gateway, way: impl Debug, left: Instant) -> Seen {
     gateway
         .sim_until("the call is closed", |counts| counts.open() == 0)
         .await;
@@ -48,7 +51,7 @@ async fn check_left(gateway: Gateway, way: Way, left: Instant) {
         pool["available_tokens"], pool["total_tokens"],
         "{way:?}: no token is at fault"
     );
-    gateway.stop().await;
+    gateway.stop().await
 }
 
 async fn alone() -> Gateway {
@@ -58,7 +61,7 @@ async fn alone() -> Gateway {
 #[tokio::test]
 async fn who_leaves_while_the_answer_is_awaited_frees_everything() {
     let holds = [Hold::BeforeHead, Hold::AfterHead];
-    for_each(crossed(holds, WAYS), async |(hold, way)| {
+    each_way(holds, async |hold, way| {
         let gateway = alone().await;
         gateway.sim.hold_at(hold);
         let asked = gateway.sim_until("the answer is asked for", |counts| counts.open() == 1);
@@ -66,45 +69,46 @@ async fn who_leaves_while_the_answer_is_awaited_frees_everything() {
         gateway
             .sim_until("the answer is left", |counts| counts.answers_left == 1)
             .await;
-        check_left(gateway, way, left).await;
+        check_left(gateway, way, left).await
     })
     .await;
 }
 
 #[tokio::test]
 async fn who_leaves_in_the_middle_of_a_stream_frees_everything() {
-    for_each(WAYS.into_iter().filter(|way| way.streamed), async |way| {
+    each_door(ONCE, async |(), door| {
         let gateway = alone().await;
         gateway.sim.hold_at(Hold::AfterFirstPiece);
-        let mut opened = way.door.open(&gateway, &Ask::new("one two three")).await.unwrap();
+        let mut opened = door.open(&gateway, &Ask::new("one two three")).await.unwrap();
         within("the first text", opened.first_text()).await;
-        assert!(answer_text("one two three").starts_with(&opened.so_far().text));
+        assert!(answer_text("one two three").starts_with(opened.so_far().text()));
         assert_eq!(gateway.in_flight().await, [1]);
         drop(opened);
         let left = Instant::now();
         gateway
             .sim_until("the answer is left", |counts| counts.answers_left == 1)
             .await;
-        check_left(gateway, way, left).await;
+        check_left(gateway, door, left).await
     })
     .await;
 }
 
 #[tokio::test]
 async fn who_leaves_a_whole_answer_in_its_middle_frees_everything() {
-    for_each(WAYS.into_iter().filter(|way| !way.streamed), async |way| {
+    each_door(ONCE, async |(), door| {
+        let [whole, _] = door.ways();
         let gateway = alone().await;
         gateway.sim.hold_at(Hold::AfterFirstPiece);
         let begun = gateway.sim_until("the answer begins", |counts| counts.answers_started == 1);
-        let left = leave(&gateway, way, begun).await;
-        check_left(gateway, way, left).await;
+        let left = leave(&gateway, whole, begun).await;
+        check_left(gateway, whole, left).await
     })
     .await;
 }
 
 #[tokio::test]
 async fn who_leaves_while_the_message_is_on_its_way_closes_that_call() {
-    for_each(WAYS, async |way| {
+    each_way(ONCE, async |(), way| {
         let gateway = alone().await;
         gateway.sim.script(Rule::once(Fault::Stall).on(Step::Message));
         let posted = gateway.sim_until("the message is posted", |counts| {
@@ -113,14 +117,14 @@ async fn who_leaves_while_the_message_is_on_its_way_closes_that_call() {
         let left = leave(&gateway, way, posted).await;
         let closed = |counts: &Counts| counts.abandoned.get(&Step::Message) == Some(&1);
         gateway.sim_until("the message's call is closed", closed).await;
-        check_left(gateway, way, left).await;
+        check_left(gateway, way, left).await
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_conversation_that_is_being_made_is_finished_and_removed() {
-    for_each(WAYS, async |way| {
+    each_way(ONCE, async |(), way| {
         let gateway = alone().await;
         let slowly = Fault::Delay(Duration::from_millis(400));
         gateway
@@ -134,14 +138,14 @@ async fn a_conversation_that_is_being_made_is_finished_and_removed() {
         let counts = gateway.sim.counts();
         assert!(counts.abandoned.is_empty(), "{way:?}: {:?}", counts.abandoned);
         assert_eq!(counts.calls_of(Step::Message), 0, "{way:?}");
-        check_left(gateway, way, Instant::now()).await;
+        check_left(gateway, way, Instant::now()).await
     })
     .await;
 }
 
 #[tokio::test]
 async fn who_leaves_during_the_wait_before_a_retry_is_not_tried_for_again() {
-    for_each(WAYS, async |way| {
+    each_way(ONCE, async |(), way| {
         let long = |settings: &mut Settings| settings.retry_delay = Duration::from_secs(60);
         let gateway = Setup::new().tokens(1).settings(long).start().await;
         gateway
@@ -151,7 +155,7 @@ async fn who_leaves_during_the_wait_before_a_retry_is_not_tried_for_again() {
         let left = leave(&gateway, way, gateway.sim_until("the attempt fails", failed)).await;
         let calls = |gateway: &Gateway| gateway.sim.counts().calls_of(Step::Answer);
         assert_eq!(calls(&gateway), 1, "{way:?}");
-        check_left(gateway, way, left).await;
+        check_left(gateway, way, left).await
     })
     .await;
 }

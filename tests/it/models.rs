@@ -8,7 +8,7 @@ use serde_json::Value;
 use tonic::Request;
 use tonic_types::StatusExt;
 
-use crate::support::{Ask, Door, Gateway, KEY, Setup, WAYS, error_of, failure_of};
+use crate::support::{Ask, Door, Gateway, KEY, ONCE, Setup, each_door, error_of, failure_of};
 
 const NAMES: [&str; 4] = ["Gemini 2.5 Pro", "meta/llama-4", "o4-Default", "50% off?#&"];
 
@@ -67,13 +67,14 @@ async fn list(gateway: &Gateway, door: Door) -> Vec<String> {
 
 #[tokio::test]
 async fn models_and_their_other_names_are_listed_alike_at_both_doors() {
-    let gateway = shop().await;
-    let all = [NAMES.as_slice(), &["fast", "gpt-4o"]].concat();
-    for door in Door::BOTH {
+    each_door(ONCE, async |(), door| {
+        let gateway = shop().await;
+        let all = [NAMES.as_slice(), &["fast", "gpt-4o"]].concat();
         assert_eq!(list(&gateway, door).await, all, "{door:?}");
-    }
-    assert_eq!(gateway.health().await["models"], serde_json::json!(all));
-    gateway.stop().await;
+        assert_eq!(gateway.health().await["models"], serde_json::json!(all));
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -102,71 +103,78 @@ async fn a_model_is_found_whatever_its_name_holds() {
 
 #[tokio::test]
 async fn an_unknown_model_is_not_found_anywhere() {
-    let gateway = shop().await;
-    let missing = error_of(gateway.get("/v1/models/gpt-99").await).await;
-    assert_eq!(
-        (missing.kind, missing.field.as_deref()),
-        ("model_not_found", Some("model"))
-    );
-    assert!(missing.message.contains("`gpt-99`"), "{}", missing.message);
-    let request = with_key(GetModelRequest {
-        id: "gpt-99".to_owned(),
-    });
-    let status = gateway.chats().get_model(request).await.unwrap_err();
-    assert_eq!(failure_of(&status, false).kind, "model_not_found");
-    let details = status.get_error_details();
-    let resource = details.resource_info().expect("ResourceInfo");
-    assert_eq!(
-        (resource.resource_type.as_str(), resource.resource_name.as_str()),
-        ("model", "gpt-99")
-    );
-    for way in WAYS {
-        for model in ["gpt-99", "o4-default", "Gemini 2.5 Pro "] {
-            let outcome = way.ask(&gateway, &Ask::new("hi").model(model)).await;
-            let failure = outcome.assert_failed("model_not_found");
-            assert_eq!(failure.should_retry, Some(false), "{way:?} {model}");
+    each_door(ONCE, async |(), door| {
+        let gateway = shop().await;
+        let missing = error_of(gateway.get("/v1/models/gpt-99").await).await;
+        assert_eq!(
+            (missing.kind, missing.field.as_deref()),
+            ("model_not_found", Some("model"))
+        );
+        assert!(missing.message.contains("`gpt-99`"), "{}", missing.message);
+        let request = with_key(GetModelRequest {
+            id: "gpt-99".to_owned(),
+        });
+        let status = gateway.chats().get_model(request).await.unwrap_err();
+        assert_eq!(failure_of(&status, false).kind, "model_not_found");
+        let details = status.get_error_details();
+        let resource = details.resource_info().expect("ResourceInfo");
+        assert_eq!(
+            (resource.resource_type.as_str(), resource.resource_name.as_str()),
+            ("model", "gpt-99")
+        );
+        for way in door.ways() {
+            for model in ["gpt-99", "o4-default", "Gemini 2.5 Pro "] {
+                let outcome = way.ask(&gateway, &Ask::new("hi").model(model)).await;
+                let failure = outcome.assert_failed("model_not_found");
+                assert_eq!(failure.should_retry, Some(false), "{way:?} {model}");
+            }
         }
-    }
-    assert_eq!(gateway.sim.counts().calls.values().sum::<u64>(), 0);
-    gateway.stop().await;
+        assert_eq!(gateway.sim.counts().calls.values().sum::<u64>(), 0);
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn another_name_becomes_the_upstreams_and_the_answer_keeps_the_clients() {
-    let gateway = shop().await;
-    for (name, upstream) in [
-        ("fast", "o4-Default"),
-        ("gpt-4o", "Gemini 2.5 Pro"),
-        ("meta/llama-4", "meta/llama-4"),
-    ] {
-        for way in WAYS {
-            let outcome = way.ask(&gateway, &Ask::new("which one?").model(name)).await;
-            outcome.assert_whole(&answer_text("which one?"));
-            assert_eq!(outcome.model, name, "{way:?}");
-            assert_eq!(gateway.sim.answers().last().unwrap().model, upstream, "{way:?}");
+    each_door(ONCE, async |(), door| {
+        let gateway = shop().await;
+        for (name, upstream) in [
+            ("fast", "o4-Default"),
+            ("gpt-4o", "Gemini 2.5 Pro"),
+            ("meta/llama-4", "meta/llama-4"),
+        ] {
+            for way in door.ways() {
+                let outcome = way.ask(&gateway, &Ask::new("which one?").model(name)).await;
+                outcome.assert_whole(&answer_text("which one?"));
+                assert_eq!(outcome.model, name, "{way:?}");
+                assert_eq!(gateway.sim.answers().last().unwrap().model, upstream, "{way:?}");
+            }
         }
-    }
-    gateway.stop().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn without_a_list_any_name_is_let_through() {
-    let gateway = Gateway::start().await;
-    for way in WAYS {
-        let outcome = way
-            .ask(&gateway, &Ask::new("hi").model("a model/nobody listed"))
-            .await;
-        outcome.assert_whole(&answer_text("hi"));
-    }
-    assert!(
-        gateway
-            .sim
-            .answers()
-            .iter()
-            .all(|answer| answer.model == "a model/nobody listed")
-    );
-    for door in Door::BOTH {
+    each_door(ONCE, async |(), door| {
+        let gateway = Gateway::start().await;
+        for way in door.ways() {
+            let outcome = way
+                .ask(&gateway, &Ask::new("hi").model("a model/nobody listed"))
+                .await;
+            outcome.assert_whole(&answer_text("hi"));
+        }
+        assert!(
+            gateway
+                .sim
+                .answers()
+                .iter()
+                .all(|answer| answer.model == "a model/nobody listed")
+        );
         assert_eq!(list(&gateway, door).await, Vec::<String>::new());
-    }
-    gateway.stop().await;
+        gateway.stop().await
+    })
+    .await;
 }

@@ -1,10 +1,10 @@
 //! Both doors on one port, told apart by what is sent.
 
-use crate::support::{Ask, Authority, Gateway, KEY, Setup, WAYS};
+use crate::support::{Ask, Authority, Door, Gateway, KEY, ONCE, Setup, each_door};
 
-async fn both_doors_answer(gateway: &Gateway) {
+async fn it_answers(gateway: &Gateway, door: Door) {
     assert_eq!(gateway.http, gateway.grpc);
-    for way in WAYS {
+    for way in door.ways() {
         let outcome = way.ask(gateway, &Ask::new("one port")).await;
         outcome.assert_whole(&duogate::sim::answer_text("one port"));
     }
@@ -19,21 +19,27 @@ async fn both_doors_answer(gateway: &Gateway) {
 
 #[tokio::test]
 async fn one_port_serves_both_protocols() {
-    let gateway = Setup::new().one_port().start().await;
-    both_doors_answer(&gateway).await;
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let gateway = Setup::new().one_port().start().await;
+        it_answers(&gateway, door).await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn one_port_serves_both_protocols_over_tls() {
-    let (authority, place) = (Authority::new(), tempfile::tempdir().unwrap());
-    authority.sign().write(place.path());
-    let setup = Setup::new().one_port().tls(place.path());
-    let gateway = setup.start_with(Some(&authority), None).await;
-    both_doors_answer(&gateway).await;
-    for protocol in [b"h2".as_slice(), b"http/1.1"] {
-        let stream = authority.connect(gateway.http, &[protocol]).await;
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
-    }
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let (authority, place) = (Authority::new(), tempfile::tempdir().unwrap());
+        authority.sign().write(place.path());
+        let setup = Setup::new().one_port().tls(place.path());
+        let gateway = setup.start_with(Some(&authority), None).await;
+        it_answers(&gateway, door).await;
+        for protocol in [b"h2".as_slice(), b"http/1.1"] {
+            let stream = authority.connect(gateway.http, &[protocol]).await;
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+        }
+        gateway.stop().await
+    })
+    .await;
 }

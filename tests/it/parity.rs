@@ -1,28 +1,31 @@
-//! Whatever a chat meets, both doors tell the same of it, and the upstream is called alike. The scenarios are those of
-//! the other tests: their tables are read here, so that what is added there is compared too.
+//! What the other scenarios do not meet, through every way: each behaviour of the upstream that has a name, pools in
+//! disorder, and every kind of question.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use duogate::{
-    config::UnmarkedEnd,
-    sim::{Fault, Rule, Sim, Step},
-};
+use duogate::sim::{Fault, Rule, Sim, Step};
 use serde_json::json;
 
 use crate::{
-    cuts::CUTS,
-    forms::forms,
-    support::{Ask, Door, Failure, Gateway, Outcome, Setup, TOKENS, crossed, for_each},
-    verdicts::{self, STEPS, TABLE},
+    support::{Ask, Gateway, Seen, Setup, TOKENS, Way, each_way},
+    verdicts,
 };
 
 /// One chat on a gateway of its own.
+#[derive(Clone)]
 struct Scenario {
     name: String,
     setup: fn() -> Setup,
     rules: Vec<Rule>,
     prepare: fn(&Gateway),
     ask: Ask,
+}
+
+/// It goes by its name where it fails.
+impl std::fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 fn ordinary() -> Setup {
@@ -61,148 +64,36 @@ impl Scenario {
         self.prepare = prepare;
         self
     }
-}
 
-/// A failure, as far as both wires can tell it.
-#[derive(Debug, PartialEq)]
-struct Told {
-    kind: &'static str,
-    /// Not of bad input, where each door speaks of its own fields.
-    message: Option<String>,
-    in_band: bool,
-    has_time_to_wait: bool,
-    /// In band OpenAI's wire has no room for it.
-    should_retry: Option<bool>,
-}
-
-impl Told {
-    fn new(failure: Failure) -> Self {
-        Self {
-            kind: failure.kind,
-            message: Some(failure.message).filter(|_| failure.kind != "invalid_request"),
-            in_band: failure.in_band,
-            has_time_to_wait: failure.retry_after.is_some(),
-            should_retry: failure.should_retry.filter(|_| !failure.in_band),
+    async fn run(self, way: Way) -> Seen {
+        let gateway = (self.setup)().start().await;
+        for rule in self.rules {
+            gateway.sim.script(rule);
         }
+        (self.prepare)(&gateway);
+        way.ask(&gateway, &self.ask).await;
+        gateway.settled().await;
+        gateway.stop().await
     }
 }
 
-/// What must be the same through both doors.
-#[derive(Debug, PartialEq)]
-struct Seen {
-    model: String,
-    text: String,
-    reasoning: String,
-    finish: Option<String>,
-    usage: Option<(u64, u64, u64)>,
-    failure: Option<Told>,
-    /// Calls of the upstream, by step.
-    calls: BTreeMap<Step, u64>,
-}
-
-impl Seen {
-    fn new(outcome: Outcome, calls: BTreeMap<Step, u64>) -> Self {
-        let usage = outcome.usage;
-        Self {
-            model: outcome.model,
-            text: outcome.text,
-            reasoning: outcome.reasoning,
-            finish: outcome.finish,
-            usage: usage.map(|usage| (usage.prompt, usage.completion, usage.total)),
-            failure: outcome.failure.map(Told::new),
-            calls,
-        }
-    }
-}
-
-async fn seen(scenario: &Scenario, door: Door, streamed: bool) -> Seen {
-    let gateway = (scenario.setup)().start().await;
-    for rule in &scenario.rules {
-        gateway.sim.script(rule.clone());
-    }
-    (scenario.prepare)(&gateway);
-    let outcome = if streamed {
-        door.stream(&gateway, &scenario.ask).await
-    } else {
-        door.chat(&gateway, &scenario.ask).await
-    };
-    gateway.settled().await;
-    let calls = gateway.sim.counts().calls;
-    gateway.stop().await;
-    Seen::new(outcome, calls)
-}
-
-async fn compare(scenarios: Vec<Scenario>) {
-    /// Each case starts two gateways, one after the other.
-    const AT_ONCE: usize = 8;
-    let cases = crossed(scenarios.iter().map(Named), [false, true]);
-    for some in cases.chunks(AT_ONCE) {
-        for_each(some, async |(Named(scenario), streamed)| {
-            let http = seen(scenario, Door::Http, *streamed).await;
-            let grpc = seen(scenario, Door::Grpc, *streamed).await;
-            let name = &scenario.name;
-            assert_eq!(http, grpc, "{name}, streamed: {streamed}; HTTP left, gRPC right");
-            let ended = http.finish.is_some() != http.failure.is_some();
-            assert!(ended, "{name} came to no end, or to two: {http:?}");
-        })
-        .await;
-    }
-}
-
-/// A scenario that goes by its name where a test that waits in vain says for what.
-#[derive(Clone, Copy)]
-struct Named<'a>(&'a Scenario);
-
-impl std::fmt::Debug for Named<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.name)
-    }
+/// That the doors agree is all that is asked here; what they should say is told elsewhere.
+async fn compare(scenarios: impl IntoIterator<Item = Scenario>) {
+    each_way(scenarios, Scenario::run).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_doors_tell_the_same_of_every_behaviour_of_the_upstream() {
-    let joined = forms()
-        .into_iter()
-        .chain(CUTS.map(|cut| format!("{cut}+dialect:tab")));
-    let names = Sim::model_names().into_iter().map(str::to_owned).chain(joined);
-    let scenarios = names.map(|name| {
+    let names = Sim::model_names();
+    assert!(names.len() > 60, "only {} behaviours", names.len());
+    let scenarios = names.into_iter().map(|name| {
         let setup = if name.contains("stall") {
             impatient
         } else {
             ordinary
         };
-        Scenario::new(&name, Ask::new("What is it, über alles? 猫").model(&name)).setup(setup)
+        Scenario::new(name, Ask::new("What is it, über alles? 猫").model(name)).setup(setup)
     });
-    let scenarios: Vec<_> = scenarios.collect();
-    assert!(scenarios.len() > 80, "only {} behaviours", scenarios.len());
-    compare(scenarios).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_doors_tell_the_same_of_every_fault_at_every_step() {
-    let mut scenarios = Vec::new();
-    for verdict in TABLE {
-        for step in STEPS {
-            let fault = verdicts::fault(verdict.fault);
-            let setup = if verdict.fault == "stalled" {
-                impatient
-            } else {
-                ordinary
-            };
-            let rules = [
-                ("once", Rule::once(fault.clone())),
-                ("always", Rule::always(fault)),
-            ];
-            for (how_often, rule) in rules {
-                let name = format!("{} {how_often} at {step:?}", verdict.fault);
-                scenarios.push(
-                    Scenario::new(name, Ask::new("what now?"))
-                        .setup(setup)
-                        .rule(rule.on(step)),
-                );
-            }
-        }
-    }
     compare(scenarios).await;
 }
 
@@ -214,25 +105,15 @@ async fn both_doors_tell_the_same_of_a_pool_without_tokens_and_of_an_account_in_
             gateway.sim.revoke(token);
         }
     };
-    let full = || {
-        ordinary().sim(|sim| {
-            sim.foreign_conversations = 2;
-            sim.conversation_limit = Some(2);
-        })
-    };
     let one_limited = Rule::once(verdicts::fault("429")).on(Step::Answer);
-    let polite_cut = || ordinary().settings(|settings| settings.unmarked_end = UnmarkedEnd::Stop);
     let short = || ordinary().settings(|settings| settings.request_timeout = Duration::from_millis(300));
     let proud = || ordinary().settings(|settings| settings.max_retries = 0);
-    compare(vec![
-        Scenario::new("no token", ask()).setup(|| Setup::new().tokens(0)),
+    compare([
         Scenario::new("every token revoked", ask()).prepare(revoked),
         Scenario::new("one token revoked", ask()).prepare(|gateway| {
             gateway.sim.revoke(TOKENS[0]);
         }),
         Scenario::new("one token limited", ask()).rule(one_limited),
-        Scenario::new("the account is full", ask()).setup(full),
-        Scenario::new("an unmarked end is an end", ask().model("fault:polite-cut")).setup(polite_cut),
         Scenario::new("no time", ask())
             .setup(short)
             .rule(Rule::always(Fault::Stall)),
@@ -258,7 +139,7 @@ async fn both_doors_tell_the_same_of_every_kind_of_question() {
     let mut silence = Ask::new("");
     silence.messages = Vec::new();
     let count = || Ask::new("one two three, four five");
-    compare(vec![
+    compare([
         Scenario::new("several messages", dialogue),
         Scenario::new("a long question", Ask::new("A long word, 日本語. ".repeat(5000))),
         Scenario::new(
@@ -272,6 +153,9 @@ async fn both_doors_tell_the_same_of_every_kind_of_question() {
             count().with(json!({ "max_tokens": 3000 })),
         ),
         Scenario::new("a limit of nothing", count().with(json!({ "max_tokens": 0 }))),
+        Scenario::new("several answers", count().with(json!({ "n": 3 }))),
+        Scenario::new("no answer", count().with(json!({ "n": 0 }))),
+        Scenario::new("too many answers", count().with(json!({ "n": 9 }))),
         Scenario::new("no message", silence),
         Scenario::new("no model", count().model("")),
         Scenario::new("a model on offer", count().model("one")).setup(offer),
@@ -281,4 +165,44 @@ async fn both_doors_tell_the_same_of_every_kind_of_question() {
         Scenario::new("a wrong key", count().key(Some("sk-it-wrong"))),
     ])
     .await;
+}
+
+/// Who asks one door alone is compared with nothing.
+#[test]
+fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
+    /// Where a chat stands in the way of a conversation, rests on HTTP/2, or meets a limit that is one door's own.
+    const ALONE: [(&str, usize); 4] = [
+        ("converse.rs", 1),
+        ("converse/replay.rs", 1),
+        ("reload.rs", 1),
+        ("slow.rs", 1),
+    ];
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let mut found = Vec::new();
+    let mut places = vec![root.clone()];
+    while let Some(place) = places.pop() {
+        for entry in std::fs::read_dir(place).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                places.extend((name != "support").then_some(path));
+            } else if name.ends_with(".rs") && name != "parity.rs" {
+                let text: String = std::fs::read_to_string(path)
+                    .unwrap()
+                    .split_whitespace()
+                    .collect();
+                let asked = ["Http", "Grpc"].into_iter().flat_map(|door| {
+                    [".chat(", ".stream(", ".open(", ".ways("].map(|how| format!("Door::{door}{how}"))
+                });
+                let count: usize = asked.map(|asked| text.matches(&asked).count()).sum();
+                found.extend((count > 0).then_some((name, count)));
+            }
+        }
+    }
+    found.sort_unstable();
+    let found: Vec<_> = found
+        .iter()
+        .map(|(name, count)| (name.as_str(), *count))
+        .collect();
+    assert_eq!(found, ALONE);
 }

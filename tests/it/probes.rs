@@ -8,7 +8,9 @@ use duogate::{
 };
 use futures::{StreamExt, stream};
 
-use crate::support::{Ask, Door, Gateway, Setup, TOKENS, WAYS, Way, crossed, eventually, for_each, within};
+use crate::support::{
+    Ask, Gateway, ONCE, Setup, TOKENS, Way, each_crowd, each_door, each_way, eventually, within,
+};
 
 async fn states(gateway: &Gateway) -> Vec<String> {
     let health = gateway.health().await;
@@ -25,48 +27,53 @@ async fn chat(gateway: &Gateway, way: Way, question: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_that_are_accepted_again_come_back_without_a_chat() {
-    const CHATS: usize = 400;
-    let gateway = Setup::new()
-        .settings(|settings| {
-            settings.token_cooldown = Duration::from_millis(200);
-            settings.token_max_failures = 1000;
-        })
-        .start()
-        .await;
-    let chats = stream::iter(0..CHATS).for_each_concurrent(32, async |number| {
-        chat(&gateway, WAYS[number % WAYS.len()], &format!("chat {number}")).await;
-    });
-    let revoke = async {
-        gateway
-            .sim_until("chats are under way", |counts| counts.answers_finished >= 40)
+    each_crowd(ONCE, async |(), ways| {
+        const CHATS: usize = 400;
+        let gateway = Setup::new()
+            .settings(|settings| {
+                settings.token_cooldown = Duration::from_millis(200);
+                settings.token_max_failures = 1000;
+            })
+            .start()
             .await;
-        gateway.sim.revoke(TOKENS[0]);
-        gateway.sim.revoke(TOKENS[2]);
-    };
-    within("400 chats", async { tokio::join!(chats, revoke) }).await;
-    let now = states(&gateway).await;
-    assert_eq!(now[1], "ready");
-    assert!(now[0] != "ready" && now[2] != "ready", "{now:?}");
-    gateway
-        .sim_until("no answer is under way", |counts| counts.open() == 0)
+        let chats = stream::iter(0..CHATS).for_each_concurrent(32, async |number| {
+            chat(&gateway, ways.nth(number), &format!("chat {number}")).await;
+        });
+        let revoke = async {
+            gateway
+                .sim_until("chats are under way", |counts| counts.answers_finished >= 40)
+                .await;
+            gateway.sim.revoke(TOKENS[0]);
+            gateway.sim.revoke(TOKENS[2]);
+        };
+        within("400 chats", async { tokio::join!(chats, revoke) }).await;
+        let now = states(&gateway).await;
+        assert_eq!(now[1], "ready");
+        assert!(now[0] != "ready" && now[2] != "ready", "{now:?}");
+        gateway
+            .sim_until("no answer is under way", |counts| counts.open() == 0)
+            .await;
+        gateway.sim.forget();
+        gateway.sim.restore(TOKENS[0]);
+        gateway.sim.restore(TOKENS[2]);
+        eventually("every token is ready", async || {
+            states(&gateway).await == ["ready"; 3]
+        })
         .await;
-    gateway.sim.forget();
-    gateway.sim.restore(TOKENS[0]);
-    gateway.sim.restore(TOKENS[2]);
-    eventually("every token is ready", async || {
-        states(&gateway).await == ["ready"; 3]
+        let counts = gateway.sim.counts();
+        for token in [TOKENS[0], TOKENS[2]] {
+            assert!(counts.calls_with(token, Step::ListProjects) > 0, "{counts:?}");
+        }
+        assert_eq!(counts.calls_of(Step::Message) + counts.calls_of(Step::Answer), 0);
+        for number in 0..4 {
+            chat(&gateway, ways.nth(number), "all together").await;
+        }
+        gateway.settled().await;
+        // Probes, and what the other chats left to be removed.
+        let seen = gateway.stop().await;
+        seen.whatever_calls(&[Step::ListProjects, Step::DeleteConversation])
     })
     .await;
-    let counts = gateway.sim.counts();
-    for token in [TOKENS[0], TOKENS[2]] {
-        assert!(counts.calls_with(token, Step::ListProjects) > 0, "{counts:?}");
-    }
-    assert_eq!(counts.calls_of(Step::Message) + counts.calls_of(Step::Answer), 0);
-    for way in WAYS {
-        chat(&gateway, way, "all together").await;
-    }
-    gateway.settled().await;
-    gateway.stop().await;
 }
 
 #[tokio::test]
@@ -78,7 +85,7 @@ async fn a_token_alone_survives_a_fault_of_the_service_at_every_call() {
         Step::Message,
         Step::Answer,
     ];
-    for_each(crossed(steps, WAYS), async |(step, way)| {
+    each_way(steps, async |step, way| {
         let gateway = Setup::new().tokens(1).start().await;
         gateway.sim.script(Rule::once(Fault::status(503)).on(step));
         chat(&gateway, way, "all alone").await;
@@ -89,7 +96,7 @@ async fn a_token_alone_survives_a_fault_of_the_service_at_every_call() {
         let row = gateway.token_row(0).await;
         assert_eq!((&row["state"], &row["failures"]), (&"ready".into(), &0.into()));
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
@@ -99,7 +106,7 @@ async fn one_good_token_in_six_answers_every_chat() {
     let six: Vec<String> = (1..=6)
         .map(|number| format!("it-token-number-{number}"))
         .collect();
-    for_each(crossed([0, 3], WAYS), async |(retries, way)| {
+    each_way([0, 3], async |retries, way| {
         let of_gateway = |settings: &mut Settings| {
             settings.tokens = six.iter().map(|token| token.as_str().into()).collect();
             settings.max_retries = retries;
@@ -128,22 +135,22 @@ async fn one_good_token_in_six_answers_every_chat() {
         );
         assert_eq!(now[5], "ready");
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
 
 #[tokio::test]
 async fn tokens_that_are_full_take_no_more_chats() {
-    for_each(WAYS, async |way| {
+    each_way(ONCE, async |(), way| {
+        let Way { door, .. } = way;
         let gateway = Setup::new()
             .settings(|settings| settings.max_in_flight_per_token = 1)
             .start()
             .await;
         gateway.sim.hold_at(Hold::AfterFirstPiece);
         let mut held = Vec::new();
-        for number in 0..TOKENS.len() {
-            let door = Door::BOTH[number % 2];
+        for _ in TOKENS {
             let mut opened = door.open(&gateway, &Ask::new("one two three")).await.unwrap();
             opened.first_text().await;
             held.push(opened);
@@ -161,7 +168,7 @@ async fn tokens_that_are_full_take_no_more_chats() {
         gateway.settled().await;
         chat(&gateway, way, "and me?").await;
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
@@ -170,7 +177,7 @@ async fn tokens_that_are_full_take_no_more_chats() {
 async fn a_token_that_says_itself_that_it_is_over_is_never_used() {
     /// Its claims are `{"exp":1}`.
     const OVER: &str = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2ln";
-    for_each([0, 1], async |others| {
+    each_door([0, 1], async |others, door| {
         let gateway = Setup::new()
             .tokens(others)
             .settings(|settings| settings.tokens.insert(0, OVER.into()))
@@ -178,7 +185,7 @@ async fn a_token_that_says_itself_that_it_is_over_is_never_used() {
             .start()
             .await;
         assert_eq!(gateway.token_row(0).await["state"], "expired");
-        for way in WAYS {
+        for way in door.ways() {
             if others > 0 {
                 chat(&gateway, way, "who is left?").await;
             } else {
@@ -188,7 +195,7 @@ async fn a_token_that_says_itself_that_it_is_over_is_never_used() {
         }
         assert!(!gateway.sim.counts().calls_by_token.contains_key(OVER));
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }

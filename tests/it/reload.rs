@@ -12,7 +12,9 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::support::{Ask, Gateway, OTHER_KEY, Serving, Setup, TOKENS, WAYS, eventually, within};
+use crate::support::{
+    Ask, Door, Gateway, ONCE, OTHER_KEY, Serving, Setup, TOKENS, each_door, eventually, within,
+};
 
 const FIRST: &str = "sk-reload-first-0123456789";
 const SECOND: &str = "sk-reload-second-0123456789";
@@ -142,92 +144,102 @@ async fn a_bad_file_keeps_the_old_settings_and_says_so() {
 
 #[tokio::test]
 async fn changed_limits_count_for_what_comes_from_then_on() {
-    let gateway = Gateway::start().await;
-    gateway.sim.hold_at(Hold::AfterFirstPiece);
-    let mut before = Vec::new();
-    for way in WAYS.into_iter().filter(|way| way.streamed) {
-        before.push(way.door.open(&gateway, &Ask::new("before")).await.unwrap());
-    }
-    let mut settings = gateway.live().settings();
-    settings.request_timeout = Duration::from_millis(200);
-    settings.max_body_bytes = 1024;
-    settings
-        .api_keys
-        .retain(|key| secrecy::ExposeSecret::expose_secret(key) != OTHER_KEY);
-    assert!(gateway.live().apply(&settings));
-    assert!(!gateway.live().apply(&settings), "a second time nothing is new");
-    for way in WAYS {
-        let outcome = way.ask(&gateway, &Ask::new("after")).await;
-        outcome.assert_failed("deadline_exceeded");
-        let outcome = way.ask(&gateway, &Ask::new("after").key(Some(OTHER_KEY))).await;
-        outcome.assert_failed("unauthenticated");
-    }
-    let large = WAYS[0].ask(&gateway, &Ask::new("x".repeat(1024))).await;
-    large.assert_failed("request_too_large");
-    gateway.sim.release();
-    let ends = join_all(before.into_iter().map(|opened| opened.finish()));
-    for outcome in within("the answers that had begun", ends).await {
-        outcome.assert_whole("You said: before");
-    }
-    gateway.settled().await;
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let gateway = Gateway::start().await;
+        gateway.sim.hold_at(Hold::AfterFirstPiece);
+        let mut before = Vec::new();
+        for _ in 0..2 {
+            before.push(door.open(&gateway, &Ask::new("before")).await.unwrap());
+        }
+        let mut settings = gateway.live().settings();
+        settings.request_timeout = Duration::from_millis(200);
+        settings.max_body_bytes = 1024;
+        settings
+            .api_keys
+            .retain(|key| secrecy::ExposeSecret::expose_secret(key) != OTHER_KEY);
+        assert!(gateway.live().apply(&settings));
+        assert!(!gateway.live().apply(&settings), "a second time nothing is new");
+        for way in door.ways() {
+            let outcome = way.ask(&gateway, &Ask::new("after")).await;
+            outcome.assert_failed("deadline_exceeded");
+            let outcome = way.ask(&gateway, &Ask::new("after").key(Some(OTHER_KEY))).await;
+            outcome.assert_failed("unauthenticated");
+        }
+        // The limit of the other door is its contract's.
+        let large = Door::Http.chat(&gateway, &Ask::new("x".repeat(1024))).await;
+        large.assert_failed("request_too_large");
+        gateway.sim.release();
+        let ends = join_all(before.into_iter().map(|opened| opened.finish()));
+        for outcome in within("the answers that had begun", ends).await {
+            outcome.assert_whole("You said: before");
+        }
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn changed_tokens_and_models_count_for_what_comes_from_then_on() {
-    let gateway = Setup::new().tokens(1).start().await;
-    for way in WAYS {
-        way.ask(&gateway, &Ask::new("before"))
-            .await
-            .assert_whole("You said: before");
-    }
-    let mut settings = gateway.live().settings();
-    settings.tokens = vec![TOKENS[1].into()];
-    settings.available_models = vec!["new-model".to_owned()];
-    settings.model_aliases = [("alias".to_owned(), "new-model".to_owned())].into();
-    settings.max_concurrent_requests = 1;
-    let answers = |token: &str| gateway.sim.counts().calls_with(token, Step::Answer);
-    let before = answers(TOKENS[0]);
-    assert!(gateway.live().apply(&settings));
-    for way in WAYS {
-        for model in ["new-model", "alias"] {
-            let outcome = way.ask(&gateway, &Ask::new("after").model(model)).await;
-            outcome.assert_whole("You said: after");
+    each_door(ONCE, async |(), door| {
+        let gateway = Setup::new().tokens(1).start().await;
+        for way in door.ways() {
+            way.ask(&gateway, &Ask::new("before"))
+                .await
+                .assert_whole("You said: before");
         }
-        let outcome = way.ask(&gateway, &Ask::new("after")).await;
-        outcome.assert_failed("model_not_found");
-    }
-    assert_eq!((answers(TOKENS[0]), answers(TOKENS[1])), (before, 8));
-    gateway.sim.hold();
-    let ask = Ask::new("alone").model("alias");
-    let alone = WAYS[0].ask(&gateway, &ask);
-    let one_more = async {
-        gateway
-            .sim_until("one is under way", |counts| counts.open() == 1)
-            .await;
-        for way in WAYS {
-            way.ask(&gateway, &ask).await.assert_failed("overloaded");
+        let mut settings = gateway.live().settings();
+        settings.tokens = vec![TOKENS[1].into()];
+        settings.available_models = vec!["new-model".to_owned()];
+        settings.model_aliases = [("alias".to_owned(), "new-model".to_owned())].into();
+        settings.max_concurrent_requests = 1;
+        let answers = |token: &str| gateway.sim.counts().calls_with(token, Step::Answer);
+        let before = answers(TOKENS[0]);
+        assert!(gateway.live().apply(&settings));
+        for way in door.ways() {
+            for model in ["new-model", "alias"] {
+                let outcome = way.ask(&gateway, &Ask::new("after").model(model)).await;
+                outcome.assert_whole("You said: after");
+            }
+            let outcome = way.ask(&gateway, &Ask::new("after")).await;
+            outcome.assert_failed("model_not_found");
         }
-        gateway.sim.release();
-    };
-    let (alone, ()) = tokio::join!(alone, one_more);
-    alone.assert_whole("You said: alone");
-    gateway.settled().await;
-    gateway.stop().await;
+        assert_eq!((answers(TOKENS[0]), answers(TOKENS[1])), (before, 4));
+        gateway.sim.hold();
+        let ask = Ask::new("alone").model("alias");
+        let alone = door.chat(&gateway, &ask);
+        let one_more = async {
+            gateway
+                .sim_until("one is under way", |counts| counts.open() == 1)
+                .await;
+            for way in door.ways() {
+                way.ask(&gateway, &ask).await.assert_failed("overloaded");
+            }
+            gateway.sim.release();
+        };
+        let (alone, ()) = tokio::join!(alone, one_more);
+        alone.assert_whole("You said: alone");
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn whether_keys_are_required_can_change() {
-    let gateway = Setup::new().start().await;
-    let mut settings = gateway.live().settings();
-    for required in [false, true] {
-        settings.require_api_key = required;
-        gateway.live().apply(&settings);
-        for way in WAYS {
-            let outcome = way.ask(&gateway, &Ask::new("may I?").key(None)).await;
-            assert_eq!(outcome.failure.is_some(), required, "{way:?}");
+    each_door(ONCE, async |(), door| {
+        let gateway = Setup::new().start().await;
+        let mut settings = gateway.live().settings();
+        for required in [false, true] {
+            settings.require_api_key = required;
+            gateway.live().apply(&settings);
+            for way in door.ways() {
+                let outcome = way.ask(&gateway, &Ask::new("may I?").key(None)).await;
+                assert_eq!(outcome.failure.is_some(), required, "{way:?}");
+            }
+            assert_eq!(gateway.health().await["api_key_validation"], required);
         }
-        assert_eq!(gateway.health().await["api_key_validation"], required);
-    }
-    gateway.stop().await;
+        gateway.stop().await
+    })
+    .await;
 }

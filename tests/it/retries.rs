@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use duogate::sim::{Fault, Rule, Step, answer_text};
 
-use crate::support::{Ask, Setup, WAYS, crossed, for_each};
+use crate::support::{Ask, ONCE, Setup, crossed, each_door, each_way};
 
 /// Faults that another try heals, by their names.
 const PASSING: [&str; 12] = [
@@ -35,40 +35,34 @@ fn attempts(gateway: &crate::support::Gateway) -> u64 {
 
 #[tokio::test]
 async fn a_fault_before_the_first_text_is_tried_again_unseen() {
-    for_each(
-        crossed(PASSING.into_iter().chain(TOKENS_FAULTS), WAYS),
-        async |(fault, way)| {
-            let gateway = Setup::new().start().await;
-            gateway.sim.script(Rule::once(named(fault)).on(Step::Answer));
-            let outcome = way.ask(&gateway, &Ask::new("try again")).await;
-            assert_eq!(outcome.failure, None, "{fault} {way:?}");
-            outcome.assert_whole(&answer_text("try again"));
-            assert_eq!(attempts(&gateway), 2, "{fault} {way:?}");
-            gateway.settled().await;
-            gateway.stop().await;
-        },
-    )
+    each_way(PASSING.into_iter().chain(TOKENS_FAULTS), async |fault, way| {
+        let gateway = Setup::new().start().await;
+        gateway.sim.script(Rule::once(named(fault)).on(Step::Answer));
+        let outcome = way.ask(&gateway, &Ask::new("try again")).await;
+        assert_eq!(outcome.failure, None, "{fault} {way:?}");
+        outcome.assert_whole(&answer_text("try again"));
+        assert_eq!(attempts(&gateway), 2, "{fault} {way:?}");
+        gateway.settled().await;
+        gateway.stop().await
+    })
     .await;
 }
 
 #[tokio::test]
 async fn a_stall_before_the_first_text_is_tried_again_after_the_patience() {
-    for_each(
-        crossed(["fault:stall-first", "fault:stall-head"], WAYS),
-        async |(fault, way)| {
-            let gateway = Setup::new()
-                .settings(|settings| settings.timeout = Duration::from_millis(800))
-                .start()
-                .await;
-            gateway.sim.script(Rule::once(named(fault)).on(Step::Answer));
-            let outcome = way.ask(&gateway, &Ask::new("wake up")).await;
-            assert_eq!(outcome.failure, None, "{fault} {way:?}");
-            outcome.assert_whole(&answer_text("wake up"));
-            assert!(attempts(&gateway) >= 2, "{fault} {way:?}");
-            gateway.settled().await;
-            gateway.stop().await;
-        },
-    )
+    each_way(["fault:stall-first", "fault:stall-head"], async |fault, way| {
+        let gateway = Setup::new()
+            .settings(|settings| settings.timeout = Duration::from_millis(800))
+            .start()
+            .await;
+        gateway.sim.script(Rule::once(named(fault)).on(Step::Answer));
+        let outcome = way.ask(&gateway, &Ask::new("wake up")).await;
+        assert_eq!(outcome.failure, None, "{fault} {way:?}");
+        outcome.assert_whole(&answer_text("wake up"));
+        assert!(attempts(&gateway) >= 2, "{fault} {way:?}");
+        gateway.settled().await;
+        gateway.stop().await
+    })
     .await;
 }
 
@@ -82,26 +76,23 @@ async fn a_fault_of_any_call_is_tried_again_unseen() {
         Step::Answer,
     ];
     let faults = ["fault:500", "fault:close", "fault:html"];
-    for_each(
-        crossed(crossed(steps, faults), WAYS),
-        async |((step, fault), way)| {
-            let gateway = Setup::new().start().await;
-            gateway.sim.script(Rule::once(named(fault)).on(step));
-            let outcome = way.ask(&gateway, &Ask::new("step by step")).await;
-            assert_eq!(outcome.failure, None, "{fault} at {step:?} {way:?}");
-            outcome.assert_whole(&answer_text("step by step"));
-            gateway.settled().await;
-            gateway.stop().await;
-        },
-    )
+    each_way(crossed(steps, faults), async |(step, fault), way| {
+        let gateway = Setup::new().start().await;
+        gateway.sim.script(Rule::once(named(fault)).on(step));
+        let outcome = way.ask(&gateway, &Ask::new("step by step")).await;
+        assert_eq!(outcome.failure, None, "{fault} at {step:?} {way:?}");
+        outcome.assert_whole(&answer_text("step by step"));
+        gateway.settled().await;
+        gateway.stop().await
+    })
     .await;
 }
 
 #[tokio::test]
 async fn a_project_or_a_conversation_that_is_gone_is_made_anew() {
-    for_each(
-        crossed([Step::CreateConversation, Step::Message, Step::Answer], WAYS),
-        async |(step, way)| {
+    each_way(
+        [Step::CreateConversation, Step::Message, Step::Answer],
+        async |step, way| {
             let gateway = Setup::new()
                 .tokens(1)
                 .settings(|settings| settings.max_retries = 0)
@@ -116,7 +107,7 @@ async fn a_project_or_a_conversation_that_is_gone_is_made_anew() {
             assert_eq!(outcome.failure, None, "after the project vanished, {way:?}");
             outcome.assert_whole(&answer_text("and now?"));
             gateway.settled().await;
-            gateway.stop().await;
+            gateway.stop().await
         },
     )
     .await;
@@ -124,7 +115,7 @@ async fn a_project_or_a_conversation_that_is_gone_is_made_anew() {
 
 #[tokio::test]
 async fn without_retries_one_fault_is_told_after_one_attempt() {
-    for_each(crossed(PASSING, WAYS), async |(fault, way)| {
+    each_way(PASSING, async |fault, way| {
         let gateway = Setup::new()
             .settings(|settings| settings.max_retries = 0)
             .start()
@@ -142,7 +133,7 @@ async fn without_retries_one_fault_is_told_after_one_attempt() {
         );
         assert_eq!(attempts(&gateway), 1, "{fault} {way:?}");
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
@@ -150,89 +141,87 @@ async fn without_retries_one_fault_is_told_after_one_attempt() {
 #[tokio::test]
 async fn there_are_as_many_attempts_as_retries_and_one() {
     let faults = ["fault:500", "fault:reset", "fault:empty-body"];
-    for_each(
-        crossed(crossed([1, 3], faults), WAYS),
-        async |((retries, fault), way)| {
-            let gateway = Setup::new()
-                .settings(|settings| settings.max_retries = retries)
-                .start()
-                .await;
-            gateway.sim.script(Rule::always(named(fault)).on(Step::Answer));
-            let outcome = way.ask(&gateway, &Ask::new("again and again")).await;
-            outcome.assert_failed("upstream_unavailable");
-            assert_eq!(attempts(&gateway), u64::from(retries) + 1, "{fault} {way:?}");
-            let pool = gateway.health().await["token_pool"].clone();
-            assert_eq!(pool["available_tokens"], 3, "the service's fault is no token's");
-            gateway.settled().await;
-            gateway.stop().await;
-        },
-    )
+    each_way(crossed([1, 3], faults), async |(retries, fault), way| {
+        let gateway = Setup::new()
+            .settings(|settings| settings.max_retries = retries)
+            .start()
+            .await;
+        gateway.sim.script(Rule::always(named(fault)).on(Step::Answer));
+        let outcome = way.ask(&gateway, &Ask::new("again and again")).await;
+        outcome.assert_failed("upstream_unavailable");
+        assert_eq!(attempts(&gateway), u64::from(retries) + 1, "{fault} {way:?}");
+        let pool = gateway.health().await["token_pool"].clone();
+        assert_eq!(pool["available_tokens"], 3, "the service's fault is no token's");
+        gateway.settled().await;
+        gateway.stop().await
+    })
     .await;
 }
 
 #[tokio::test]
 async fn a_redirect_to_the_same_place_is_followed_and_one_to_another_never() {
-    let gateway = Setup::new()
-        .settings(|settings| settings.max_retries = 1)
-        .start()
-        .await;
-    for way in WAYS {
-        for code in [307, 308] {
-            let location = "/chat".to_owned();
-            gateway
-                .sim
-                .script(Rule::once(Fault::Redirect { code, location }).on(Step::Answer));
-            let before = attempts(&gateway);
-            let outcome = way.ask(&gateway, &Ask::new("round the corner")).await;
-            outcome.assert_whole(&answer_text("round the corner"));
-            assert_eq!(attempts(&gateway), before + 2, "{code} {way:?}");
-            assert_eq!(gateway.sim.counts().answers_asked % 2, 1, "one answer a chat");
-            gateway.sim.forget();
+    each_door(ONCE, async |(), door| {
+        let gateway = Setup::new()
+            .settings(|settings| settings.max_retries = 1)
+            .start()
+            .await;
+        for way in door.ways() {
+            for code in [307, 308] {
+                let location = "/chat".to_owned();
+                gateway
+                    .sim
+                    .script(Rule::once(Fault::Redirect { code, location }).on(Step::Answer));
+                let before = attempts(&gateway);
+                let outcome = way.ask(&gateway, &Ask::new("round the corner")).await;
+                outcome.assert_whole(&answer_text("round the corner"));
+                assert_eq!(attempts(&gateway), before + 2, "{code} {way:?}");
+                assert_eq!(gateway.sim.counts().answers_asked % 2, 1, "one answer a chat");
+                gateway.sim.forget();
+            }
         }
-    }
-    // The cookie must never reach it.
-    let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let location = format!("http://{}/chat", elsewhere.local_addr().unwrap());
-    let code = 307;
-    gateway
-        .sim
-        .script(Rule::always(Fault::Redirect { code, location }).on(Step::Answer));
-    for way in WAYS {
-        let outcome = way.ask(&gateway, &Ask::new("to a stranger")).await;
-        outcome.assert_failed("upstream_unavailable");
-    }
-    let visited = tokio::time::timeout(Duration::from_millis(50), elsewhere.accept()).await;
-    assert!(visited.is_err(), "the other origin was called");
-    gateway.settled().await;
-    gateway.stop().await;
+        // The cookie must never reach it.
+        let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let location = format!("http://{}/chat", elsewhere.local_addr().unwrap());
+        let code = 307;
+        gateway
+            .sim
+            .script(Rule::always(Fault::Redirect { code, location }).on(Step::Answer));
+        for way in door.ways() {
+            let outcome = way.ask(&gateway, &Ask::new("to a stranger")).await;
+            outcome.assert_failed("upstream_unavailable");
+        }
+        let visited = tokio::time::timeout(Duration::from_millis(50), elsewhere.accept()).await;
+        assert!(visited.is_err(), "the other origin was called");
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_answer_that_is_finished_without_a_word_is_whole_and_not_tried_again() {
-    for model in [
+    let models = [
         "fault:empty",
         "fault:empty+dialect:tab",
         "fault:empty+finish:content_filter",
-    ] {
+    ];
+    each_door(models, async |model, door| {
         let gateway = Setup::new().start().await;
-        for (number, way) in (1..).zip(WAYS) {
+        for (number, way) in (1..).zip(door.ways()) {
             let outcome = way.ask(&gateway, &Ask::new("say nothing").model(model)).await;
-            assert_eq!(
-                (&outcome.failure, outcome.text.as_str()),
-                (&None, ""),
-                "{model} {way:?}"
-            );
+            assert_eq!((&outcome.failure, outcome.text()), (&None, ""), "{model} {way:?}");
             let finish = if model.contains("filter") {
                 "content_filter"
             } else {
                 "stop"
             };
-            assert_eq!(outcome.finish.as_deref(), Some(finish), "{model} {way:?}");
+            assert_eq!(outcome.finish(), Some(finish), "{model} {way:?}");
             assert_eq!(attempts(&gateway), number, "{model} {way:?}");
         }
         gateway.settled().await;
-        gateway.stop().await;
-    }
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -241,7 +230,7 @@ async fn an_end_mark_without_a_word_or_a_finish_is_a_fault() {
         "fault:empty+fault:no-finish",
         "fault:empty+fault:no-finish+fault:no-done",
     ];
-    for_each(crossed(forms, WAYS), async |(form, way)| {
+    each_way(forms, async |form, way| {
         let gateway = Setup::new().start().await;
         gateway.sim.script(Rule::once(named(form)).on(Step::Answer));
         let outcome = way.ask(&gateway, &Ask::new("say something")).await;
@@ -249,7 +238,7 @@ async fn an_end_mark_without_a_word_or_a_finish_is_a_fault() {
         outcome.assert_whole(&answer_text("say something"));
         assert_eq!(attempts(&gateway), 2, "{form} {way:?}");
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }

@@ -12,13 +12,17 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use duogate::sim::{Hold, Sim, SimConfig, answer_text};
+use duogate::sim::{Hold, Sim, SimConfig, Step, answer_text};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Ask, Door, Gateway, KEY, Opened, TOKENS, WAYS, eventually, within};
+use crate::support::{
+    Ask, Gateway, KEY, ONCE, Opened, TOKENS, Ways, each_crowd, each_way, eventually, within,
+};
 
 const WARM: usize = 2;
+/// Whether a chat finds a conversation that stands ready is a matter of time.
+const STOCK: &[Step] = &[Step::CreateConversation, Step::DeleteConversation];
 
 async fn upstream() -> Sim {
     let config = SimConfig {
@@ -114,11 +118,11 @@ impl Process {
     }
 }
 
-/// Streams in their middle, by turns at each door.
-async fn streams(gateway: &Gateway, asks: impl IntoIterator<Item = Ask>) -> Vec<Opened> {
+/// Streams in their middle.
+async fn streams(gateway: &Gateway, ways: Ways, asks: impl IntoIterator<Item = Ask>) -> Vec<Opened> {
     gateway.sim.hold_at(Hold::AfterFirstPiece);
     let opening = asks.into_iter().enumerate().map(async |(number, ask)| {
-        let mut opened = Door::BOTH[number % 2].open(gateway, &ask).await.unwrap();
+        let mut opened = ways.nth(number).door.open(gateway, &ask).await.unwrap();
         opened.first_text().await;
         opened
     });
@@ -140,45 +144,50 @@ async fn quiet(gateway: &Gateway, in_use: usize, ready: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_process_left_behind_the_next_one_removes() {
-    const STREAMS: usize = 20;
-    let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
-    let sim = upstream.control();
-    let mut killed = Process::spawn(&upstream, place.path(), &[]);
-    let gateway = killed.serving(&upstream).await;
-    let asks = (0..STREAMS).map(|number| Ask::new(format!("never to end {number}")));
-    let held = streams(&gateway, asks).await;
-    quiet(&gateway, STREAMS, TOKENS.len() * WARM).await;
-    killed.signal("-KILL");
-    assert_eq!(killed.ended().await.code(), None);
-    drop(held);
-    sim.release();
+    each_crowd(ONCE, async |(), ways| {
+        const STREAMS: usize = 20;
+        let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
+        let sim = upstream.control();
+        let mut killed = Process::spawn(&upstream, place.path(), &[]);
+        let gateway = killed.serving(&upstream).await;
+        let asks = (0..STREAMS).map(|number| Ask::new(format!("never to end {number}")));
+        let held = streams(&gateway, ways, asks).await;
+        quiet(&gateway, STREAMS, TOKENS.len() * WARM).await;
+        killed.signal("-KILL");
+        assert_eq!(killed.ended().await.code(), None);
+        drop(held);
+        sim.release();
 
-    let mut next = Process::spawn(&upstream, place.path(), &[]);
-    let gateway = next.serving(&upstream).await;
-    gateway.settled().await;
-    assert_eq!(
-        sim.counts().conversations_made,
-        sim.counts().conversations_deleted
-    );
-    for way in WAYS {
-        let outcome = way.ask(&gateway, &Ask::new("and on")).await;
-        outcome.assert_whole(&answer_text("and on"));
-    }
-    next.signal("-TERM");
-    assert_eq!(next.ended().await.code(), Some(0), "{}", next.said());
-    assert_eq!(sim.counts().conversations_left, 0);
-    assert_eq!(sim.breaches(), Vec::<String>::new());
+        let mut next = Process::spawn(&upstream, place.path(), &[]);
+        let left = gateway.seen().chats_alone();
+        let gateway = next.serving(&upstream).await;
+        gateway.settled().await;
+        assert_eq!(
+            sim.counts().conversations_made,
+            sim.counts().conversations_deleted
+        );
+        for number in 0..4 {
+            let outcome = ways.nth(number).ask(&gateway, &Ask::new("and on")).await;
+            outcome.assert_whole(&answer_text("and on"));
+        }
+        next.signal("-TERM");
+        assert_eq!(next.ended().await.code(), Some(0), "{}", next.said());
+        assert_eq!(sim.counts().conversations_left, 0);
+        assert_eq!(sim.breaches(), Vec::<String>::new());
+        left.and(gateway.seen()).whatever_calls(STOCK)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_held_against_a_token_outlives_the_process() {
-    for signal in ["-TERM", "-KILL"] {
+    each_crowd(["-TERM", "-KILL"], async |signal, ways| {
         let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
         let sim = upstream.control();
         sim.revoke(TOKENS[0]);
         let mut first = Process::spawn(&upstream, place.path(), &[]);
         let gateway = first.serving(&upstream).await;
-        WAYS[0]
+        ways.nth(0)
             .ask(&gateway, &Ask::new("who is there?"))
             .await
             .assert_whole(&answer_text("who is there?"));
@@ -196,6 +205,7 @@ async fn what_is_held_against_a_token_outlives_the_process() {
         let kept = fs::read_to_string(&kept).unwrap();
         assert!(!kept.contains(TOKENS[0]), "a token is kept in the clear: {kept}");
 
+        let before = gateway.seen();
         sim.forget();
         let mut next = Process::spawn(&upstream, place.path(), &[]);
         let gateway = next.serving(&upstream).await;
@@ -206,8 +216,8 @@ async fn what_is_held_against_a_token_outlives_the_process() {
             "{signal}: {row}"
         );
         assert_eq!(gateway.token_row(1).await["state"], "ready");
-        for way in WAYS {
-            let outcome = way.ask(&gateway, &Ask::new("and now?")).await;
+        for number in 0..4 {
+            let outcome = ways.nth(number).ask(&gateway, &Ask::new("and now?")).await;
             outcome.assert_whole(&answer_text("and now?"));
         }
         let asked = sim.counts().calls_by_token.get(TOKENS[0]).cloned();
@@ -215,55 +225,65 @@ async fn what_is_held_against_a_token_outlives_the_process() {
         next.signal("-TERM");
         assert_eq!(next.ended().await.code(), Some(0), "{}", next.said());
         assert_eq!(sim.counts().conversations_left, 0);
-    }
+        before.and(gateway.seen()).whatever_calls(STOCK)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_directory_serves_one_process_at_a_time() {
-    let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
-    let first = Process::spawn(&upstream, place.path(), &[]);
-    let gateway = first.serving(&upstream).await;
-    let mut second = Process::spawn(&upstream, place.path(), &[]);
-    assert_eq!(second.ended().await.code(), Some(1));
-    eventually("the setting is named", async || {
-        second.said().contains("STATE_DIR")
+    each_way(ONCE, async |(), way| {
+        let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
+        let first = Process::spawn(&upstream, place.path(), &[]);
+        let gateway = first.serving(&upstream).await;
+        let mut second = Process::spawn(&upstream, place.path(), &[]);
+        assert_eq!(second.ended().await.code(), Some(1));
+        eventually("the setting is named", async || {
+            second.said().contains("STATE_DIR")
+        })
+        .await;
+        assert!(second.said().contains("another process"), "{}", second.said());
+        let outcome = way.ask(&gateway, &Ask::new("undisturbed")).await;
+        outcome.assert_whole(&answer_text("undisturbed"));
+        gateway.seen().whatever_calls(STOCK)
     })
     .await;
-    assert!(second.said().contains("another process"), "{}", second.said());
-    let outcome = WAYS[0].ask(&gateway, &Ask::new("undisturbed")).await;
-    outcome.assert_whole(&answer_text("undisturbed"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signal_lets_streams_end_within_the_grace_and_tells_the_others() {
-    const STREAMS: usize = 200;
-    let question = "one two three four";
-    let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
-    let sim = upstream.control();
-    let mut process = Process::spawn(&upstream, place.path(), &[("SHUTDOWN_GRACE", "2")]);
-    let gateway = process.serving(&upstream).await;
-    // By pairs, so that either kind is at each door.
-    let asks = (0..STREAMS).map(|number| match number % 4 {
-        0 | 1 => Ask::new(question),
-        _ => Ask::new(question).model("fault:stall"),
-    });
-    let opened = streams(&gateway, asks).await;
-    process.signal("-TERM");
-    eventually("it drains", async || process.said().contains("draining")).await;
-    sim.release();
-    let outcomes = join_all(opened.into_iter().map(Opened::finish));
-    let outcomes = within("every stream ends", outcomes).await;
-    for (number, outcome) in outcomes.iter().enumerate() {
-        if number % 4 < 2 {
-            outcome.assert_whole(&answer_text(question));
-        } else {
-            let failure = outcome.assert_failed("shutting_down");
-            assert!(failure.in_band, "{number}");
-            assert!(answer_text(question).starts_with(&outcome.text), "{outcome:?}");
+    each_crowd(ONCE, async |(), ways| {
+        const STREAMS: usize = 200;
+        let question = "one two three four";
+        let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
+        let sim = upstream.control();
+        let mut process = Process::spawn(&upstream, place.path(), &[("SHUTDOWN_GRACE", "3")]);
+        let gateway = process.serving(&upstream).await;
+        // By pairs, so that either kind is at each door.
+        let asks = (0..STREAMS).map(|number| match number % 4 {
+            0 | 1 => Ask::new(question),
+            _ => Ask::new(question).model("fault:stall"),
+        });
+        let opened = streams(&gateway, ways, asks).await;
+        process.signal("-TERM");
+        eventually("it drains", async || process.said().contains("draining")).await;
+        sim.release();
+        let outcomes = join_all(opened.into_iter().map(Opened::finish));
+        let outcomes = within("every stream ends", outcomes).await;
+        for (number, outcome) in outcomes.iter().enumerate() {
+            if number % 4 < 2 {
+                outcome.assert_whole(&answer_text(question));
+            } else {
+                let failure = outcome.assert_failed("shutting_down");
+                assert!(failure.in_band, "{number}");
+                assert!(answer_text(question).starts_with(outcome.text()), "{outcome:?}");
+            }
         }
-    }
-    assert_eq!(process.ended().await.code(), Some(0), "{}", process.said());
-    assert_eq!(sim.counts().conversations_left, 0);
-    assert_eq!(sim.counts().open(), 0);
-    assert_eq!(sim.breaches(), Vec::<String>::new());
+        assert_eq!(process.ended().await.code(), Some(0), "{}", process.said());
+        assert_eq!(sim.counts().conversations_left, 0);
+        assert_eq!(sim.counts().open(), 0);
+        assert_eq!(sim.breaches(), Vec::<String>::new());
+        gateway.seen().whatever_calls(STOCK)
+    })
+    .await;
 }

@@ -8,7 +8,9 @@ use duogate::{
     sim::{Counts, Fault, Page, PageKind, Rule, Step, answer_text},
 };
 
-use crate::support::{Ask, Gateway, Setup, TOKENS, WAYS, Way, crossed, eventually, for_each};
+use crate::support::{
+    Ask, Gateway, ONCE, Setup, TOKENS, Way, Ways, each_crowd, each_door, each_way, eventually,
+};
 
 const WARM: usize = 2;
 
@@ -42,10 +44,10 @@ async fn until_standing(gateway: &Gateway, wanted: &[u64]) {
 }
 
 /// A gateway of one token whose stock is full.
-async fn full(setup: Setup) -> Gateway {
+async fn full(setup: Setup, ways: Ways) -> Gateway {
     let gateway = setup.start().await;
-    for way in WAYS {
-        chat(&gateway, way, "warm up").await;
+    for number in 0..4 {
+        chat(&gateway, ways.nth(number), "warm up").await;
     }
     until_standing(&gateway, &[WARM as u64]).await;
     gateway
@@ -57,26 +59,29 @@ fn calls(counts: &Counts) -> u64 {
 
 #[tokio::test]
 async fn a_chat_costs_four_calls_and_none_of_them_looks_for_a_project() {
-    const CHATS: usize = 100;
-    let gateway = full(stocked(1)).await;
-    gateway.sim.forget();
-    for number in 0..CHATS {
-        chat(&gateway, WAYS[number % WAYS.len()], &format!("chat {number}")).await;
-    }
-    until_standing(&gateway, &[WARM as u64]).await;
-    let counts = gateway.sim.counts();
-    assert!(calls(&counts) <= 4 * CHATS as u64, "{:?}", counts.calls);
-    for step in [Step::ListProjects, Step::CreateProject, Step::ListConversations] {
-        assert_eq!(counts.calls_of(step), 0, "{step:?}");
-    }
-    assert_eq!(counts.answers_finished, CHATS as u64);
-    gateway.stop().await;
+    each_crowd(ONCE, async |(), ways| {
+        const CHATS: usize = 100;
+        let gateway = full(stocked(1), ways).await;
+        gateway.sim.forget();
+        for number in 0..CHATS {
+            chat(&gateway, ways.nth(number), &format!("chat {number}")).await;
+        }
+        until_standing(&gateway, &[WARM as u64]).await;
+        let counts = gateway.sim.counts();
+        assert!(calls(&counts) <= 4 * CHATS as u64, "{:?}", counts.calls);
+        for step in [Step::ListProjects, Step::CreateProject, Step::ListConversations] {
+            assert_eq!(counts.calls_of(step), 0, "{step:?}");
+        }
+        assert_eq!(counts.answers_finished, CHATS as u64);
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_chat_waits_for_its_message_and_its_answer_alone() {
-    for_each(WAYS, async |way| {
-        let gateway = full(stocked(1)).await;
+    each_way(ONCE, async |(), way| {
+        let gateway = full(stocked(1), Ways::of(way)).await;
         gateway.sim.forget();
         gateway.sim.hold();
         let waits = async {
@@ -91,15 +96,19 @@ async fn a_chat_waits_for_its_message_and_its_answer_alone() {
         };
         tokio::join!(chat(&gateway, way, "how long?"), waits);
         until_standing(&gateway, &[WARM as u64]).await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_stock_that_went_stale_costs_no_client_anything() {
-    for_each(crossed([false, true], WAYS), async |(projects_too, way)| {
-        let gateway = full(stocked(1).settings(|settings| settings.max_retries = 0)).await;
+    each_way([false, true], async |projects_too, way| {
+        let gateway = full(
+            stocked(1).settings(|settings| settings.max_retries = 0),
+            Ways::of(way),
+        )
+        .await;
         gateway.sim.forget();
         if projects_too {
             gateway.sim.expire_projects(TOKENS[0]);
@@ -111,15 +120,15 @@ async fn a_stock_that_went_stale_costs_no_client_anything() {
         assert_eq!(refused, 1, "{way:?}: the first that is stale tells of the others");
         chat(&gateway, way, "and now?").await;
         until_standing(&gateway, &[WARM as u64]).await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_token_that_is_benched_loses_its_stock() {
-    for_each(WAYS, async |way| {
-        let gateway = full(stocked(1)).await;
+    each_way(ONCE, async |(), way| {
+        let gateway = full(stocked(1), Ways::of(way)).await;
         let limited = Fault::Status(Page {
             code: 429,
             kind: PageKind::Json,
@@ -132,37 +141,37 @@ async fn a_token_that_is_benched_loses_its_stock() {
         let row = gateway.token_row(0).await;
         assert_eq!(row["reason"], "rate_limited", "{row}");
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_stock_that_nobody_uses_runs_out_by_itself() {
-    let briefly = |settings: &mut Settings| {
-        settings.warm_conversations = WARM;
-        settings.warm_ttl = Duration::from_millis(100);
-    };
-    let gateway = Setup::new().tokens(1).settings(briefly).start().await;
-    for way in WAYS {
-        chat(&gateway, way, "just once").await;
-    }
-    let used = gateway.sim.counts();
-    assert!(used.conversations_made > 0);
-    until_standing(&gateway, &[0]).await;
-    gateway.settled().await;
-    let counts = gateway.sim.counts();
-    assert!(
-        counts.conversations_made > WAYS.len() as u64,
-        "something stood ready: {counts:?}"
-    );
-    assert_eq!(counts.conversations_made, counts.conversations_deleted);
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let briefly = |settings: &mut Settings| {
+            settings.warm_conversations = WARM;
+            settings.warm_ttl = Duration::from_millis(100);
+        };
+        let gateway = Setup::new().tokens(1).settings(briefly).start().await;
+        for way in door.ways() {
+            chat(&gateway, way, "just once").await;
+        }
+        let used = gateway.sim.counts();
+        assert!(used.conversations_made > 0);
+        until_standing(&gateway, &[0]).await;
+        gateway.settled().await;
+        let counts = gateway.sim.counts();
+        assert!(counts.conversations_made > 2, "something stood ready: {counts:?}");
+        assert_eq!(counts.conversations_made, counts.conversations_deleted);
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn only_accounts_in_use_keep_a_stock_and_as_much_as_they_are_used() {
-    for_each(WAYS, async |way| {
+    each_way(ONCE, async |(), way| {
         let gateway = stocked(3).start().await;
         chat(&gateway, way, "one").await;
         until_standing(&gateway, &[1, 0, 0]).await;
@@ -172,45 +181,52 @@ async fn only_accounts_in_use_keep_a_stock_and_as_much_as_they_are_used() {
         }
         chat(&gateway, way, "two").await;
         until_standing(&gateway, &[1, 1, 0]).await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
 
 #[tokio::test]
 async fn no_stock_is_kept_where_none_is_wanted() {
-    let gateway = Setup::new().tokens(1).start().await;
-    for way in WAYS {
-        chat(&gateway, way, "cold").await;
-    }
-    until_standing(&gateway, &[0]).await;
-    gateway.settled().await;
-    assert_eq!(gateway.sim.counts().conversations_made, WAYS.len() as u64);
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let gateway = Setup::new().tokens(1).start().await;
+        for way in door.ways() {
+            chat(&gateway, way, "cold").await;
+        }
+        until_standing(&gateway, &[0]).await;
+        gateway.settled().await;
+        assert_eq!(gateway.sim.counts().conversations_made, 2);
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_end_of_the_gateway_removes_a_full_stock() {
-    let gateway = full(stocked(1)).await;
-    let sim = gateway.sim.clone();
-    sim.forget();
-    gateway.stop().await;
-    assert_eq!(sim.counts().conversations_deleted, WARM as u64);
+    each_crowd(ONCE, async |(), ways| {
+        let gateway = full(stocked(1), ways).await;
+        let sim = gateway.sim.clone();
+        sim.forget();
+        let seen = gateway.stop().await;
+        assert_eq!(sim.counts().conversations_deleted, WARM as u64);
+        seen
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn nothing_is_removed_where_nothing_may_be() {
-    let kept = |settings: &mut Settings| settings.cleanup_conversations = false;
-    for warm in [0, WARM] {
+    each_door([0, WARM], async |warm, door| {
+        let kept = |settings: &mut Settings| settings.cleanup_conversations = false;
         let setup = Setup::new().tokens(1).settings(kept);
         let mut gateway = setup
             .settings(|settings| settings.warm_conversations = warm)
             .start()
             .await;
-        for way in WAYS {
+        for way in door.ways() {
             chat(&gateway, way, "for good").await;
         }
-        let all = WAYS.len() + warm;
+        let all = 2 + warm;
         gateway
             .sim_until("every conversation is made", |counts| {
                 counts.conversations_made == all as u64
@@ -222,5 +238,7 @@ async fn nothing_is_removed_where_nothing_may_be() {
         assert_eq!(counts.calls_of(Step::DeleteConversation), 0);
         assert_eq!(counts.conversations_left, all as u64);
         assert_eq!(gateway.sim.breaches(), Vec::<String>::new());
-    }
+        gateway.seen()
+    })
+    .await;
 }

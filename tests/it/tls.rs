@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 use tonic::Code;
 
-use crate::support::{Ask, Authority, Door, Gateway, Pair, Setup, WAYS, eventually};
+use crate::support::{Ask, Authority, Door, Gateway, ONCE, Pair, Setup, each_door, eventually};
 
 /// A directory with a certificate of `authority`'s in it.
 fn place(authority: &Authority) -> (TempDir, Pair) {
@@ -21,8 +21,8 @@ fn place(authority: &Authority) -> (TempDir, Pair) {
     (place, pair)
 }
 
-async fn chats(gateway: &Gateway) {
-    for way in WAYS {
+async fn chats(gateway: &Gateway, door: Door) {
+    for way in door.ways() {
         let outcome = way.ask(gateway, &Ask::new("in secret")).await;
         outcome.assert_whole(&answer_text("in secret"));
     }
@@ -30,72 +30,82 @@ async fn chats(gateway: &Gateway) {
 
 #[tokio::test]
 async fn both_doors_speak_tls_and_offer_their_protocols() {
-    let authority = Authority::new();
-    let (place, pair) = place(&authority);
-    let gateway = Setup::new()
-        .tls(place.path())
-        .start_with(Some(&authority), None)
-        .await;
-    chats(&gateway).await;
-    for (door, offered, agreed) in [
-        (
-            gateway.http,
-            [b"h2".as_slice(), b"http/1.1"].as_slice(),
-            b"h2".as_slice(),
-        ),
-        (gateway.http, &[b"http/1.1"], b"http/1.1"),
-        (gateway.grpc, &[b"http/1.1", b"h2"], b"h2"),
-    ] {
-        assert!(pair.is_shown(&authority, door).await);
-        let stream = authority.connect(door, offered).await;
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(agreed));
-    }
-    gateway.settled().await;
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let authority = Authority::new();
+        let (place, pair) = place(&authority);
+        let gateway = Setup::new()
+            .tls(place.path())
+            .start_with(Some(&authority), None)
+            .await;
+        chats(&gateway, door).await;
+        for (door, offered, agreed) in [
+            (
+                gateway.http,
+                [b"h2".as_slice(), b"http/1.1"].as_slice(),
+                b"h2".as_slice(),
+            ),
+            (gateway.http, &[b"http/1.1"], b"http/1.1"),
+            (gateway.grpc, &[b"http/1.1", b"h2"], b"h2"),
+        ] {
+            assert!(pair.is_shown(&authority, door).await);
+            let stream = authority.connect(door, offered).await;
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(agreed));
+        }
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn handshakes_that_never_end_hold_nobody_up() {
-    let authority = Authority::new();
-    let (place, _) = place(&authority);
-    let gateway = Setup::new()
-        .tls(place.path())
-        .start_with(Some(&authority), None)
-        .await;
-    let mut silent = Vec::new();
-    for door in [gateway.http, gateway.grpc] {
-        for _ in 0..100 {
-            silent.push(TcpStream::connect(door).await.unwrap());
+    each_door(ONCE, async |(), door| {
+        let authority = Authority::new();
+        let (place, _) = place(&authority);
+        let gateway = Setup::new()
+            .tls(place.path())
+            .start_with(Some(&authority), None)
+            .await;
+        let mut silent = Vec::new();
+        for door in [gateway.http, gateway.grpc] {
+            for _ in 0..100 {
+                silent.push(TcpStream::connect(door).await.unwrap());
+            }
         }
-    }
-    chats(&gateway).await;
-    gateway.settled().await;
-    // Nor do they hold the end up.
-    gateway.stop().await;
-    for mut stream in silent {
-        assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
-    }
+        chats(&gateway, door).await;
+        gateway.settled().await;
+        // Nor do they hold the end up.
+        let seen = gateway.stop().await;
+        for mut stream in silent {
+            assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
+        }
+        seen
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn what_is_no_tls_is_turned_away_and_others_go_on() {
-    let authority = Authority::new();
-    let (place, _) = place(&authority);
-    let gateway = Setup::new()
-        .tls(place.path())
-        .start_with(Some(&authority), None)
-        .await;
-    let plain = reqwest::Client::builder().no_proxy().build().unwrap();
-    for door in [gateway.http, gateway.grpc] {
-        let refused = plain.get(format!("http://{door}/health")).send().await;
-        assert!(refused.is_err(), "{refused:?}");
-    }
-    let stranger = Authority::new();
-    let untrusting = stranger.web(None).build().unwrap();
-    assert!(untrusting.get(gateway.url("/health")).send().await.is_err());
-    chats(&gateway).await;
-    gateway.settled().await;
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let authority = Authority::new();
+        let (place, _) = place(&authority);
+        let gateway = Setup::new()
+            .tls(place.path())
+            .start_with(Some(&authority), None)
+            .await;
+        let plain = reqwest::Client::builder().no_proxy().build().unwrap();
+        for door in [gateway.http, gateway.grpc] {
+            let refused = plain.get(format!("http://{door}/health")).send().await;
+            assert!(refused.is_err(), "{refused:?}");
+        }
+        let stranger = Authority::new();
+        let untrusting = stranger.web(None).build().unwrap();
+        assert!(untrusting.get(gateway.url("/health")).send().await.is_err());
+        chats(&gateway, door).await;
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 /// A door that asks for certificates, tried by a client of `gateway`'s with one of its own.
@@ -131,24 +141,25 @@ async fn enters(gateway: &Gateway, door: Door, authority: &Authority, pair: Opti
 
 #[tokio::test]
 async fn clients_without_a_certificate_of_the_ca_are_let_in_only_where_nobody_asks() {
-    let (authority, clients, stranger) = (Authority::new(), Authority::new(), Authority::new());
-    let (place, _) = place(&authority);
-    let ca = place.path().join("ca.crt");
-    fs::write(&ca, clients.pem()).unwrap();
-    let (good, wrong) = (clients.sign(), stranger.sign());
-    for (asks, guarded) in [
+    let cases = [
         (None, [false, true]),
         (Some(ClientAuth::Off), [false, false]),
         (Some(ClientAuth::Grpc), [false, true]),
         (Some(ClientAuth::Both), [true, true]),
-    ] {
+    ];
+    each_door(cases, async |(asks, guarded), door| {
+        let (authority, clients, stranger) = (Authority::new(), Authority::new(), Authority::new());
+        let (place, _) = place(&authority);
+        let ca = place.path().join("ca.crt");
+        fs::write(&ca, clients.pem()).unwrap();
+        let (good, wrong) = (clients.sign(), stranger.sign());
         let setup = Setup::new().tls(place.path()).settings(|settings| {
             settings.tls_client_ca = Some(ca.clone());
             settings.tls_client_auth = asks;
         });
         let gateway = setup.start_with(Some(&authority), Some(&good)).await;
-        chats(&gateway).await;
-        for (door, guarded) in Door::BOTH.into_iter().zip(guarded) {
+        chats(&gateway, door).await;
+        for (door, guarded) in [Door::Http, Door::Grpc].into_iter().zip(guarded) {
             for pair in [None, Some(&wrong)] {
                 let entered = enters(&gateway, door, &authority, pair).await;
                 assert_eq!(
@@ -164,50 +175,54 @@ async fn clients_without_a_certificate_of_the_ca_are_let_in_only_where_nobody_as
             );
         }
         gateway.settled().await;
-        gateway.stop().await;
-    }
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn new_certificates_are_shown_without_a_restart_and_bad_ones_never() {
-    let authority = Authority::new();
-    let (place, first) = place(&authority);
-    let gateway = Setup::new()
-        .tls(place.path())
-        .start_with(Some(&authority), None)
-        .await;
-    assert!(first.is_shown(&authority, gateway.http).await);
+    each_door(ONCE, async |(), door| {
+        let authority = Authority::new();
+        let (place, first) = place(&authority);
+        let gateway = Setup::new()
+            .tls(place.path())
+            .start_with(Some(&authority), None)
+            .await;
+        assert!(first.is_shown(&authority, gateway.http).await);
 
-    let second = authority.sign();
-    second.write(place.path());
-    for door in [gateway.http, gateway.grpc] {
-        eventually("the second is shown", async || {
-            second.is_shown(&authority, door).await
+        let second = authority.sign();
+        second.write(place.path());
+        for door in [gateway.http, gateway.grpc] {
+            eventually("the second is shown", async || {
+                second.is_shown(&authority, door).await
+            })
+            .await;
+        }
+
+        // A certificate without its key, then half a file, then none: the second stays. The third, that comes last, proves
+        // that each was looked at: they are taken in their order.
+        let third = authority.sign();
+        let stays = async |what: &str| {
+            tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+            assert!(second.is_shown(&authority, gateway.http).await, "{what}");
+        };
+        fs::write(place.path().join("tls.crt"), &third.certificate).unwrap();
+        stays("a certificate with another's key").await;
+        fs::write(place.path().join("tls.crt"), &third.certificate[..200]).unwrap();
+        stays("half a certificate").await;
+        fs::remove_file(place.path().join("tls.key")).unwrap();
+        stays("no key").await;
+        third.write(place.path());
+        eventually("the third is shown", async || {
+            third.is_shown(&authority, gateway.http).await
         })
         .await;
-    }
-
-    // A certificate without its key, then half a file, then none: the second stays. The third, that comes last, proves
-    // that each was looked at: they are taken in their order.
-    let third = authority.sign();
-    let stays = async |what: &str| {
-        tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
-        assert!(second.is_shown(&authority, gateway.http).await, "{what}");
-    };
-    fs::write(place.path().join("tls.crt"), &third.certificate).unwrap();
-    stays("a certificate with another's key").await;
-    fs::write(place.path().join("tls.crt"), &third.certificate[..200]).unwrap();
-    stays("half a certificate").await;
-    fs::remove_file(place.path().join("tls.key")).unwrap();
-    stays("no key").await;
-    third.write(place.path());
-    eventually("the third is shown", async || {
-        third.is_shown(&authority, gateway.http).await
+        chats(&gateway, door).await;
+        gateway.settled().await;
+        gateway.stop().await
     })
     .await;
-    chats(&gateway).await;
-    gateway.settled().await;
-    gateway.stop().await;
 }
 
 /// A volume as Kubernetes makes it: files are links into a directory that is itself behind a link, which is switched.

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use duogate::sim::{Fault, Page, PageKind, Rule, Step, answer_text};
 
-use crate::support::{Ask, Setup, WAYS, crossed, for_each};
+use crate::support::{Ask, Setup, crossed, each_way};
 
 /// What a chat with two tokens and one retry comes to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Verdict {
+struct Verdict {
     /// What every call of the step meets.
-    pub(crate) fault: &'static str,
+    fault: &'static str,
     /// What the client reads.
     kind: &'static str,
     /// Calls of the step until then.
@@ -21,7 +21,7 @@ pub(crate) struct Verdict {
     curable: bool,
 }
 
-pub(crate) const STEPS: [Step; 5] = [
+const STEPS: [Step; 5] = [
     Step::ListProjects,
     Step::CreateProject,
     Step::CreateConversation,
@@ -54,7 +54,7 @@ const fn verdict(
 
 /// A token's fault costs it its place and no retry, and both tokens are tried; what is gone is made anew once, beside
 /// the retries; what is refused ends the chat; the service's faults are tried again as often as is set.
-pub(crate) const TABLE: &[Verdict] = &[
+const TABLE: &[Verdict] = &[
     verdict("401", "credentials_rejected", 2, REFUSED, true),
     verdict("403", "credentials_rejected", 2, REFUSED, true),
     verdict("429", "pool_exhausted", 2, LIMITED, true),
@@ -93,8 +93,8 @@ fn setup(verdict: Verdict) -> Setup {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_that_stays_comes_to_its_verdict_at_every_step() {
-    let cases = crossed(crossed(TABLE.iter().copied(), STEPS), WAYS);
-    for_each(cases, async |((verdict, step), way)| {
+    let cases = crossed(TABLE.iter().copied(), STEPS);
+    each_way(cases, async |(verdict, step), way| {
         let gateway = setup(verdict).start().await;
         gateway.sim.script(Rule::always(fault(verdict.fault)).on(step));
         let outcome = way.ask(&gateway, &Ask::new("what now?")).await;
@@ -111,15 +111,15 @@ async fn a_fault_that_stays_comes_to_its_verdict_at_every_step() {
             assert_eq!(now, verdict.token, "{row}");
         }
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_that_passes_is_seen_by_no_client_that_it_need_not_reach() {
-    let cases = crossed(crossed(TABLE.iter().copied(), STEPS), WAYS);
-    for_each(cases, async |((verdict, step), way)| {
+    let cases = crossed(TABLE.iter().copied(), STEPS);
+    each_way(cases, async |(verdict, step), way| {
         let gateway = setup(verdict).start().await;
         gateway.sim.script(Rule::once(fault(verdict.fault)).on(step));
         let outcome = way.ask(&gateway, &Ask::new("what now?")).await;
@@ -136,7 +136,7 @@ async fn a_fault_that_passes_is_seen_by_no_client_that_it_need_not_reach() {
         assert_eq!(now, verdict.token, "{step:?} {first}");
         assert_eq!(gateway.token_row(1).await["state"], "ready");
         gateway.settled().await;
-        gateway.stop().await;
+        gateway.stop().await
     })
     .await;
 }

@@ -10,7 +10,9 @@ use tonic_reflection::pb::v1::{
 };
 
 use super::operated;
-use crate::support::{ADMIN_KEY, Ask, Desk, Failure, Gateway, KEY, WAYS, error_of, failure_of, keyed};
+use crate::support::{
+    ADMIN_KEY, Ask, Desk, Failure, Gateway, KEY, ONCE, each_door, error_of, failure_of, keyed,
+};
 
 const SERVICE: &str = "duogate.v1.DiagnosticsService";
 /// Every operation, with a path that would reach it.
@@ -200,18 +202,21 @@ async fn wrong_keys_wait_and_right_ones_pass_them_by() {
 
 #[tokio::test]
 async fn the_admin_key_opens_no_chat_and_nothing_else_either() {
-    let gateway = operated().start().await;
-    for way in WAYS {
-        let outcome = way.ask(&gateway, &Ask::new("may I?").key(Some(ADMIN_KEY))).await;
-        outcome.assert_failed("unauthenticated");
-    }
-    for path in ["/v1/models", "/metrics"] {
-        let header = Some(("x-api-key", ADMIN_KEY));
-        let refused = refused_over_http(&gateway, "GET", path, header).await;
-        assert_eq!(refused.kind, "unauthenticated", "{path}");
-    }
-    assert_eq!(gateway.sim.counts().calls.values().sum::<u64>(), 0);
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let gateway = operated().start().await;
+        for way in door.ways() {
+            let outcome = way.ask(&gateway, &Ask::new("may I?").key(Some(ADMIN_KEY))).await;
+            outcome.assert_failed("unauthenticated");
+        }
+        for path in ["/v1/models", "/metrics"] {
+            let header = Some(("x-api-key", ADMIN_KEY));
+            let refused = refused_over_http(&gateway, "GET", path, header).await;
+            assert_eq!(refused.kind, "unauthenticated", "{path}");
+        }
+        assert_eq!(gateway.sim.counts().calls.values().sum::<u64>(), 0);
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]

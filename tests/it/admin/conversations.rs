@@ -7,7 +7,7 @@ use duogate::{
 use serde_json::json;
 
 use super::operated;
-use crate::support::{Ask, Desk, Setup, TOKENS, WAYS, eventually, within};
+use crate::support::{Ask, Desk, ONCE, Setup, TOKENS, each_door, each_way, eventually, within};
 
 /// Conversations that somebody else has in each account.
 const FOREIGN: usize = 3;
@@ -31,11 +31,11 @@ fn left(desk: Desk<'_>) -> u64 {
 
 #[tokio::test]
 async fn clearing_ours_leaves_what_is_in_use_and_what_is_not_ours() {
-    for index in 0..2 {
+    each_door([0, 1], async |index, door| {
         let gateway = lived_in().start().await;
         let desk = Desk::both(&gateway)[index];
         for _ in 0..2 {
-            let outcome = WAYS[0].ask(&gateway, &Ask::new("warm up")).await;
+            let outcome = door.chat(&gateway, &Ask::new("warm up")).await;
             outcome.assert_whole(&answer_text("warm up"));
         }
         eventually("one stands ready in each account", async || {
@@ -43,7 +43,7 @@ async fn clearing_ours_leaves_what_is_in_use_and_what_is_not_ours() {
         })
         .await;
         gateway.sim.hold_at(Hold::AfterFirstPiece);
-        let mut opened = WAYS[3].door.open(&gateway, &Ask::new("mine")).await.unwrap();
+        let mut opened = door.open(&gateway, &Ask::new("mine")).await.unwrap();
         within("the first text", opened.first_text()).await;
         // The chat took one that stood ready, and another may be on its way in its place.
         eventually("the stock is full again", async || {
@@ -58,17 +58,18 @@ async fn clearing_ours_leaves_what_is_in_use_and_what_is_not_ours() {
         within("the end", opened.finish())
             .await
             .assert_whole(&answer_text("mine"));
-        gateway.stop().await;
-    }
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn clearing_the_accounts_leaves_nothing_but_what_is_in_use() {
-    for index in 0..2 {
+    each_door([0, 1], async |index, door| {
         let gateway = lived_in().start().await;
         let desk = Desk::both(&gateway)[index];
         gateway.sim.hold_at(Hold::AfterFirstPiece);
-        let mut opened = WAYS[1].door.open(&gateway, &Ask::new("mine")).await.unwrap();
+        let mut opened = door.open(&gateway, &Ask::new("mine")).await.unwrap();
         within("the first text", opened.first_text()).await;
         eventually("one stands ready", async || {
             desk.conversations().await["ready"] == 1
@@ -90,36 +91,40 @@ async fn clearing_the_accounts_leaves_nothing_but_what_is_in_use() {
         gateway
             .sim_until("nothing is left", |counts| counts.conversations_left == 0)
             .await;
-        gateway.stop().await;
-    }
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_conversation_that_is_just_being_made_is_nobody_elses() {
-    let gateway = operated().tokens(1).start().await;
-    let [desk, _] = Desk::both(&gateway);
-    let slowly = Fault::Delay(std::time::Duration::from_millis(300));
-    gateway
-        .sim
-        .script(Rule::once(slowly).on(Step::CreateConversation));
-    let chat = async {
-        let outcome = WAYS[0].ask(&gateway, &Ask::new("hands off")).await;
-        outcome.assert_whole(&answer_text("hands off"));
-    };
-    let clear = async {
-        let made = |counts: &Counts| counts.conversations_made == 1;
-        gateway.sim_until("it is made, and nobody was told", made).await;
-        let cleared = desk.clear("account").await.unwrap();
-        assert_eq!(cleared, json!({ "removed": 0, "failed": 0 }));
-    };
-    within("both", async { tokio::join!(chat, clear) }).await;
-    assert_eq!(
-        gateway.sim.counts().calls_of(Step::CreateConversation),
-        1,
-        "and not made anew"
-    );
-    gateway.settled().await;
-    gateway.stop().await;
+    each_way(ONCE, async |(), way| {
+        let gateway = operated().tokens(1).start().await;
+        let [desk, _] = Desk::both(&gateway);
+        let slowly = Fault::Delay(std::time::Duration::from_millis(300));
+        gateway
+            .sim
+            .script(Rule::once(slowly).on(Step::CreateConversation));
+        let chat = async {
+            let outcome = way.ask(&gateway, &Ask::new("hands off")).await;
+            outcome.assert_whole(&answer_text("hands off"));
+        };
+        let clear = async {
+            let made = |counts: &Counts| counts.conversations_made == 1;
+            gateway.sim_until("it is made, and nobody was told", made).await;
+            let cleared = desk.clear("account").await.unwrap();
+            assert_eq!(cleared, json!({ "removed": 0, "failed": 0 }));
+        };
+        within("both", async { tokio::join!(chat, clear) }).await;
+        assert_eq!(
+            gateway.sim.counts().calls_of(Step::CreateConversation),
+            1,
+            "and not made anew"
+        );
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]

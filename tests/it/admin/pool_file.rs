@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use duogate::config::Settings;
 
 use super::{chat, hire, operated, sha256};
-use crate::support::{Desk, Gateway, TOKENS};
+use crate::support::{Desk, Gateway, TOKENS, each_door};
 
 const NEW: &str = "it-token-new";
 
@@ -23,7 +23,7 @@ async fn with_file() -> (Gateway, PathBuf, tempfile::TempDir) {
 
 #[tokio::test]
 async fn the_file_of_tokens_follows_the_pool() {
-    for index in 0..2 {
+    each_door([0, 1], async |index, door| {
         let (gateway, path, _directory) = with_file().await;
         let desk = Desk::both(&gateway)[index];
         let added = hire(desk, NEW).await;
@@ -35,10 +35,11 @@ async fn the_file_of_tokens_follows_the_pool() {
         let removed = desk.remove(&sha256(TOKENS[0])).await.unwrap();
         assert_eq!(removed["persisted"], true, "{removed}");
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("# the pool\n{NEW}\n"));
-        chat(&gateway, "still there?").await;
+        chat(&gateway, door, "still there?").await;
         gateway.settled().await;
-        gateway.stop().await;
-    }
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]

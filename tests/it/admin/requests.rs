@@ -6,9 +6,10 @@ use duogate::{
 };
 
 use super::{operated, sha256};
-use crate::support::{
-    Ask, Desk, Door, Gateway, TOKENS, WAYS, Way, assert_not_found, crossed, for_each, within,
-};
+use crate::support::{Ask, Desk, Door, Gateway, Seen, TOKENS, assert_not_found, each_door, each_way, within};
+
+/// Each is operated through while chats go through each.
+const DESKS: [Door; 2] = [Door::Http, Door::Grpc];
 
 /// The one chat under way, once the upstream holds its answer.
 async fn only_chat(desk: Desk<'_>) -> serde_json::Value {
@@ -22,7 +23,7 @@ async fn only_chat(desk: Desk<'_>) -> serde_json::Value {
 }
 
 /// Nothing is under way any more, nothing is left behind, and so many chats failed otherwise.
-async fn all_is_given_back(gateway: Gateway, desk: Door, failed: u64) {
+async fn all_is_given_back(gateway: Gateway, desk: Door, failed: u64) -> Seen {
     gateway
         .sim_until("the call is closed", |counts| counts.open() == 0)
         .await;
@@ -40,32 +41,31 @@ async fn all_is_given_back(gateway: Gateway, desk: Door, failed: u64) {
         (&statistics["cancelled_requests"], &statistics["failed_requests"]),
         (&1.into(), &failed.into())
     );
-    gateway.stop().await;
+    gateway.stop().await
 }
 
 #[tokio::test]
 async fn a_running_stream_is_seen_and_ended_on_a_gateway_that_is_full() {
     let full = |settings: &mut Settings| settings.max_concurrent_requests = 1;
-    let streams = WAYS.into_iter().filter(|way| way.streamed);
-    for_each(crossed(Door::BOTH, streams), async |(door, way)| {
+    each_door(DESKS, async |operator, door| {
         let gateway = operated().tokens(1).settings(full).start().await;
         let desk = Desk {
             gateway: &gateway,
-            door,
+            door: operator,
         };
         gateway.sim.hold_at(Hold::AfterFirstPiece);
         let ask = Ask::new("one two three");
-        let mut opened = way.door.open(&gateway, &ask).await.unwrap();
+        let mut opened = door.open(&gateway, &ask).await.unwrap();
         within("the first text", opened.first_text()).await;
-        way.ask(&gateway, &ask).await.assert_failed("overloaded");
+        door.stream(&gateway, &ask).await.assert_failed("overloaded");
         let row = only_chat(desk).await;
-        let through = if way.door == Door::Http { "http" } else { "grpc" };
+        let through = if door == Door::Http { "http" } else { "grpc" };
         assert_eq!(
             (&row["door"], &row["model"]),
             (&through.into(), &"it-model".into())
         );
         assert_eq!(row["token"], sha256(TOKENS[0])[..8]);
-        assert_eq!(row["bytes"], opened.so_far().text.len());
+        assert_eq!(row["bytes"], opened.so_far().text().len());
         assert!(row["age_seconds"].as_f64().unwrap() > 0.0, "{row}");
         let cancelled = desk.cancel(row["id"].as_str().unwrap()).await.unwrap();
         assert_eq!(
@@ -78,15 +78,15 @@ async fn a_running_stream_is_seen_and_ended_on_a_gateway_that_is_full() {
             failure.in_band && failure.message.contains("operator"),
             "{failure:?}"
         );
-        assert!(answer_text("one two three").starts_with(&outcome.text));
-        all_is_given_back(gateway, door, 1).await;
+        assert!(answer_text("one two three").starts_with(outcome.text()));
+        all_is_given_back(gateway, operator, 1).await
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_chat_that_has_not_begun_to_answer_is_ended_too() {
-    for_each(crossed(Door::BOTH, WAYS), async |(door, way): (Door, Way)| {
+    each_way(DESKS, async |door, way| {
         let gateway = operated().tokens(1).start().await;
         let desk = Desk {
             gateway: &gateway,
@@ -107,7 +107,7 @@ async fn a_chat_that_has_not_begun_to_answer_is_ended_too() {
             (false, Some(false)),
             "{way:?}"
         );
-        all_is_given_back(gateway, door, 0).await;
+        all_is_given_back(gateway, door, 0).await
     })
     .await;
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{chat, hire, operated, row, sha256};
 use crate::support::{
-    ADMIN_KEY, Ask, Desk, KEY, TOKENS, WAYS, assert_not_found, error_of, eventually, within,
+    ADMIN_KEY, Ask, Desk, KEY, ONCE, TOKENS, assert_not_found, each_door, error_of, eventually, within,
 };
 
 /// Two tokens whose hashes begin with the same eight digits.
@@ -16,62 +16,68 @@ const TWINS: [&str; 2] = ["it-twin-6459", "it-twin-40025"];
 
 #[tokio::test]
 async fn every_token_is_told_without_its_secret() {
-    let gateway = operated().start().await;
-    for way in WAYS {
-        way.ask(&gateway, &Ask::new("count me"))
-            .await
-            .assert_whole(&answer_text("count me"));
-    }
-    gateway.settled().await;
-    for desk in Desk::both(&gateway) {
-        let rows = desk.tokens().await;
-        let hashes: Vec<_> = rows.iter().map(|row| row["sha256"].as_str().unwrap()).collect();
-        assert_eq!(hashes, TOKENS.map(sha256), "in the order of the settings");
-        let chats: u64 = rows.iter().map(|row| row["chats"].as_u64().unwrap()).sum();
-        assert_eq!(chats, 4);
-        for row in rows {
-            assert_eq!(row["token"], row["sha256"].as_str().unwrap()[..8]);
-            let rest = [
-                "state",
-                "available",
-                "reason",
-                "until",
-                "expires_at",
-                "in_flight",
-                "failures",
-            ];
-            let rest = rest.map(|key| row[key].clone());
-            let calm = json!(["ready", true, null, null, null, 0, 0]);
-            assert_eq!(json!(rest), calm, "{:?}", desk.door);
+    each_door(ONCE, async |(), door| {
+        let gateway = operated().start().await;
+        for way in door.ways() {
+            way.ask(&gateway, &Ask::new("count me"))
+                .await
+                .assert_whole(&answer_text("count me"));
         }
-    }
-    gateway.stop().await;
+        gateway.settled().await;
+        for desk in Desk::both(&gateway) {
+            let rows = desk.tokens().await;
+            let hashes: Vec<_> = rows.iter().map(|row| row["sha256"].as_str().unwrap()).collect();
+            assert_eq!(hashes, TOKENS.map(sha256), "in the order of the settings");
+            let chats: u64 = rows.iter().map(|row| row["chats"].as_u64().unwrap()).sum();
+            assert_eq!(chats, 2);
+            for row in rows {
+                assert_eq!(row["token"], row["sha256"].as_str().unwrap()[..8]);
+                let rest = [
+                    "state",
+                    "available",
+                    "reason",
+                    "until",
+                    "expires_at",
+                    "in_flight",
+                    "failures",
+                ];
+                let rest = rest.map(|key| row[key].clone());
+                let calm = json!(["ready", true, null, null, null, 0, 0]);
+                assert_eq!(json!(rest), calm, "{:?}", desk.door);
+            }
+        }
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_token_that_is_added_serves_the_next_chat() {
-    let gateway = operated().tokens(1).start().await;
-    chat(&gateway, "before").await;
-    for (desk, token) in Desk::both(&gateway).into_iter().zip(["it-token-a", "it-token-b"]) {
-        let added = hire(desk, token).await;
-        assert_eq!(
-            (&added["added"], &added["persisted"]),
-            (&true.into(), &false.into())
-        );
-        assert!(
-            added["note"].as_str().unwrap().contains("a restart forgets"),
-            "{added}"
-        );
-        assert_eq!(added["token"]["sha256"], sha256(token));
-        chat(&gateway, "who serves me?").await;
-        let last = gateway.sim.answers().pop().unwrap();
-        assert_eq!(last.token, token, "one unused for longest is next");
-        let again = desk.add(token).await.unwrap();
-        assert_eq!(again["added"], false, "{again}");
-    }
-    assert_eq!(Desk::both(&gateway)[0].tokens().await.len(), 3);
-    gateway.settled().await;
-    gateway.stop().await;
+    each_door(ONCE, async |(), door| {
+        let gateway = operated().tokens(1).start().await;
+        chat(&gateway, door, "before").await;
+        for (desk, token) in Desk::both(&gateway).into_iter().zip(["it-token-a", "it-token-b"]) {
+            let added = hire(desk, token).await;
+            assert_eq!(
+                (&added["added"], &added["persisted"]),
+                (&true.into(), &false.into())
+            );
+            assert!(
+                added["note"].as_str().unwrap().contains("a restart forgets"),
+                "{added}"
+            );
+            assert_eq!(added["token"]["sha256"], sha256(token));
+            chat(&gateway, door, "who serves me?").await;
+            let last = gateway.sim.answers().pop().unwrap();
+            assert_eq!(last.token, token, "one unused for longest is next");
+            let again = desk.add(token).await.unwrap();
+            assert_eq!(again["added"], false, "{again}");
+        }
+        assert_eq!(Desk::both(&gateway)[0].tokens().await.len(), 3);
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -139,12 +145,12 @@ async fn a_body_that_holds_no_token_is_refused_without_repeating_it() {
 
 #[tokio::test]
 async fn a_token_that_leaves_lets_its_chats_end_and_takes_its_stock_with_it() {
-    let warm = |settings: &mut Settings| settings.warm_conversations = 2;
-    for index in 0..2 {
+    each_door([0, 1], async |index, door| {
+        let warm = |settings: &mut Settings| settings.warm_conversations = 2;
         let gateway = operated().tokens(2).settings(warm).start().await;
         let desk = Desk::both(&gateway)[index];
         for _ in 0..4 {
-            chat(&gateway, "warm up").await;
+            chat(&gateway, door, "warm up").await;
         }
         eventually("conversations stand ready", async || {
             row(&desk.tokens().await, TOKENS[0])["warm_conversations"] == 2
@@ -152,8 +158,8 @@ async fn a_token_that_leaves_lets_its_chats_end_and_takes_its_stock_with_it() {
         .await;
         gateway.sim.hold_at(Hold::AfterFirstPiece);
         let mut streams = Vec::new();
-        for way in WAYS.into_iter().cycle().filter(|way| way.streamed).take(8) {
-            let mut opened = way.door.open(&gateway, &Ask::new("go on")).await.unwrap();
+        for _ in 0..8 {
+            let mut opened = door.open(&gateway, &Ask::new("go on")).await.unwrap();
             within("the first text", opened.first_text()).await;
             streams.push(opened);
         }
@@ -173,7 +179,7 @@ async fn a_token_that_leaves_lets_its_chats_end_and_takes_its_stock_with_it() {
                 .assert_whole(&answer_text("go on"));
         }
         for _ in 0..3 {
-            chat(&gateway, "and now?").await;
+            chat(&gateway, door, "and now?").await;
         }
         assert_eq!(
             gateway.sim.counts().calls_with(TOKENS[0], Step::Answer),
@@ -185,41 +191,46 @@ async fn a_token_that_leaves_lets_its_chats_end_and_takes_its_stock_with_it() {
         gateway.sim_until("its account is clean", gone).await;
         let gone = sha256(TOKENS[0]);
         assert_not_found(desk, desk.remove(&gone).await, "hash", &gone);
-        gateway.stop().await;
-    }
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn nothing_is_made_ready_in_the_account_of_a_token_that_has_left() {
-    let warm = |settings: &mut Settings| settings.warm_conversations = 2;
-    let gateway = operated().tokens(1).settings(warm).start().await;
-    let [desk, _] = Desk::both(&gateway);
-    gateway.sim.hold();
-    let remove = async {
-        gateway
-            .sim_until("the answer is held", |counts| counts.open() == 1)
-            .await;
-        desk.remove(&sha256(TOKENS[0])).await.unwrap();
-        gateway.sim.release();
-    };
-    within("the end", async {
-        tokio::join!(chat(&gateway, "last words"), remove)
+    each_door(ONCE, async |(), door| {
+        let warm = |settings: &mut Settings| settings.warm_conversations = 2;
+        let gateway = operated().tokens(1).settings(warm).start().await;
+        let [desk, _] = Desk::both(&gateway);
+        gateway.sim.hold();
+        let remove = async {
+            gateway
+                .sim_until("the answer is held", |counts| counts.open() == 1)
+                .await;
+            desk.remove(&sha256(TOKENS[0])).await.unwrap();
+            gateway.sim.release();
+        };
+        within("the end", async {
+            tokio::join!(chat(&gateway, door, "last words"), remove)
+        })
+        .await;
+        gateway.settled().await;
+        let sim = gateway.sim.clone();
+        let seen = gateway.stop().await;
+        assert_eq!(sim.counts().conversations_made, 1);
+        seen
     })
     .await;
-    gateway.settled().await;
-    let sim = gateway.sim.clone();
-    gateway.stop().await;
-    assert_eq!(sim.counts().conversations_made, 1);
 }
 
 #[tokio::test]
 async fn a_token_that_is_reset_is_ready_whatever_was_held_against_it() {
-    let strict = |settings: &mut Settings| settings.token_max_failures = 1;
-    for index in 0..2 {
+    each_door([0, 1], async |index, door| {
+        let strict = |settings: &mut Settings| settings.token_max_failures = 1;
         let gateway = operated().tokens(1).settings(strict).start().await;
         let desk = Desk::both(&gateway)[index];
         gateway.sim.revoke(TOKENS[0]);
-        let outcome = WAYS[0].ask(&gateway, &Ask::new("no")).await;
+        let outcome = door.chat(&gateway, &Ask::new("no")).await;
         outcome.assert_failed("credentials_rejected");
         let rows = desk.tokens().await;
         let held = ["state", "reason", "available", "failures", "refusals_in_a_row"];
@@ -231,14 +242,15 @@ async fn a_token_that_is_reset_is_ready_whatever_was_held_against_it() {
             (&reset["token"]["state"], &reset["token"]["refusals_in_a_row"]),
             (&"ready".into(), &0.into())
         );
-        chat(&gateway, "welcome back").await;
-        gateway.stop().await;
-    }
+        chat(&gateway, door, "welcome back").await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_probe_tells_what_the_upstream_says_and_the_pool_learns_from_it() {
-    for index in 0..2 {
+    each_door([0, 1], async |index, door| {
         let gateway = operated().tokens(1).start().await;
         let desk = Desk::both(&gateway)[index];
         let hash = sha256(TOKENS[0]);
@@ -275,9 +287,10 @@ async fn a_probe_tells_what_the_upstream_says_and_the_pool_learns_from_it() {
             failed["failure"]["message"],
             "The upstream failed with status 503."
         );
-        chat(&gateway, "all the same").await;
-        gateway.stop().await;
-    }
+        chat(&gateway, door, "all the same").await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use duogate::{
 };
 
 use super::{calls, sent};
-use crate::support::{Ask, End, Gateway, Setup, TOKENS, Talk};
+use crate::support::{Ask, Door, End, Gateway, Setup, TOKENS, Talk};
 
 /// The transcript of turns that were answered by the simulator, and one more.
 fn transcript<T: AsRef<str>>(turns: &[T], last: &str) -> String {
@@ -75,7 +75,7 @@ async fn a_token_that_is_known_as_dead_is_not_asked() {
     gateway.sim.revoke(&token);
     // Others find out: as many chats as there are tokens reach each of them.
     for _ in TOKENS {
-        let chat = crate::support::WAYS[0].ask(&gateway, &Ask::new("find out")).await;
+        let chat = Door::Http.chat(&gateway, &Ask::new("find out")).await;
         chat.assert_whole(&answer_text("find out"));
     }
     let before = gateway.sim.counts().calls_with(&token, Step::Message);

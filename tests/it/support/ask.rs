@@ -30,10 +30,16 @@ impl Ask {
         self
     }
 
-    /// More fields of the JSON body; through the other door `stop` and `max_tokens` alone.
+    /// More fields of the JSON body, of which the other door knows those that [`Self::proto`] does.
     pub(crate) fn with(mut self, more: Value) -> Self {
         self.more = more;
         self
+    }
+
+    /// So many answers are asked for.
+    pub(crate) fn answers(&self) -> usize {
+        let count = self.more.get("n").map_or(Some(1), Value::as_u64);
+        usize::try_from(count.unwrap()).unwrap()
     }
 
     pub(crate) fn key(mut self, key: Option<&str>) -> Self {
@@ -75,8 +81,10 @@ impl Ask {
         };
         for (name, value) in self.more.as_object().unwrap() {
             match name.as_str() {
-                "stop" => request.stop = serde_json::from_value(value.clone()).unwrap(),
-                "max_tokens" => request.max_tokens = Some(serde_json::from_value(value.clone()).unwrap()),
+                "stop" => request.stop = texts(value),
+                // The contract has one field for both.
+                "max_tokens" | "max_completion_tokens" => request.max_tokens = Some(number(value)),
+                "n" => request.n = Some(number(value)),
                 other => panic!("{other} is not asked for through both doors here"),
             }
         }
@@ -92,6 +100,17 @@ impl Ask {
         }
         request
     }
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    let list = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+    list.iter()
+        .map(|text| text.as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn number(value: &Value) -> u32 {
+    u32::try_from(value.as_u64().unwrap()).unwrap()
 }
 
 fn role_named(name: &str) -> Role {

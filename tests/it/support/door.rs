@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ask, Gateway, grpc, http};
+use super::{Ask, Gateway, grpc, http, parity::Noted};
 
 /// One of the two doors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,29 +18,24 @@ pub(crate) struct Way {
     pub(crate) streamed: bool,
 }
 
-const fn way(door: Door, streamed: bool) -> Way {
-    Way { door, streamed }
-}
-
-/// Every way to chat.
-pub(crate) const WAYS: [Way; 4] = [
-    way(Door::Http, false),
-    way(Door::Http, true),
-    way(Door::Grpc, false),
-    way(Door::Grpc, true),
-];
-
 /// What a chat came to, as its client sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) id: String,
     pub(crate) model: String,
-    pub(crate) text: String,
-    pub(crate) reasoning: String,
-    /// OpenAI's word for why the answer ended; none where it did not.
-    pub(crate) finish: Option<String>,
+    /// The answers, or what has come of them: one, where no more were asked for.
+    pub(crate) choices: Vec<Choice>,
     pub(crate) usage: Option<Usage>,
     pub(crate) failure: Option<Failure>,
+}
+
+/// One of the answers to a question.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Choice {
+    pub(crate) text: String,
+    pub(crate) reasoning: String,
+    /// OpenAI's word for why it ended; none where it did not.
+    pub(crate) finish: Option<String>,
 }
 
 /// What a chat cost.
@@ -73,12 +68,31 @@ impl Outcome {
         }
     }
 
+    /// The text of the first answer, or what has come of it.
+    pub(crate) fn text(&self) -> &str {
+        self.choices.first().map_or("", |choice| &choice.text)
+    }
+
+    pub(crate) fn reasoning(&self) -> &str {
+        self.choices.first().map_or("", |choice| &choice.reasoning)
+    }
+
+    /// OpenAI's word for why the first answer ended; none where it did not.
+    pub(crate) fn finish(&self) -> Option<&str> {
+        self.choices.first()?.finish.as_deref()
+    }
+
+    /// Every answer came to its end.
+    pub(crate) fn is_finished(&self) -> bool {
+        !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some())
+    }
+
     /// The answer is whole and says `text`.
     #[track_caller]
     pub(crate) fn assert_whole(&self, text: &str) {
         assert_eq!(self.failure, None, "the chat failed");
-        assert_eq!(self.text, text);
-        assert_eq!(self.finish.as_deref(), Some("stop"));
+        assert_eq!(self.text(), text);
+        assert_eq!(self.finish(), Some("stop"));
         let usage = self.usage.expect("a whole answer tells its usage");
         assert!(usage.prompt > 0 && usage.completion > 0, "{usage:?}");
         assert!(usage.total >= usage.prompt + usage.completion, "{usage:?}");
@@ -91,28 +105,57 @@ impl Outcome {
             panic!("expected {kind}, but the chat came to {self:?}");
         };
         assert_eq!(failure.kind, kind, "{failure:?}");
-        assert_eq!(self.finish, None, "a failed chat must not look finished");
+        let unfinished = self.choices.iter().all(|choice| choice.finish.is_none());
+        assert!(unfinished, "a failed chat must not look finished: {self:?}");
         failure
     }
 }
 
 impl Door {
-    pub(crate) const BOTH: [Door; 2] = [Door::Http, Door::Grpc];
+    /// The ways to chat through it.
+    pub(crate) const fn ways(self) -> [Way; 2] {
+        let (door, whole) = (self, false);
+        [
+            Way {
+                door,
+                streamed: whole,
+            },
+            Way {
+                door,
+                streamed: !whole,
+            },
+        ]
+    }
 
     /// Asks for the whole answer.
     pub(crate) async fn chat(self, gateway: &Gateway, ask: &Ask) -> Outcome {
-        match self {
+        let noted = gateway.chats_seen.begin(ask, false);
+        let outcome = match self {
             Door::Http => http::chat(gateway, ask).await,
             Door::Grpc => grpc::chat(gateway, ask).await,
-        }
+        };
+        noted.end(&outcome);
+        outcome
     }
 
     /// Asks for a stream, and comes back when the door says that it has begun.
     pub(crate) async fn open(self, gateway: &Gateway, ask: &Ask) -> Result<Opened, Failure> {
-        Ok(match self {
-            Door::Http => Opened::Http(Box::new(http::open(gateway, ask).await?)),
-            Door::Grpc => Opened::Grpc(Box::new(grpc::open(gateway, ask).await?)),
-        })
+        let noted = gateway.chats_seen.begin(ask, true);
+        let opened = match self {
+            Door::Http => http::open(gateway, ask)
+                .await
+                .map(|stream| Stream::Http(Box::new(stream))),
+            Door::Grpc => grpc::open(gateway, ask)
+                .await
+                .map(|stream| Stream::Grpc(Box::new(stream))),
+        };
+        match opened {
+            Ok(stream) => Ok(Opened { stream, noted }),
+            Err(failure) => {
+                noted.end(&Outcome::failed(failure.clone()));
+                Err(failure)
+            }
+        }
     }
 
     /// Asks for a stream and reads it to its end.
@@ -136,7 +179,13 @@ impl Way {
 
 /// A stream that has begun. Dropping it leaves it.
 #[derive(Debug)]
-pub(crate) enum Opened {
+pub(crate) struct Opened {
+    stream: Stream,
+    noted: Noted,
+}
+
+#[derive(Debug)]
+enum Stream {
     Http(Box<http::HttpOpened>),
     Grpc(Box<grpc::GrpcOpened>),
 }
@@ -144,23 +193,27 @@ pub(crate) enum Opened {
 impl Opened {
     /// Takes one more event in; false at the end.
     pub(crate) async fn advance(&mut self) -> bool {
-        match self {
-            Opened::Http(opened) => opened.advance().await,
-            Opened::Grpc(opened) => opened.advance().await,
+        let more = match &mut self.stream {
+            Stream::Http(opened) => opened.advance().await,
+            Stream::Grpc(opened) => opened.advance().await,
+        };
+        if !more {
+            self.noted.end(self.so_far());
         }
+        more
     }
 
     /// What has come so far.
     pub(crate) fn so_far(&self) -> &Outcome {
-        match self {
-            Opened::Http(opened) => &opened.outcome,
-            Opened::Grpc(opened) => &opened.outcome,
+        match &self.stream {
+            Stream::Http(opened) => &opened.outcome,
+            Stream::Grpc(opened) => &opened.outcome,
         }
     }
 
     /// Reads until there is some text.
     pub(crate) async fn first_text(&mut self) {
-        while self.so_far().text.is_empty() {
+        while self.so_far().text().is_empty() {
             assert!(self.advance().await, "the stream ended before any text");
         }
     }

@@ -11,7 +11,11 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
-use super::{Authority, Pair, within};
+use super::{
+    Authority, Pair,
+    parity::{Chats, Seen},
+    within,
+};
 
 /// A key that opens the doors, and one more.
 pub(crate) const KEY: &str = "sk-it-0123456789abcdef";
@@ -138,6 +142,7 @@ impl Setup {
             web: web().build().unwrap(),
             raw: web().http2_prior_knowledge().build().unwrap(),
             channel: endpoint.connect_lazy(),
+            chats_seen: Chats::default(),
             stop,
             running,
             upstream: Some(upstream),
@@ -174,6 +179,8 @@ pub(crate) struct Gateway {
     /// HTTP/2 by prior knowledge, for gRPC by hand.
     pub(crate) raw: reqwest::Client,
     channel: Channel,
+    /// What its clients asked for and got.
+    pub(crate) chats_seen: Chats,
     pub(crate) stop: Stop,
     running: JoinSet<Result<(), StartError>>,
     upstream: Option<Sim>,
@@ -195,6 +202,7 @@ impl Gateway {
             web: web().build().unwrap(),
             raw: web().http2_prior_knowledge().build().unwrap(),
             channel: endpoint.connect_lazy(),
+            chats_seen: Chats::default(),
             stop: Stop::default(),
             running: JoinSet::new(),
             upstream: None,
@@ -295,15 +303,23 @@ impl Gateway {
         ended.expect("it runs").unwrap()
     }
 
-    /// Ends the gateway in order, then the upstream, and checks that nothing was left behind.
-    pub(crate) async fn stop(mut self) {
+    /// What came of its chats, and the upstream's calls until now.
+    pub(crate) fn seen(&self) -> Seen {
+        self.chats_seen.seen(self.sim.counts().calls)
+    }
+
+    /// Ends the gateway in order, then the upstream, and checks that nothing was left behind. Says what came of its
+    /// chats.
+    pub(crate) async fn stop(mut self) -> Seen {
         self.stop.soft.cancel();
         self.ended().await.unwrap();
         assert_eq!(self.sim.counts().conversations_left, 0, "left behind");
         assert_eq!(self.sim.breaches(), Vec::<String>::new());
+        let seen = self.seen();
         if let Some(upstream) = self.upstream.take() {
             upstream.shutdown().await;
         }
+        seen
     }
 }
 

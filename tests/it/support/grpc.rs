@@ -1,18 +1,18 @@
 //! A client of the gRPC door that trusts nothing: events in their order, details in every status.
 
 use duogate::app::client::{
-    CreateChatCompletionResponse, FinishReason, Role, StreamChatCompletionResponse, Usage as Figures,
-    content_part::Part, stream_chat_completion_response::Event,
+    self as proto, CreateChatCompletionResponse, FinishReason, Role, StreamChatCompletionResponse,
+    Usage as Figures, content_part::Part, stream_chat_completion_response::Event,
 };
 use tonic::{Status, Streaming};
 use tonic_types::StatusExt;
 
-use super::{Ask, Failure, Gateway, Outcome, Usage, catalogue};
+use super::{Ask, Choice, Failure, Gateway, Outcome, Usage, catalogue};
 
 pub(crate) async fn chat(gateway: &Gateway, ask: &Ask) -> Outcome {
     let answered = gateway.chats().create_chat_completion(ask.request()).await;
     match answered {
-        Ok(response) => whole(&response.into_inner()),
+        Ok(response) => whole(response.into_inner(), ask.answers()),
         Err(status) => Outcome::failed(failure_of(&status, false)),
     }
 }
@@ -24,31 +24,43 @@ pub(crate) async fn open(gateway: &Gateway, ask: &Ask) -> Result<GrpcOpened, Fai
             events: response.into_inner(),
             count: 0,
             ended: false,
-            outcome: Outcome::default(),
+            outcome: Outcome {
+                choices: vec![Choice::default(); ask.answers()],
+                ..Outcome::default()
+            },
         }),
         Err(status) => Err(failure_of(&status, false)),
     }
 }
 
-fn whole(response: &CreateChatCompletionResponse) -> Outcome {
-    let [choice] = response.choices.as_slice() else {
-        panic!("expected one choice: {response:?}");
-    };
-    let message = choice.message.as_ref().expect("a message");
-    assert_eq!(message.role(), Role::Assistant);
+fn whole(response: CreateChatCompletionResponse, answers: usize) -> Outcome {
+    assert_eq!(response.choices.len(), answers, "{response:?}");
     assert!(response.created > 1_700_000_000);
-    let text = message.content.iter().map(|part| match &part.part {
-        Some(Part::Text(text)) => text.as_str(),
-        other => panic!("{other:?} in {message:?}"),
-    });
     Outcome {
-        id: response.id.clone(),
-        model: response.model.clone(),
-        text: text.collect(),
-        reasoning: message.reasoning.clone().unwrap_or_default().text,
-        finish: Some(finish(choice.finish_reason())),
+        id: response.id,
+        model: response.model,
+        choices: (0..)
+            .zip(response.choices)
+            .map(|(index, one)| choice(index, one))
+            .collect(),
         usage: response.usage.map(usage),
         failure: None,
+    }
+}
+
+fn choice(index: u32, choice: proto::Choice) -> Choice {
+    assert_eq!(choice.index, index);
+    let finish = finish(choice.finish_reason());
+    let message = choice.message.expect("a message");
+    assert_eq!(message.role(), Role::Assistant);
+    let text = message.content.into_iter().map(|part| match part.part {
+        Some(Part::Text(text)) => text,
+        other => panic!("{other:?} in a message"),
+    });
+    Choice {
+        text: text.collect(),
+        reasoning: message.reasoning.unwrap_or_default().text,
+        finish: Some(finish),
     }
 }
 
@@ -132,9 +144,9 @@ impl GrpcOpened {
                 self.take(event);
                 return true;
             }
-            Ok(None) => assert!(self.outcome.finish.is_some(), "OK without a finished event"),
+            Ok(None) => assert!(self.outcome.is_finished(), "OK without a finished event"),
             Err(status) => {
-                assert_eq!(self.outcome.finish, None, "a failure after the finished event");
+                assert!(!self.outcome.is_finished(), "a failure after the finished event");
                 self.outcome.failure = Some(failure_of(&status, true));
             }
         }
@@ -144,25 +156,35 @@ impl GrpcOpened {
 
     fn take(&mut self, event: StreamChatCompletionResponse) {
         assert_eq!(event.sequence, self.count, "{event:?}");
-        assert_eq!(event.choice_index, 0);
-        assert_eq!(self.outcome.finish, None, "after the finish came {event:?}");
         self.count += 1;
-        match event.event.expect("an event") {
+        let unfinished = self.outcome.choices.iter().filter(|one| one.finish.is_none());
+        let unfinished = unfinished.count();
+        let choice = &mut self.outcome.choices[event.choice_index as usize];
+        let event_of = event.event.expect("an event");
+        // The usage is of all choices together.
+        let goes_on = choice.finish.is_none() || matches!(event_of, Event::Usage(_));
+        assert!(goes_on, "after the finish came {event_of:?}");
+        match event_of {
             Event::Started(started) => {
-                assert_eq!(event.sequence, 0);
+                assert_eq!((event.sequence, event.choice_index), (0, 0));
                 assert!(started.created > 1_700_000_000);
                 self.outcome.id = started.id;
                 self.outcome.model = started.model;
             }
-            Event::Content(delta) => self.outcome.text += &delta.text,
-            Event::Reasoning(delta) => self.outcome.reasoning += &delta.text,
-            Event::Usage(figures) => self.outcome.usage = Some(usage(figures)),
+            Event::Content(delta) => choice.text += &delta.text,
+            Event::Reasoning(delta) => choice.reasoning += &delta.text,
+            Event::Usage(figures) => {
+                assert_eq!(self.outcome.usage, None, "usage twice");
+                assert_eq!(unfinished, 1, "the usage comes before the last finish");
+                self.outcome.usage = Some(usage(figures));
+            }
             other @ (Event::Refusal(_) | Event::ToolCall(_) | Event::Audio(_) | Event::Annotation(_)) => {
                 panic!("the upstream gives text alone: {other:?}");
             }
             Event::Finished(end) => {
-                assert!(self.outcome.usage.is_some(), "the usage comes before the finish");
-                self.outcome.finish = Some(finish(end.finish_reason()));
+                choice.finish = Some(finish(end.finish_reason()));
+                let told = self.outcome.usage.is_some() || unfinished > 1;
+                assert!(told, "the last finish came before the usage");
             }
         }
         assert!(!self.outcome.id.is_empty(), "the first event is the start");

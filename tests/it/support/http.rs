@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Ask, Failure, Gateway, Outcome, Usage, catalogue};
+use super::{Ask, Choice, Failure, Gateway, Outcome, Usage, catalogue};
 
 pub(crate) async fn chat(gateway: &Gateway, ask: &Ask) -> Outcome {
     let response = send(gateway, ask, false).await;
@@ -19,23 +19,31 @@ pub(crate) async fn chat(gateway: &Gateway, ask: &Ask) -> Outcome {
             .as_u64()
             .is_some_and(|created| created > 1_700_000_000)
     );
-    assert_eq!(body["choices"].as_array().map(Vec::len), Some(1), "{body}");
-    let choice = &body["choices"][0];
-    assert_eq!(choice["index"], 0);
-    assert_eq!(choice["message"]["role"], "assistant");
-    assert_eq!(choice.get("logprobs"), Some(&Value::Null), "{body}");
-    assert_eq!(choice["message"].get("refusal"), Some(&Value::Null), "{body}");
+    let choices = body["choices"].as_array().unwrap();
+    assert_eq!(choices.len(), ask.answers(), "{body}");
     Outcome {
         id: text(&body["id"]),
         model: text(&body["model"]),
-        text: text(&choice["message"]["content"]),
-        reasoning: choice["message"]["reasoning_content"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        finish: Some(text(&choice["finish_reason"])),
+        choices: (0..)
+            .zip(choices)
+            .map(|(index, one)| choice(index, one))
+            .collect(),
         usage: Some(usage(&body["usage"])),
         failure: None,
+    }
+}
+
+fn choice(index: usize, choice: &Value) -> Choice {
+    assert_eq!(choice["index"], index);
+    let message = &choice["message"];
+    assert_eq!(message["role"], "assistant");
+    assert_eq!(choice.get("logprobs"), Some(&Value::Null), "{choice}");
+    assert_eq!(message.get("refusal"), Some(&Value::Null), "{choice}");
+    let reasoning = message["reasoning_content"].as_str();
+    Choice {
+        text: text(&message["content"]),
+        reasoning: reasoning.unwrap_or_default().to_owned(),
+        finish: Some(text(&choice["finish_reason"])),
     }
 }
 
@@ -46,7 +54,7 @@ pub(crate) async fn open(gateway: &Gateway, ask: &Ask) -> Result<HttpOpened, Fai
     }
     let kind = response.headers()["content-type"].to_str().unwrap();
     assert!(kind.starts_with("text/event-stream"), "{kind}");
-    Ok(HttpOpened::new(response))
+    Ok(HttpOpened::new(response, ask.answers()))
 }
 
 async fn send(gateway: &Gateway, ask: &Ask, stream: bool) -> reqwest::Response {
@@ -132,7 +140,8 @@ fn usage(value: &Value) -> Usage {
 pub(crate) struct HttpOpened {
     response: reqwest::Response,
     unread: Vec<u8>,
-    chunks: usize,
+    /// Whether each answer's role has come.
+    begun: Vec<bool>,
     done: bool,
     created: Value,
     pub(crate) comments: usize,
@@ -140,15 +149,19 @@ pub(crate) struct HttpOpened {
 }
 
 impl HttpOpened {
-    pub(crate) fn new(response: reqwest::Response) -> Self {
+    /// So many answers were asked for.
+    pub(crate) fn new(response: reqwest::Response, answers: usize) -> Self {
         Self {
             response,
             unread: Vec::new(),
-            chunks: 0,
             done: false,
             created: Value::Null,
             comments: 0,
-            outcome: Outcome::default(),
+            begun: vec![false; answers],
+            outcome: Outcome {
+                choices: vec![Choice::default(); answers],
+                ..Outcome::default()
+            },
         }
     }
 
@@ -166,7 +179,7 @@ impl HttpOpened {
         assert_eq!(self.outcome.failure, None, "after an error came {block:?}");
         match block.strip_prefix("data: ") {
             Some("[DONE]") => {
-                assert!(self.outcome.finish.is_some(), "[DONE] without a finish reason");
+                assert!(self.outcome.is_finished(), "[DONE] without a finish reason");
                 self.done = true;
             }
             Some(data) => self.take(&serde_json::from_str(data).unwrap()),
@@ -204,34 +217,35 @@ impl HttpOpened {
             return;
         }
         assert_eq!(chunk["object"], "chat.completion.chunk");
-        if self.chunks == 0 {
+        if self.outcome.id.is_empty() {
             self.outcome.id = text(&chunk["id"]);
             self.outcome.model = text(&chunk["model"]);
             self.created = chunk["created"].clone();
-            assert_eq!(chunk["choices"][0]["delta"]["role"], "assistant", "{chunk}");
-            assert_eq!(chunk["choices"][0]["delta"]["content"], "", "{chunk}");
         }
-        self.chunks += 1;
         assert_eq!(chunk["id"], self.outcome.id.as_str());
         assert_eq!(chunk["model"], self.outcome.model.as_str());
         assert_eq!(chunk["created"], self.created);
-        let choices = chunk["choices"].as_array().unwrap();
-        let Some(choice) = choices.first() else {
-            assert!(self.outcome.finish.is_some(), "usage before the finish");
+        let Some(part) = chunk["choices"].as_array().unwrap().first() else {
+            assert!(self.outcome.is_finished(), "usage before the finish");
             assert_eq!(self.outcome.usage, None, "usage twice");
             self.outcome.usage = Some(usage(&chunk["usage"]));
             return;
         };
-        assert_eq!(self.outcome.finish, None, "after the finish came {chunk}");
         assert!(chunk["usage"].is_null(), "{chunk}");
-        assert_eq!(choice["index"], 0);
-        let finish = choice.get("finish_reason").expect("the key must be there");
-        self.outcome.finish = finish.as_str().map(str::to_owned);
-        let piece = |key: &str| choice["delta"][key].as_str().unwrap_or_default();
-        self.outcome.text += piece("content");
-        self.outcome.reasoning += piece("reasoning_content");
-        if self.outcome.finish.is_some() {
-            assert_eq!(choice["delta"], serde_json::json!({}), "{chunk}");
+        let delta = &part["delta"];
+        let index = usize::try_from(part["index"].as_u64().unwrap()).unwrap();
+        if !std::mem::replace(&mut self.begun[index], true) {
+            assert_eq!(delta["role"], "assistant", "{chunk}");
+            assert_eq!(delta["content"], "", "{chunk}");
+        }
+        let choice = &mut self.outcome.choices[index];
+        assert_eq!(choice.finish, None, "after the finish came {chunk}");
+        let finish = part.get("finish_reason").expect("the key must be there");
+        choice.finish = finish.as_str().map(str::to_owned);
+        choice.text += delta["content"].as_str().unwrap_or_default();
+        choice.reasoning += delta["reasoning_content"].as_str().unwrap_or_default();
+        if choice.finish.is_some() {
+            assert_eq!(*delta, serde_json::json!({}), "{chunk}");
         }
     }
 }
