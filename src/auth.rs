@@ -11,10 +11,17 @@ use subtle::ConstantTimeEq;
 use crate::engine::error::{ChatError, ErrorKind};
 
 /// Who calls, as logs may tell it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The first eight hexadecimal digits of the key's SHA-256.
     pub label: String,
+    digest: [u8; 32],
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Caller({})", self.label)
+    }
 }
 
 /// The keys that open the doors. Cheap to clone; `Debug` shows only how many there are.
@@ -40,7 +47,8 @@ impl Auth {
         Self(Arc::new(ArcSwap::from_pointee(Keys::new(keys, required))))
     }
 
-    /// Checks against these keys from now on, in all clones at once. Requests that have come in already go on.
+    /// Checks against these keys from now on, in all clones at once. Requests that have come in already go on; what stays
+    /// open and asks for more is checked by [`Self::check_again`].
     pub fn replace(&self, keys: &[SecretString], required: bool) {
         self.0.store(Arc::new(Keys::new(keys, required)));
     }
@@ -74,6 +82,19 @@ impl Auth {
             )),
         }
     }
+
+    /// Whether who was let in by [`Self::check`] may ask for more.
+    ///
+    /// # Errors
+    /// `unauthenticated` when the key does not count any more, or there was none and now one is required.
+    pub fn check_again(&self, caller: Option<&Caller>) -> Result<(), ChatError> {
+        let keys = self.0.load();
+        if !keys.required || caller.is_some_and(|caller| keys.know(&caller.digest)) {
+            return Ok(());
+        }
+        let message = "The API key with which this began is not accepted any more.";
+        Err(ChatError::new(ErrorKind::Unauthenticated, message))
+    }
 }
 
 impl Keys {
@@ -82,18 +103,23 @@ impl Keys {
         Self { digests, required }
     }
 
-    /// Every key is looked at, so that the time taken tells nothing about where a match is.
     fn caller(&self, key: &str) -> Option<Caller> {
-        let offered = digest(key);
+        let digest = digest(key);
+        self.know(&digest).then(|| Caller {
+            label: digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
+            digest,
+        })
+    }
+
+    /// Every key is looked at, so that the time taken tells nothing about where a match is.
+    fn know(&self, offered: &[u8; 32]) -> bool {
         let known = self
             .digests
             .iter()
             .fold(subtle::Choice::from(0), |known, digest| {
-                known | digest.ct_eq(&offered)
+                known | digest.ct_eq(offered)
             });
-        bool::from(known).then(|| Caller {
-            label: offered.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
-        })
+        known.into()
     }
 }
 
@@ -194,7 +220,23 @@ mod tests {
     }
 
     #[test]
+    fn who_was_let_in_is_checked_again_by_what_counts_now() {
+        let auth = auth();
+        let check = |key: &str| auth.check(&HeaderMap::new(), Some(&format!("api_key={key}")));
+        let (one, two) = (check("one").unwrap(), check("two").unwrap());
+        let again = |caller: &Option<Caller>| auth.check_again(caller.as_ref());
+        assert!(again(&one).is_ok() && again(&two).is_ok());
+        auth.replace(&["two".into()], true);
+        assert_eq!(again(&one).unwrap_err().kind(), ErrorKind::Unauthenticated);
+        assert!(again(&two).is_ok() && again(&None).is_err());
+        auth.replace(&[], false);
+        assert!(again(&one).is_ok() && again(&None).is_ok());
+    }
+
+    #[test]
     fn keys_never_show() {
         assert!(!format!("{:?}", auth()).contains("one"));
+        let caller = check(&[("x-api-key", "one")], None).unwrap().unwrap();
+        assert_eq!(format!("{caller:?}"), format!("Caller({})", caller.label));
     }
 }

@@ -16,7 +16,7 @@ use self::{
 };
 use super::{
     convert, error,
-    layer::of_the_librarys,
+    layer::{Entered, of_the_librarys},
     proto::{
         ConverseCancel, ConverseRequest, ConverseResponse, ConverseStart, ConverseStarted,
         converse_request::Request, converse_response::Event, turn_finished::Outcome as Ended,
@@ -40,8 +40,7 @@ pub(super) struct Terms {
     pub(super) record: CallRecord,
     /// The room to be open at all.
     pub(super) room: Permit,
-    /// By when it must be over.
-    pub(super) until: Option<Instant>,
+    pub(super) entered: Entered,
 }
 
 /// One conversation. Pulled by its client.
@@ -49,7 +48,7 @@ pub(super) struct Talk {
     chat: Chat,
     requests: Streaming<ConverseRequest>,
     record: CallRecord,
-    until: Option<Instant>,
+    entered: Entered,
     stage: Stage,
     /// Turns that were sent and not yet begun.
     awaiting: Awaiting,
@@ -90,12 +89,16 @@ enum Happening {
 
 impl Talk {
     pub(super) fn new(chat: Chat, requests: Streaming<ConverseRequest>, terms: Terms) -> Self {
-        let Terms { record, room, until } = terms;
+        let Terms {
+            record,
+            room,
+            entered,
+        } = terms;
         Self {
             chat,
             requests,
             record,
-            until,
+            entered,
             stage: Stage::Unstarted(room),
             awaiting: Awaiting::default(),
             hearing: true,
@@ -132,7 +135,7 @@ impl Talk {
     /// Goes one step on.
     async fn advance(&mut self) -> Result<(), Status> {
         let is_answering = matches!(self.stage, Stage::Answering(_));
-        let is_late = !is_answering && self.until.is_some_and(|until| until <= Instant::now());
+        let is_late = !is_answering && self.entered.until.is_some_and(|until| until <= Instant::now());
         let begun = if is_late {
             Err(deadline_exceeded())
         } else {
@@ -182,7 +185,7 @@ impl Talk {
         tokio::select! {
             // A turn has its own way to end at a stop or a deadline, and ends before the stream does.
             () = self.chat.soft_stop.cancelled(), if is_idle => Happening::Ends(shutting_down()),
-            () = at(self.until), if is_idle => Happening::Ends(deadline_exceeded()),
+            () = at(self.entered.until), if is_idle => Happening::Ends(deadline_exceeded()),
             () = at(quiet_until) => Happening::Ends(too_quiet()),
             request = self.requests.message(), if hears => Happening::Heard(Box::new(request)),
             event = answered => Happening::Answered(event),
@@ -294,7 +297,7 @@ impl Talk {
             self.stage = Stage::Idle(dialogue);
             return Ok(true);
         };
-        let admitted = text.and_then(|text| {
+        let admitted = self.entered.check_again().and(text).and_then(|text| {
             let text = dialogue.fits(text);
             let text = text.map_err(|failure| failure.with_field("turn.content"))?;
             Ok((text, self.chat.engine.admit()?))
@@ -323,7 +326,7 @@ impl Talk {
     /// By when a turn that begins now must be over.
     fn deadline(&self) -> Instant {
         let own = Instant::now() + self.chat.limits.load().request_timeout;
-        self.until.map_or(own, |until| until.min(own))
+        self.entered.until.map_or(own, |until| until.min(own))
     }
 
     /// Tells what came of the turn that is being answered.
@@ -385,7 +388,7 @@ async fn at(moment: Option<Instant>) {
 fn ends_all(failure: &ChatError) -> bool {
     matches!(
         failure.kind(),
-        ErrorKind::ContextLengthExceeded | ErrorKind::ShuttingDown
+        ErrorKind::ContextLengthExceeded | ErrorKind::Unauthenticated | ErrorKind::ShuttingDown
     )
 }
 

@@ -25,7 +25,7 @@ use tonic_types::StatusExt;
 use super::{CHAT_PATHS, Limits, content_type, error, frames, timely::timely, web};
 use crate::{
     admin::Gate,
-    auth::Auth,
+    auth::{Auth, Caller},
     engine::{
         Engine, Permit,
         error::{ChatError, ErrorKind},
@@ -69,9 +69,21 @@ impl Admitted {
     }
 }
 
-/// By when a conversation must be over.
-#[derive(Clone, Copy)]
-pub(super) struct Until(pub(super) Option<Instant>);
+/// What a conversation came in with.
+#[derive(Clone)]
+pub(super) struct Entered {
+    /// By when it must be over.
+    pub(super) until: Option<Instant>,
+    auth: Auth,
+    caller: Option<Caller>,
+}
+
+impl Entered {
+    /// Whether its key still counts: it may have been taken away since.
+    pub(super) fn check_again(&self) -> Result<(), ChatError> {
+        self.auth.check_again(self.caller.as_ref())
+    }
+}
 
 pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let Some(record) = request.extensions().get::<CallRecord>().cloned() else {
@@ -119,14 +131,19 @@ impl Guard {
             }
             return Ok(());
         }
-        if let Some(caller) = self.auth.check(request.headers(), None)? {
+        let caller = self.auth.check(request.headers(), None)?;
+        if let Some(caller) = &caller {
             record.set_caller(&caller.label);
         }
         if path == CONVERSE {
             // Each turn is admitted when it comes, and has a time of its own.
             let timeout = grpc_timeout(request.headers())?;
             let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-            request.extensions_mut().insert(Until(until));
+            request.extensions_mut().insert(Entered {
+                until,
+                auth: self.auth.clone(),
+                caller,
+            });
         } else if CHAT_PATHS.contains(&path) {
             let most = self.limits.load().request_timeout;
             let allowed = grpc_timeout(request.headers())?.map_or(most, |timeout| timeout.min(most));

@@ -11,7 +11,7 @@ use super::{
     IGNORED, Limits,
     converse::{Talk, Terms},
     convert, error,
-    layer::{Admitted, Until},
+    layer::{Admitted, Entered},
     proto::{
         ContentDelta, ConverseRequest, ConverseResponse, CreateChatCompletionRequest,
         CreateChatCompletionResponse, Finished, GetModelRequest, GetModelResponse, ListModelsRequest,
@@ -59,10 +59,7 @@ impl Chat {
         let record = record(&request)?;
         let admitted = request.extensions().get::<Admitted>().cloned();
         let admission = admitted.and_then(|admitted| Some((admitted.take_permit()?, admitted.deadline)));
-        let Some((permit, deadline)) = admission else {
-            let failure = ChatError::new(ErrorKind::Internal, "The call came past its admission.");
-            return Err(error::status(&failure, &record));
-        };
+        let (permit, deadline) = admission.ok_or_else(|| past_admission(&record))?;
         let read = request::read(request.into_inner(), self.reading());
         let (request, ignored) = read.map_err(|failure| error::status(&failure, &record))?;
         record.set_model(&request.model);
@@ -84,6 +81,11 @@ fn naming<T>(ignored: &[Cow<'static, str>], answer: T) -> Response<T> {
         response.metadata_mut().insert(IGNORED, names);
     }
     response
+}
+
+fn past_admission(record: &CallRecord) -> Status {
+    let failure = ChatError::new(ErrorKind::Internal, "The call came past its admission.");
+    error::status(&failure, record)
 }
 
 pub(super) fn record<T>(request: &Request<T>) -> Result<CallRecord, Status> {
@@ -157,6 +159,8 @@ impl ChatService for Chat {
         request: Request<Streaming<ConverseRequest>>,
     ) -> Result<Response<Self::ConverseStream>, Status> {
         let record = record(&request)?;
+        let entered = request.extensions().get::<Entered>().cloned();
+        let entered = entered.ok_or_else(|| past_admission(&record))?;
         let room = self.engine.admit_dialogue().map_err(|failure| {
             // It had no turn to be counted by.
             let told = self.engine.begin_turn(&record, 0);
@@ -166,8 +170,12 @@ impl ChatService for Chat {
                 .inspect(|outcome| record.conclude(*outcome));
             status
         })?;
-        let until = request.extensions().get::<Until>().and_then(|until| until.0);
-        let talk = Talk::new(self.clone(), request.into_inner(), Terms { record, room, until });
+        let terms = Terms {
+            record,
+            room,
+            entered,
+        };
+        let talk = Talk::new(self.clone(), request.into_inner(), terms);
         // The head goes out before anything is read: clients may well wait for it before they speak.
         Ok(Response::new(talk.events()))
     }

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use duogate::sim::{Hold, answer_text};
+use secrecy::ExposeSecret;
 
-use crate::support::{ADMIN_KEY, Ask, Desk, End, Gateway, Setup, Talk, within};
+use crate::support::{ADMIN_KEY, Ask, Desk, End, Gateway, KEY, Setup, Talk, within};
 
 #[tokio::test]
 async fn who_leaves_takes_conversation_and_answer_along() {
@@ -249,5 +250,33 @@ async fn only_a_turn_ends_the_silence() {
     };
     within("the end of what the client may say", chatter).await;
     assert_eq!(talk.end().await.unwrap_err().kind, "request_timeout");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_taken_away_has_no_further_turn() {
+    let gateway = Gateway::start().await;
+    let mut talk = Talk::anew(&gateway).await;
+    talk.ask("one").await.assert_whole(&answer_text("one"));
+    gateway.sim.hold_at(Hold::AfterFirstPiece);
+    talk.say("two and more").await;
+    talk.first_text().await;
+    let mut settings = gateway.live().settings();
+    settings.api_keys.retain(|key| key.expose_secret() != KEY);
+    assert!(gateway.live().apply(&settings));
+    // What was admitted is answered, as at the other door.
+    gateway.sim.release();
+    talk.turn().await.assert_ended();
+    let refused = talk.ask("three").await;
+    let failure = refused.assert_failed("UNAUTHENTICATED");
+    assert!(!failure.should_retry, "{failure:?}");
+    assert_eq!(talk.end().await.unwrap_err().kind, "unauthenticated");
+    let counts = gateway.sim.counts();
+    assert_eq!(counts.messages, 2, "the third turn went nowhere");
+    gateway
+        .sim_until("the conversation is removed", |counts| {
+            counts.conversations_left == 0
+        })
+        .await;
     gateway.stop().await;
 }
