@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Load on both doors of one gateway, in one run: gRPC by ghz, HTTP by h2load, the same chat through both.
+"""Load on both doors of one gateway, in one run: by h2load through both, by ghz through gRPC, the same chat each time.
 
 Usage: load.py --binary PATH [--ghz PATH] [--h2load PATH] [--runs N] [--chats N] [--smoke | --write]
 
 It starts `duogate sim` and `duogate serve`, each a process of its own, on free ports of the loopback interface, and drives
-the profiles in ghz/. The runs of the four loads take turns, so that a busy moment of the machine does not fall on one of
+the profiles in ghz/. The runs of the loads take turns, so that a busy moment of the machine does not fall on one of
 them alone. Prints tables in Markdown: smallest, middle and largest of the runs; with --write they go into
 docs/performance.md. With --smoke: a few hundred chats through the gRPC door, which must all be good, and no figures.
 """
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,18 +117,47 @@ def ghz(options, house, kind, chats):
     return told["rps"], times[50], times[99]
 
 
-def h2load(options, house, kind, chats):
-    """The same load on the HTTP door, over HTTP/2, on as many connections."""
+def framed(model, text):
+    """The profiles' question as a message of gRPC's: its length, then fields by their numbers in the contract."""
+
+    def field(number, content):
+        length, rest = bytearray(), len(content)
+        while rest > 0x7F:
+            length.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        return bytes([number << 3 | 2, *length, rest]) + content
+
+    role_user = bytes([1 << 3, 3])
+    message = role_user + field(2, field(1, text.encode()))
+    request = field(1, model.encode()) + field(2, message)
+    return b"\0" + len(request).to_bytes(4, "big") + request
+
+
+def http_call(house, kind, model, text):
+    """Where a chat goes through the HTTP door, with what headers and what body."""
+    body = {"model": model, "messages": [{"role": "user", "content": text}], "stream": kind == "stream"}
+    return f"http://{house.http}/v1/chat/completions", ["content-type: application/json"], json.dumps(body).encode()
+
+
+def grpc_call(house, kind, model, text):
+    """The same through the gRPC door."""
+    method = {"unary": "CreateChatCompletion", "stream": "StreamChatCompletion"}[kind]
+    url = f"http://{house.grpc}/duogate.v1.ChatService/{method}"
+    return url, ["content-type: application/grpc", "te: trailers"], framed(model, text)
+
+
+def h2load(options, house, kind, chats, call):
+    """The same load by a client that counts bytes and reads no message, on as many connections of HTTP/2."""
     profile = PROFILES[kind]
-    message = profile["data"]["messages"][0]["content"][0]["text"]
-    body = {"model": profile["data"]["model"], "messages": [{"role": "user", "content": message}], "stream": kind == "stream"}
+    text = profile["data"]["messages"][0]["content"][0]["text"]
+    url, headers, body = call(house, kind, profile["data"]["model"], text)
+    headers = [part for header in [*headers, f"authorization: Bearer {KEY}"] for part in ("--header", header)]
     with tempfile.TemporaryDirectory() as directory:
-        data, log = Path(directory, "body.json"), Path(directory, "log")
-        data.write_text(json.dumps(body))
+        data, log = Path(directory, "body"), Path(directory, "log")
+        data.write_bytes(body)
         streams = profile["concurrency"] // profile["connections"]
         command = [options.h2load, "--requests", str(chats), "--clients", str(profile["connections"]), "--max-concurrent-streams",
-                   str(streams), "--data", data, "--log-file", log, "--header", "content-type: application/json",
-                   "--header", f"authorization: Bearer {KEY}", f"http://{house.http}/v1/chat/completions"]  # fmt: skip
+                   str(streams), "--data", data, "--log-file", log, *headers, url]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         rows = [line.split("\t") for line in log.read_text().splitlines()]
     if len(rows) != chats or any(row[1] != "200" for row in rows):
@@ -137,19 +167,20 @@ def h2load(options, house, kind, chats):
     return rate, times[chats // 2], times[chats * 99 // 100]
 
 
-LOADS = {
-    ("gRPC", "unary"): ("grpc", ghz),
-    ("HTTP", "unary"): ("http", h2load),
-    ("gRPC", "stream"): ("grpc", ghz),
-    ("HTTP", "stream"): ("http", h2load),
+WAYS = {
+    "gRPC by ghz": ("grpc", ghz),
+    "gRPC by h2load": ("grpc", partial(h2load, call=grpc_call)),
+    "HTTP by h2load": ("http", partial(h2load, call=http_call)),
 }
+LOADS = [(way, kind) for kind in PROFILES for way in WAYS]
 
 
 def load(options, house, name, chats):
     """One run of a load: its figures, and the processor time that a chat took of gateway and upstream."""
-    door, drive = LOADS[name]
+    way, kind = name
+    door, drive = WAYS[way]
     before = house.good(door), house.gateway.seconds(), house.sim.seconds()
-    figures = drive(options, house, name[1], chats)
+    figures = drive(options, house, kind, chats)
     gateway, sim = house.gateway.seconds() - before[1], house.sim.seconds() - before[2]
     good = house.good(door) - before[0]
     if good != chats:
@@ -228,7 +259,7 @@ def measure(options, directory):
         "",
         "| load | chats/s | half within, ms | 99 % within, ms | gateway, CPU ms a chat | upstream, CPU ms a chat |",
         "| --- | --- | --- | --- | --- | --- |",
-        *(row(f"{door}, {kind}", zip(zip(*runs), (0, 1, 1, 2, 2))) for (door, kind), runs in figures.items()),
+        *(row(f"{kind}, {way}", zip(zip(*runs), (0, 1, 1, 2, 2))) for (way, kind), runs in figures.items()),
         "",
         "| one chat at a time, median | ms |",
         "| --- | --- |",
@@ -280,9 +311,10 @@ def smoke(options, directory):
     house = House(options.binary, directory)
     try:
         for name in LOADS:
-            if name[0] == "gRPC":
+            way, kind = name
+            if way == "gRPC by ghz":
                 load(options, house, name, options.chats)
-                print(f"{name[1]}: {options.chats} chats, all good")
+                print(f"{kind}: {options.chats} chats, all good")
     finally:
         house.stop()
 
