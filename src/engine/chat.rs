@@ -138,8 +138,10 @@ impl ChatRequest {
             );
             return Err(ChatError::invalid("stop", message));
         }
-        if self.stop.iter().any(String::is_empty) {
-            return Err(ChatError::invalid("stop", "Invalid 'stop': empty string."));
+        if let Some(index) = self.stop.iter().position(String::is_empty) {
+            let field = format!("stop[{index}]");
+            let message = format!("Invalid '{field}': empty string.");
+            return Err(ChatError::invalid(field, message));
         }
         if self.max_tokens == Some(0) {
             let message = "Invalid 'max_tokens': integer below minimum value. Expected a value >= 1, but got 0 \

@@ -19,16 +19,16 @@ async fn narrow() -> Gateway {
 
 #[tokio::test]
 async fn a_third_chat_is_told_at_once_that_there_is_no_room_for_it() {
-    each_door([Hold::BeforeHead, Hold::AfterFirstPiece], async |hold, door| {
+    each_crowd([Hold::BeforeHead, Hold::AfterFirstPiece], async |hold, ways| {
         let gateway = narrow().await;
         gateway.sim.hold_at(hold);
         let ask = Ask::new("a long one");
-        let two = join_all(door.ways().map(|way| way.ask(&gateway, &ask)));
+        let two = join_all([0, 1].map(|number| ways.nth(number).ask(&gateway, &ask)));
         let third = async {
             gateway
                 .sim_until("two are under way", |counts| counts.open() == 2)
                 .await;
-            for way in door.ways() {
+            for way in (0..4).map(|number| ways.nth(number)) {
                 let began = Instant::now();
                 let outcome = way.ask(&gateway, &Ask::new("me too")).await;
                 let failure = outcome.assert_failed("overloaded");

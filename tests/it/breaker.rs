@@ -105,7 +105,9 @@ async fn an_upstream_that_is_gone_is_told_at_once_and_found_again() {
         gateway.restart_upstream(address).await;
         whole_again(&gateway, ways).await;
         gateway.settled().await;
-        gateway.stop().await
+        // Probes.
+        let seen = gateway.stop().await;
+        seen.whatever_calls(&[Step::ListProjects])
     })
     .await;
 }

@@ -143,7 +143,7 @@ async fn the_request_timeout_bounds_a_chat_with_all_its_retries() {
     each_door(ONCE, async |(), door| {
         let gateway = Setup::new()
             .settings(|settings| {
-                settings.request_timeout = SHORT;
+                settings.request_timeout = Duration::from_millis(1500);
                 settings.max_retries = 100;
                 settings.retry_delay = Duration::from_millis(20);
             })

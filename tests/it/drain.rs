@@ -261,6 +261,8 @@ async fn a_connection_that_stays_open_takes_nothing_new() {
     each_crowd(ONCE, async |(), ways| {
         let mut gateway = Gateway::start().await;
         assert_eq!(gateway.get("/readyz").await.status(), 200);
+        let mut health = HealthClient::new(gateway.channel());
+        health.check(check("")).await.expect("a connection");
         let streams = in_the_middle(&gateway, ways).await;
         gateway.stop.soft.cancel();
         refuses_connections(&gateway).await;

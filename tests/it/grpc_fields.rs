@@ -312,7 +312,7 @@ async fn a_value_beyond_its_limits_is_told_by_its_field_even_where_it_has_no_eff
         (with(|request| request.max_tokens = Some(0)), "max_tokens"),
         (with(|request| request.n = Some(0)), "n"),
         (stops(5), "stop"),
-        (with(|request| request.stop = vec![String::new()]), "stop"),
+        (with(|request| request.stop = vec![String::new()]), "stop[0]"),
         (
             with(|request| request.presence_penalty = Some(2.1)),
             "presence_penalty",

@@ -158,6 +158,7 @@ async fn the_status_follows_the_tokens() {
         let health = gateway.health().await;
         assert_eq!(health["status"], "degraded");
         assert_eq!(health["token_pool"]["available_tokens"], 2);
+        gateway.settled().await;
         gateway.sim.clear();
         for token in TOKENS {
             gateway.sim.revoke(token);

@@ -24,6 +24,7 @@ mod cuts;
 mod deadlines;
 mod drain;
 mod failover;
+mod fields;
 mod forms;
 mod grpc_chats;
 mod grpc_fields;

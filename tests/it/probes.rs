@@ -142,31 +142,35 @@ async fn one_good_token_in_six_answers_every_chat() {
 
 #[tokio::test]
 async fn tokens_that_are_full_take_no_more_chats() {
-    each_way(ONCE, async |(), way| {
-        let Way { door, .. } = way;
+    each_crowd(ONCE, async |(), ways| {
         let gateway = Setup::new()
             .settings(|settings| settings.max_in_flight_per_token = 1)
             .start()
             .await;
         gateway.sim.hold_at(Hold::AfterFirstPiece);
         let mut held = Vec::new();
-        for _ in TOKENS {
+        for number in 0..TOKENS.len() {
+            let door = ways.nth(number).door;
             let mut opened = door.open(&gateway, &Ask::new("one two three")).await.unwrap();
             opened.first_text().await;
             held.push(opened);
         }
         assert_eq!(gateway.in_flight().await, [1, 1, 1]);
-        let outcome = way.ask(&gateway, &Ask::new("and me?")).await;
-        let failure = outcome.assert_failed("overloaded");
-        assert!(failure.retry_after.is_some_and(|wait| !wait.is_zero()), "{way:?}");
-        assert_eq!(failure.should_retry, Some(true), "{way:?}");
-        assert_eq!(gateway.sim.counts().calls_of(Step::Message), 3, "{way:?}");
+        for way in (0..4).map(|number| ways.nth(number)) {
+            let outcome = way.ask(&gateway, &Ask::new("and me?")).await;
+            let failure = outcome.assert_failed("overloaded");
+            assert!(failure.retry_after.is_some_and(|wait| !wait.is_zero()), "{way:?}");
+            assert_eq!(failure.should_retry, Some(true), "{way:?}");
+            assert_eq!(gateway.sim.counts().calls_of(Step::Message), 3, "{way:?}");
+        }
         gateway.sim.release();
         for opened in held {
             opened.finish().await.assert_whole(&answer_text("one two three"));
         }
         gateway.settled().await;
-        chat(&gateway, way, "and me?").await;
+        for number in 0..2 {
+            chat(&gateway, ways.nth(number), "and me?").await;
+        }
         gateway.settled().await;
         gateway.stop().await
     })

@@ -152,7 +152,7 @@ async fn changed_limits_count_for_what_comes_from_then_on() {
             before.push(door.open(&gateway, &Ask::new("before")).await.unwrap());
         }
         let mut settings = gateway.live().settings();
-        settings.request_timeout = Duration::from_millis(200);
+        settings.request_timeout = Duration::from_millis(1500);
         settings.max_body_bytes = 1024;
         settings
             .api_keys

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Ask, Door, Gateway, KEY, ONCE, RawAnswer, Setup, each_door, error_of, failure_of, frame,
+    Ask, Door, Gateway, KEY, RawAnswer, Setup, error_of, failure_of, frame,
     http2::{Attacker, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, Told, call, framed},
     raw_call, unfinished, within,
 };
@@ -72,13 +72,12 @@ async fn trickle(address: SocketAddr, first: &[u8], rest: &[u8]) -> Duration {
 
 #[tokio::test]
 async fn who_connects_and_says_nothing_is_cut_off() {
-    each_door(ONCE, async |(), door| {
-        let gateway = impatient().await;
+    let gateway = impatient().await;
+    for door in Door::BOTH {
         let after = trickle(address(&gateway, door), b"", b"").await;
         assert!(after >= HEAD_TIMEOUT, "{door:?}: after {after:?}");
-        gateway.stop().await
-    })
-    .await;
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]
@@ -92,22 +91,21 @@ async fn a_head_of_http_1_that_trickles_in_is_cut_off() {
 
 #[tokio::test]
 async fn a_preface_of_http_2_that_trickles_in_is_cut_off() {
-    each_door(ONCE, async |(), door| {
-        let gateway = impatient().await;
+    let gateway = impatient().await;
+    for door in Door::BOTH {
         // Ten times slower than the time for it allows.
         let (first, rest) = PREFACE.split_at(5);
         let slowly: Vec<u8> = rest.iter().copied().take(12).collect();
         let after = trickle(address(&gateway, door), first, &slowly).await;
         assert!(after >= HEAD_TIMEOUT, "{door:?}: after {after:?}");
-        gateway.stop().await
-    })
-    .await;
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]
 async fn headers_of_http_2_that_never_end_are_cut_off() {
-    each_door(ONCE, async |(), door| {
-        let gateway = impatient().await;
+    let gateway = impatient().await;
+    for door in Door::BOTH {
         let opening = [PREFACE, SETTINGS].concat();
         // `:method: POST` by the static table, and no END_HEADERS.
         let open_block: &[u8] = &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x83];
@@ -123,9 +121,8 @@ async fn headers_of_http_2_that_never_end_are_cut_off() {
             let after = trickle(address(&gateway, door), &first, rest).await;
             assert!(after >= HEAD_TIMEOUT, "{door:?}: {what}: after {after:?}");
         }
-        gateway.stop().await
-    })
-    .await;
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]

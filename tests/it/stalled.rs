@@ -221,7 +221,7 @@ async fn a_stream_of_http_2_without_a_window_is_cut_off() {
         }
         drop((body, client));
         gateway.settled().await;
-        gateway.stop().await
+        gateway.stop().await.by_hand()
     })
     .await;
 }
@@ -237,7 +237,7 @@ async fn a_connection_of_http_2_that_nobody_reads_is_cut_off() {
         client.frozen.cancel();
         gateway.sim.release();
         check_freed(&gateway).await;
-        gateway.stop().await
+        gateway.stop().await.by_hand()
     })
     .await;
 }
@@ -285,7 +285,7 @@ async fn a_slow_reader_of_http_2_that_goes_on_is_not_cut_off() {
         assert!(total > 250 * 1024, "{way:?}: {total} bytes");
         drop(client);
         gateway.settled().await;
-        gateway.stop().await
+        gateway.stop().await.by_hand()
     })
     .await;
 }

@@ -164,7 +164,9 @@ async fn a_stock_that_nobody_uses_runs_out_by_itself() {
         let counts = gateway.sim.counts();
         assert!(counts.conversations_made > 2, "something stood ready: {counts:?}");
         assert_eq!(counts.conversations_made, counts.conversations_deleted);
-        gateway.stop().await
+        // Whether the second chat finds one that stands ready, and whether that is still wanted, is a matter of time.
+        let seen = gateway.stop().await;
+        seen.whatever_calls(&[Step::CreateConversation, Step::DeleteConversation])
     })
     .await;
 }

@@ -159,7 +159,7 @@ async fn clients_without_a_certificate_of_the_ca_are_let_in_only_where_nobody_as
         });
         let gateway = setup.start_with(Some(&authority), Some(&good)).await;
         chats(&gateway, door).await;
-        for (door, guarded) in [Door::Http, Door::Grpc].into_iter().zip(guarded) {
+        for (door, guarded) in Door::BOTH.into_iter().zip(guarded) {
             for pair in [None, Some(&wrong)] {
                 let entered = enters(&gateway, door, &authority, pair).await;
                 assert_eq!(

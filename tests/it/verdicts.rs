@@ -86,7 +86,7 @@ fn setup(verdict: Verdict) -> Setup {
     Setup::new().tokens(2).settings(|settings| {
         settings.max_retries = 1;
         if verdict.fault == "stalled" {
-            settings.timeout = Duration::from_millis(800);
+            settings.timeout = Duration::from_millis(1500);
         }
     })
 }

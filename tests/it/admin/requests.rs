@@ -6,10 +6,9 @@ use duogate::{
 };
 
 use super::{operated, sha256};
-use crate::support::{Ask, Desk, Door, Gateway, Seen, TOKENS, assert_not_found, each_door, each_way, within};
-
-/// Each is operated through while chats go through each.
-const DESKS: [Door; 2] = [Door::Http, Door::Grpc];
+use crate::support::{
+    Ask, Desk, Door, Gateway, ONCE, Seen, TOKENS, assert_not_found, each_door, each_way, within,
+};
 
 /// The one chat under way, once the upstream holds its answer.
 async fn only_chat(desk: Desk<'_>) -> serde_json::Value {
@@ -47,7 +46,7 @@ async fn all_is_given_back(gateway: Gateway, desk: Door, failed: u64) -> Seen {
 #[tokio::test]
 async fn a_running_stream_is_seen_and_ended_on_a_gateway_that_is_full() {
     let full = |settings: &mut Settings| settings.max_concurrent_requests = 1;
-    each_door(DESKS, async |operator, door| {
+    each_door(Door::BOTH, async |operator, door| {
         let gateway = operated().tokens(1).settings(full).start().await;
         let desk = Desk {
             gateway: &gateway,
@@ -86,7 +85,7 @@ async fn a_running_stream_is_seen_and_ended_on_a_gateway_that_is_full() {
 
 #[tokio::test]
 async fn a_chat_that_has_not_begun_to_answer_is_ended_too() {
-    each_way(DESKS, async |door, way| {
+    each_way(Door::BOTH, async |door, way| {
         let gateway = operated().tokens(1).start().await;
         let desk = Desk {
             gateway: &gateway,
@@ -114,32 +113,28 @@ async fn a_chat_that_has_not_begun_to_answer_is_ended_too() {
 
 #[tokio::test]
 async fn an_id_of_the_clients_own_may_hold_slashes_and_name_several_chats() {
-    let gateway = operated().start().await;
-    gateway.sim.hold();
-    let send = || {
-        let request = gateway.web.post(gateway.url("/v1/chat/completions"));
-        let request = request
-            .bearer_auth(crate::support::KEY)
-            .header("x-request-id", "team/a:1");
-        request.json(&Ask::new("same name").json(false)).send()
-    };
-    let chats = async { tokio::join!(send(), send()) };
-    let cancel = async {
-        gateway
-            .sim_until("both are under way", |counts| counts.open() == 2)
-            .await;
-        let [desk, _] = Desk::both(&gateway);
-        assert_eq!(desk.requests().await.len(), 2);
-        assert_eq!(desk.cancel("team/a:1").await.unwrap()["cancelled"], 2);
-    };
-    let ((one, other), ()) = within("the end", async { tokio::join!(chats, cancel) }).await;
-    for response in [one, other] {
-        let failure = crate::support::error_of(response.unwrap()).await;
-        assert_eq!(failure.kind, "cancelled");
-    }
-    gateway.sim.release();
-    gateway.settled().await;
-    gateway.stop().await;
+    each_way(ONCE, async |(), way| {
+        let gateway = operated().start().await;
+        gateway.sim.hold();
+        let ask = Ask::new("same name").id("team/a:1");
+        let chats = async { tokio::join!(way.ask(&gateway, &ask), way.ask(&gateway, &ask)) };
+        let cancel = async {
+            gateway
+                .sim_until("both are under way", |counts| counts.open() == 2)
+                .await;
+            let [desk, _] = Desk::both(&gateway);
+            assert_eq!(desk.requests().await.len(), 2);
+            assert_eq!(desk.cancel("team/a:1").await.unwrap()["cancelled"], 2);
+        };
+        let ((one, other), ()) = within("the end", async { tokio::join!(chats, cancel) }).await;
+        for outcome in [one, other] {
+            outcome.assert_failed("cancelled");
+        }
+        gateway.sim.release();
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -191,7 +191,9 @@ async fn a_token_that_leaves_lets_its_chats_end_and_takes_its_stock_with_it() {
         gateway.sim_until("its account is clean", gone).await;
         let gone = sha256(TOKENS[0]);
         assert_not_found(desk, desk.remove(&gone).await, "hash", &gone);
-        gateway.stop().await
+        // Whether a chat finds a conversation that stands ready is a matter of time.
+        let seen = gateway.stop().await;
+        seen.whatever_calls(&[Step::CreateConversation, Step::DeleteConversation])
     })
     .await;
 }

@@ -13,7 +13,14 @@ pub(crate) struct Ask {
     pub(crate) key: Option<String>,
     /// More fields of the JSON body.
     pub(crate) more: Value,
+    /// The same for the other door, where [`Self::proto`] does not know it by itself.
+    to_grpc: Option<Change>,
+    /// What the client calls its request.
+    pub(crate) id: Option<&'static str>,
 }
+
+/// Says something in the gRPC door's own words.
+pub(crate) type Change = fn(&mut CreateChatCompletionRequest);
 
 impl Ask {
     pub(crate) fn new(text: impl Into<String>) -> Self {
@@ -22,6 +29,8 @@ impl Ask {
             messages: vec![("user", text.into())],
             key: Some(KEY.to_owned()),
             more: json!({}),
+            to_grpc: None,
+            id: None,
         }
     }
 
@@ -36,10 +45,23 @@ impl Ask {
         self
     }
 
+    /// More fields of the JSON body, and what says the same to the other door.
+    pub(crate) fn said(mut self, more: Value, to_grpc: Change) -> Self {
+        self.more = more;
+        self.to_grpc = Some(to_grpc);
+        self
+    }
+
+    /// The client names its request.
+    pub(crate) fn id(mut self, id: &'static str) -> Self {
+        self.id = Some(id);
+        self
+    }
+
     /// So many answers are asked for.
     pub(crate) fn answers(&self) -> usize {
-        let count = self.more.get("n").map_or(Some(1), Value::as_u64);
-        usize::try_from(count.unwrap()).unwrap()
+        let count = self.more.get("n").and_then(Value::as_u64).unwrap_or(1);
+        usize::try_from(count).unwrap()
     }
 
     pub(crate) fn key(mut self, key: Option<&str>) -> Self {
@@ -79,6 +101,10 @@ impl Ask {
             messages: messages.collect(),
             ..CreateChatCompletionRequest::default()
         };
+        if let Some(change) = self.to_grpc {
+            change(&mut request);
+            return request;
+        }
         for (name, value) in self.more.as_object().unwrap() {
             match name.as_str() {
                 "stop" => request.stop = texts(value),
@@ -97,6 +123,9 @@ impl Ask {
         if let Some(key) = &self.key {
             let value = format!("Bearer {key}").parse().unwrap();
             request.metadata_mut().insert("authorization", value);
+        }
+        if let Some(id) = self.id {
+            request.metadata_mut().insert("x-request-id", id.parse().unwrap());
         }
         request
     }

@@ -22,7 +22,7 @@ pub(crate) type Told = Result<Value, Failure>;
 
 impl<'a> Desk<'a> {
     pub(crate) fn both(gateway: &'a Gateway) -> [Self; 2] {
-        [Door::Http, Door::Grpc].map(|door| Self { gateway, door })
+        Door::BOTH.map(|door| Self { gateway, door })
     }
 
     fn client(self) -> DiagnosticsServiceClient<Channel> {

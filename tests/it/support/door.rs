@@ -23,6 +23,8 @@ pub(crate) struct Way {
 pub(crate) struct Outcome {
     pub(crate) id: String,
     pub(crate) model: String,
+    /// Names of the fields that had no effect.
+    pub(crate) ignored: Vec<String>,
     /// The answers, or what has come of them: one, where no more were asked for.
     pub(crate) choices: Vec<Choice>,
     pub(crate) usage: Option<Usage>,
@@ -112,6 +114,9 @@ impl Outcome {
 }
 
 impl Door {
+    /// For what is no chat: those go through [`super::each_door`] and its like.
+    pub(crate) const BOTH: [Door; 2] = [Door::Http, Door::Grpc];
+
     /// The ways to chat through it.
     pub(crate) const fn ways(self) -> [Way; 2] {
         let (door, whole) = (self, false);
@@ -130,9 +135,10 @@ impl Door {
     /// Asks for the whole answer.
     pub(crate) async fn chat(self, gateway: &Gateway, ask: &Ask) -> Outcome {
         let noted = gateway.chats_seen.begin(ask, false);
+        // Scenarios hold many of these, in tests whose stack is small.
         let outcome = match self {
-            Door::Http => http::chat(gateway, ask).await,
-            Door::Grpc => grpc::chat(gateway, ask).await,
+            Door::Http => Box::pin(http::chat(gateway, ask)).await,
+            Door::Grpc => Box::pin(grpc::chat(gateway, ask)).await,
         };
         noted.end(&outcome);
         outcome
@@ -142,15 +148,19 @@ impl Door {
     pub(crate) async fn open(self, gateway: &Gateway, ask: &Ask) -> Result<Opened, Failure> {
         let noted = gateway.chats_seen.begin(ask, true);
         let opened = match self {
-            Door::Http => http::open(gateway, ask)
+            Door::Http => Box::pin(http::open(gateway, ask))
                 .await
                 .map(|stream| Stream::Http(Box::new(stream))),
-            Door::Grpc => grpc::open(gateway, ask)
+            Door::Grpc => Box::pin(grpc::open(gateway, ask))
                 .await
                 .map(|stream| Stream::Grpc(Box::new(stream))),
         };
         match opened {
-            Ok(stream) => Ok(Opened { stream, noted }),
+            Ok(stream) => Ok(Opened {
+                stream,
+                noted,
+                ended: false,
+            }),
             Err(failure) => {
                 noted.end(&Outcome::failed(failure.clone()));
                 Err(failure)
@@ -182,6 +192,15 @@ impl Way {
 pub(crate) struct Opened {
     stream: Stream,
     noted: Noted,
+    ended: bool,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.noted.leave(self.so_far());
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -198,6 +217,7 @@ impl Opened {
             Stream::Grpc(opened) => opened.advance().await,
         };
         if !more {
+            self.ended = true;
             self.noted.end(self.so_far());
         }
         more

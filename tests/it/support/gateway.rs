@@ -305,7 +305,7 @@ impl Gateway {
 
     /// What came of its chats, and the upstream's calls until now.
     pub(crate) fn seen(&self) -> Seen {
-        self.chats_seen.seen(self.sim.counts().calls)
+        self.chats_seen.seen(&self.sim)
     }
 
     /// Ends the gateway in order, then the upstream, and checks that nothing was left behind. Says what came of its

@@ -4,7 +4,7 @@ use duogate::app::client::{
     self as proto, CreateChatCompletionResponse, FinishReason, Role, StreamChatCompletionResponse,
     Usage as Figures, content_part::Part, stream_chat_completion_response::Event,
 };
-use tonic::{Status, Streaming};
+use tonic::{Status, Streaming, metadata::MetadataMap};
 use tonic_types::StatusExt;
 
 use super::{Ask, Choice, Failure, Gateway, Outcome, Usage, catalogue};
@@ -12,7 +12,13 @@ use super::{Ask, Choice, Failure, Gateway, Outcome, Usage, catalogue};
 pub(crate) async fn chat(gateway: &Gateway, ask: &Ask) -> Outcome {
     let answered = gateway.chats().create_chat_completion(ask.request()).await;
     match answered {
-        Ok(response) => whole(response.into_inner(), ask.answers()),
+        Ok(response) => {
+            let ignored = ignored(response.metadata());
+            Outcome {
+                ignored,
+                ..whole(response.into_inner(), ask.answers())
+            }
+        }
         Err(status) => Outcome::failed(failure_of(&status, false)),
     }
 }
@@ -21,16 +27,26 @@ pub(crate) async fn open(gateway: &Gateway, ask: &Ask) -> Result<GrpcOpened, Fai
     let answered = gateway.chats().stream_chat_completion(ask.request()).await;
     match answered {
         Ok(response) => Ok(GrpcOpened {
-            events: response.into_inner(),
             count: 0,
             ended: false,
             outcome: Outcome {
+                ignored: ignored(response.metadata()),
                 choices: vec![Choice::default(); ask.answers()],
                 ..Outcome::default()
             },
+            events: response.into_inner(),
         }),
         Err(status) => Err(failure_of(&status, false)),
     }
+}
+
+/// Fields of the request that had no effect, as the answer names them.
+fn ignored(metadata: &MetadataMap) -> Vec<String> {
+    let names = metadata
+        .get("x-duogate-ignored")
+        .map_or("", |names| names.to_str().unwrap());
+    let names = names.split_terminator(", ");
+    names.map(str::to_owned).collect()
 }
 
 fn whole(response: CreateChatCompletionResponse, answers: usize) -> Outcome {
@@ -44,7 +60,7 @@ fn whole(response: CreateChatCompletionResponse, answers: usize) -> Outcome {
             .map(|(index, one)| choice(index, one))
             .collect(),
         usage: response.usage.map(usage),
-        failure: None,
+        ..Outcome::default()
     }
 }
 

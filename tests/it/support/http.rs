@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::{Ask, Choice, Failure, Gateway, Outcome, Usage, catalogue};
@@ -12,6 +13,7 @@ pub(crate) async fn chat(gateway: &Gateway, ask: &Ask) -> Outcome {
         return Outcome::failed(error_of(response).await);
     }
     assert_eq!(response.headers()["content-type"], "application/json");
+    let ignored = ignored(response.headers());
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["object"], "chat.completion");
     assert!(
@@ -24,6 +26,7 @@ pub(crate) async fn chat(gateway: &Gateway, ask: &Ask) -> Outcome {
     Outcome {
         id: text(&body["id"]),
         model: text(&body["model"]),
+        ignored,
         choices: (0..)
             .zip(choices)
             .map(|(index, one)| choice(index, one))
@@ -57,10 +60,22 @@ pub(crate) async fn open(gateway: &Gateway, ask: &Ask) -> Result<HttpOpened, Fai
     Ok(HttpOpened::new(response, ask.answers()))
 }
 
+/// Fields of the request that had no effect, as the answer names them.
+fn ignored(headers: &HeaderMap) -> Vec<String> {
+    let names = headers
+        .get("x-duogate-ignored")
+        .map_or("", |names| names.to_str().unwrap());
+    let names = names.split_terminator(", ");
+    names.map(str::to_owned).collect()
+}
+
 async fn send(gateway: &Gateway, ask: &Ask, stream: bool) -> reqwest::Response {
     let mut request = gateway.web.post(gateway.url("/v1/chat/completions"));
     if let Some(key) = &ask.key {
         request = request.bearer_auth(key);
+    }
+    if let Some(id) = ask.id {
+        request = request.header("x-request-id", id);
     }
     request.json(&ask.json(stream)).send().await.unwrap()
 }
@@ -151,6 +166,7 @@ pub(crate) struct HttpOpened {
 impl HttpOpened {
     /// So many answers were asked for.
     pub(crate) fn new(response: reqwest::Response, answers: usize) -> Self {
+        let ignored = ignored(response.headers());
         Self {
             response,
             unread: Vec::new(),
@@ -159,6 +175,7 @@ impl HttpOpened {
             comments: 0,
             begun: vec![false; answers],
             outcome: Outcome {
+                ignored,
                 choices: vec![Choice::default(); answers],
                 ..Outcome::default()
             },

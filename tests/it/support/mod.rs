@@ -18,7 +18,7 @@ mod raw;
 mod talk;
 mod wait;
 
-pub(crate) use ask::Ask;
+pub(crate) use ask::{Ask, Change};
 pub(crate) use certificates::{Authority, Pair};
 pub(crate) use desk::{ADMIN_KEY, Desk, assert_not_found, keyed};
 pub(crate) use door::{Choice, Door, Failure, Opened, Outcome, Usage, Way};
@@ -31,4 +31,4 @@ pub(crate) use posted::{alike, events_of, post, text_of};
 pub(crate) use program::{Running, Serving, duogate};
 pub(crate) use raw::{RawAnswer, frame, raw_call, unfinished};
 pub(crate) use talk::{End, Talk};
-pub(crate) use wait::{PATIENCE, crossed, eventually, for_each, within};
+pub(crate) use wait::{PATIENCE, crossed, eventually, for_each, for_some, within};

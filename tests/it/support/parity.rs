@@ -1,5 +1,6 @@
 //! Every scenario runs once for each door, on gateways of its own, and what came of it through the one must be what came
-//! through the other: text, reasoning, finish, usage and failure of each chat, and the calls to the upstream by step.
+//! through the other: text, reasoning, finish, usage and failure of each chat in the order in which they began, the calls
+//! to the upstream by step, and what was said to it.
 //!
 //! There is no list of ways to chat besides these functions: who wants one is compared.
 
@@ -9,9 +10,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use duogate::sim::Step;
+use duogate::sim::{SimControl, Step};
 
-use super::{Ask, Choice, Door, Failure, Outcome, Way, for_each};
+use super::{Ask, Choice, Door, Failure, Outcome, Way, for_some};
 
 /// For a scenario of one case.
 pub(crate) const ONCE: [(); 1] = [()];
@@ -61,10 +62,12 @@ pub(crate) async fn each_door<C: Clone + Debug>(
     cases: impl IntoIterator<Item = C>,
     scenario: impl AsyncFn(C, Door) -> Seen,
 ) {
-    for_each(cases, async |case| {
+    /// Pairs of gateways.
+    const AT_ONCE: usize = 8;
+    for_some(AT_ONCE, cases, async |case| {
         let (http, grpc) = tokio::join!(
-            scenario(case.clone(), Door::Http),
-            scenario(case.clone(), Door::Grpc)
+            Box::pin(scenario(case.clone(), Door::Http)),
+            Box::pin(scenario(case.clone(), Door::Grpc))
         );
         http.assert_same(&grpc, &format!("{case:?}: HTTP left, gRPC right"));
     })
@@ -96,10 +99,11 @@ struct Chat {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum CameTo {
-    /// The client went before the end.
-    Nothing,
+    /// The client went before the end, with so much of a stream.
+    Left { text: String },
     End {
         model: String,
+        ignored: Vec<String>,
         choices: Vec<Choice>,
         /// Of the prompt, of the answer, and of both.
         usage: Option<(u64, u64, u64)>,
@@ -111,12 +115,26 @@ enum CameTo {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Told {
     kind: &'static str,
-    /// Not of bad input, where each door speaks of its own fields.
+    /// Not of bad input, of which each door speaks in its own form's terms.
     message: Option<String>,
+    /// Not of a model that is not there, which gRPC tells as a resource.
+    field: Option<String>,
     in_band: bool,
     /// In band OpenAI's wire has no room for these.
     has_time_to_wait: Option<bool>,
     should_retry: Option<bool>,
+}
+
+const BAD_INPUT: [&str; 2] = ["invalid_request", "unsupported_parameter"];
+
+/// What is left out goes by OpenAI's word for it where that has another for the contract's.
+fn field(name: &str) -> String {
+    let name = match name {
+        "image_url" => "image",
+        "input_audio" => "audio",
+        other => other,
+    };
+    name.to_owned()
 }
 
 impl Told {
@@ -124,7 +142,11 @@ impl Told {
         let aside = !failure.in_band;
         Self {
             kind: failure.kind,
-            message: (failure.kind != "invalid_request").then(|| failure.message.clone()),
+            message: (!BAD_INPUT.contains(&failure.kind)).then(|| failure.message.clone()),
+            field: failure
+                .field
+                .clone()
+                .filter(|_| failure.kind != "model_not_found"),
             in_band: failure.in_band,
             has_time_to_wait: aside.then_some(failure.retry_after.is_some()),
             should_retry: failure.should_retry.filter(|_| aside),
@@ -140,6 +162,7 @@ impl CameTo {
         );
         Self::End {
             model: outcome.model.clone(),
+            ignored: outcome.ignored.iter().map(|name| field(name)).collect(),
             choices: outcome.choices.clone(),
             usage: outcome
                 .usage
@@ -166,7 +189,7 @@ impl Chats {
         chats.push(Chat {
             asked: format!("{:?} {}", ask.key, ask.json(streamed)),
             streamed,
-            came_to: CameTo::Nothing,
+            came_to: CameTo::Left { text: String::new() },
         });
         Noted {
             chats: self.clone(),
@@ -174,17 +197,36 @@ impl Chats {
         }
     }
 
-    /// All of them, in an order that does not depend on who was faster.
-    pub(crate) fn seen(&self, calls: BTreeMap<Step, u64>) -> Seen {
-        let mut chats = self.0.lock().unwrap().clone();
-        chats.sort_unstable();
-        Seen { chats, calls }
+    /// All of them, in the order in which they began, and what the upstream was called for and told.
+    pub(crate) fn seen(&self, sim: &SimControl) -> Seen {
+        let said = sim
+            .answers()
+            .into_iter()
+            .map(|answer| (answer.model, answer.text));
+        let mut said: Vec<_> = said.collect();
+        said.sort_unstable();
+        Seen {
+            chats: self.0.lock().unwrap().clone(),
+            calls: sim.counts().calls,
+            said,
+            by_hand: false,
+        }
     }
 }
 
 impl Noted {
     pub(crate) fn end(&self, outcome: &Outcome) {
-        self.chats.0.lock().unwrap()[self.index].came_to = CameTo::end(outcome);
+        self.write(CameTo::end(outcome));
+    }
+
+    /// The client goes, and has heard so much.
+    pub(crate) fn leave(&self, outcome: &Outcome) {
+        let text = outcome.text().to_owned();
+        self.write(CameTo::Left { text });
+    }
+
+    fn write(&self, came_to: CameTo) {
+        self.chats.0.lock().unwrap()[self.index].came_to = came_to;
     }
 }
 
@@ -194,18 +236,31 @@ pub(crate) struct Seen {
     chats: Vec<Chat>,
     /// Calls of the upstream, by step.
     calls: BTreeMap<Step, u64>,
+    /// Models and messages that the upstream was asked for an answer to, in the order of the alphabet.
+    said: Vec<(String, String)>,
+    by_hand: bool,
 }
 
 impl Seen {
     /// Calls of these steps are not compared: how many there are is a matter of time, not of doors.
     pub(crate) fn whatever_calls(mut self, steps: &[Step]) -> Self {
         self.calls.retain(|step, _| !steps.contains(step));
+        if steps.contains(&Step::Answer) {
+            self.said.clear();
+        }
         self
     }
 
     /// No calls are compared: the scenario's chats, or what the gateway does by itself, race for them.
     pub(crate) fn chats_alone(mut self) -> Self {
         self.calls.clear();
+        self.said.clear();
+        self
+    }
+
+    /// The scenario's clients speak the wire by hand, so only what came to the upstream can be compared.
+    pub(crate) fn by_hand(mut self) -> Self {
+        self.by_hand = true;
         self
     }
 
@@ -227,6 +282,7 @@ impl Seen {
 
     /// Of equal chats one is left: how many there are is a matter of time.
     pub(crate) fn each_once(mut self) -> Self {
+        self.chats.sort_unstable();
         self.chats.dedup();
         self
     }
@@ -234,6 +290,7 @@ impl Seen {
     /// What came of another gateway in the same scenario comes on top.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.chats.extend(other.chats);
+        self.said.extend(other.said);
         for (step, count) in other.calls {
             *self.calls.entry(step).or_default() += count;
         }
@@ -242,6 +299,7 @@ impl Seen {
 
     #[track_caller]
     fn assert_same(&self, other: &Self, what: &str) {
+        assert!(self.by_hand || !self.chats.is_empty(), "no chat was seen: {what}");
         for (one, another) in self.chats.iter().zip(&other.chats) {
             // Compared first: what is equal may be megabytes, and need not be printed.
             if one != another {
@@ -251,12 +309,18 @@ impl Seen {
         }
         assert_eq!(self.chats.len(), other.chats.len(), "chats: {what}");
         assert_eq!(self.calls, other.calls, "calls: {what}");
+        assert!(
+            self.said == other.said,
+            "what the upstream was told: {what}\n{}\n{}",
+            shortened(&self.said),
+            shortened(&other.said)
+        );
     }
 }
 
-fn shortened(chat: &Chat) -> String {
+fn shortened(told: &impl Debug) -> String {
     const ROOM: usize = 4096;
-    let text = format!("{chat:?}");
+    let text = format!("{told:?}");
     text.chars().take(ROOM).collect()
 }
 
@@ -299,7 +363,13 @@ mod tests {
         for outcome in outcomes {
             chats.begin(&Ask::new("hi"), false).end(outcome);
         }
-        chats.seen([(Step::Answer, calls)].into())
+        let chats = chats.0.lock().unwrap().clone();
+        Seen {
+            chats,
+            calls: [(Step::Answer, calls)].into(),
+            said: vec![("model".to_owned(), "hi".to_owned()); outcomes.len()],
+            by_hand: false,
+        }
     }
 
     fn differ(one: &Seen, other: &Seen) -> bool {
@@ -315,6 +385,7 @@ mod tests {
         };
         let other = [
             change(|outcome| outcome.model += "x"),
+            change(|outcome| outcome.ignored.push("seed".to_owned())),
             change(|outcome| outcome.choices[0].text += "x"),
             change(|outcome| outcome.choices[0].reasoning += "x"),
             change(|outcome| outcome.choices[0].finish = Some("length".to_owned())),
@@ -334,20 +405,18 @@ mod tests {
         assert!(differ(&good, &seen(&[whole()], 2)), "calls");
         assert!(differ(&good, &seen(&[whole(), whole()], 1)), "chats");
         assert!(differ(&good, &seen(&[], 1)), "no chats");
+        assert!(differ(&seen(&[], 1), &seen(&[], 1)), "nothing to compare");
+        let mut otherwise = seen(&[whole()], 1);
+        otherwise.said[0].1 += "x";
+        assert!(differ(&good, &otherwise), "what was said");
+        let [one, other] = [
+            [whole(), failed("overloaded", false)],
+            [failed("overloaded", false), whole()],
+        ];
+        assert!(differ(&seen(&one, 1), &seen(&other, 1)), "the order");
         let refused = || seen(&[failed("overloaded", false)], 1);
         assert!(differ(&refused(), &seen(&[failed("internal", false)], 1)));
         assert!(differ(&refused(), &seen(&[failed("overloaded", true)], 1)));
         assert!(!differ(&refused(), &refused()));
-    }
-
-    #[test]
-    fn the_order_in_which_chats_end_makes_no_difference() {
-        let one = seen(&[whole(), failed("overloaded", false)], 1);
-        let other = seen(&[failed("overloaded", false), whole()], 1);
-        assert!(!differ(&one, &other));
-        assert!(!differ(
-            &one.chats_alone(),
-            &seen(&[failed("overloaded", false), whole()], 2).chats_alone()
-        ));
     }
 }

@@ -36,7 +36,16 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
 /// Runs `check` for every case, some at a time; most of them wait most of the time.
 pub(crate) async fn for_each<T: Debug>(cases: impl IntoIterator<Item = T>, check: impl AsyncFn(T)) {
     const AT_ONCE: usize = 24;
-    let checks = stream::iter(cases).for_each_concurrent(AT_ONCE, async |case| {
+    for_some(AT_ONCE, cases, check).await;
+}
+
+/// The same, so many at a time.
+pub(crate) async fn for_some<T: Debug>(
+    at_once: usize,
+    cases: impl IntoIterator<Item = T>,
+    check: impl AsyncFn(T),
+) {
+    let checks = stream::iter(cases).for_each_concurrent(at_once, async |case| {
         let what = format!("{case:?}");
         within(&what, check(case)).await;
     });
