@@ -30,6 +30,9 @@ pub async fn check_files(settings: &Settings) -> Result<(), StartError> {
     doors::tls(settings).await.map(drop)
 }
 
+/// A connection that is broken off for want of a certificate may end before its reason is read; another tells it.
+const TRIES: u32 = 10;
+
 /// Asks the gateway that runs with these settings whether it lives. Its certificate is not checked: it is known by its
 /// port. Where it wants one of its callers, a door that opens a TLS handshake is sign of life enough.
 ///
@@ -54,16 +57,34 @@ pub async fn ask_liveness(settings: &Settings, host: &str, patience: Duration) -
     } else {
         "http"
     };
-    let answer = client
-        .get(format!("{scheme}://{host}:{}/livez", settings.port))
-        .send()
-        .await;
-    let answer = answer.and_then(reqwest::Response::error_for_status);
-    match answer {
-        Ok(_) => Ok(()),
-        Err(error) if asks_for_certificate(&error) => Ok(()),
-        Err(error) => Err(failed(error.to_string())),
+    let url = format!("{scheme}://{host}:{}/livez", settings.port);
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        let answer = client.get(&url).send().await;
+        match answer.and_then(reqwest::Response::error_for_status) {
+            Ok(_) => return Ok(()),
+            Err(error) if asks_for_certificate(&error) => return Ok(()),
+            Err(error) if left > 0 && was_broken_off(&error) => {}
+            Err(error) => return Err(failed(with_causes(&error))),
+        }
     }
+}
+
+/// Whether there was a connection, and it ended without an answer.
+fn was_broken_off(error: &reqwest::Error) -> bool {
+    !(error.is_connect() || error.is_timeout() || error.is_status())
+}
+
+/// A failure and what it came from, the last of which says most.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told = format!("{told}: {error}");
+        cause = error.source();
+    }
+    told
 }
 
 /// Whether the peer broke a connection off for want of a certificate.
