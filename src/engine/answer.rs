@@ -185,4 +185,4 @@ impl AnswerReader {
 
 #[cfg(test)]
 #[path = "answer_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -69,33 +69,35 @@ impl Upstream for Quiet {
     }
 }
 
+pub(in crate::engine) fn policy(makings: usize) -> ConversationPolicy {
+    ConversationPolicy {
+        stock: StockPolicy {
+            limit: 0,
+            ttl: Duration::from_secs(300),
+        },
+        cleanup: true,
+        makings,
+    }
+}
+
+pub(in crate::engine) fn conversations(policy: ConversationPolicy) -> Conversations {
+    let upstream: Arc<dyn Upstream> = Arc::new(Quiet);
+    let upstreams = Upstreams {
+        foreground: Arc::clone(&upstream),
+        background: upstream,
+    };
+    let metrics = Arc::new(Metrics::build().unwrap());
+    let (store, tasks) = (Arc::new(Forgetful), TaskTracker::new());
+    Conversations::new(upstreams, policy, store, tasks, metrics)
+}
+
 /// What comes, and what the body does after it.
 async fn read_all(
     events: Vec<Result<AnswerEvent, UpstreamError>>,
     then: After,
     unmarked_end: UnmarkedEnd,
 ) -> Result<(Vec<Delta>, Ending), UpstreamError> {
-    let upstream: Arc<dyn Upstream> = Arc::new(Quiet);
-    let upstreams = Upstreams {
-        foreground: Arc::clone(&upstream),
-        background: upstream,
-    };
-    let policy = ConversationPolicy {
-        stock: StockPolicy {
-            limit: 0,
-            ttl: Duration::from_secs(300),
-        },
-        cleanup: true,
-        makings: 1,
-    };
-    let metrics = Arc::new(Metrics::build().unwrap());
-    let conversations = Conversations::new(
-        upstreams,
-        policy,
-        Arc::new(Forgetful),
-        TaskTracker::new(),
-        metrics,
-    );
+    let conversations = conversations(policy(1));
     let mut conversation = conversations.fresh(&Token::new("t".into())).await.unwrap();
     conversation.attach(match then {
         After::Ends => stream::iter(events).boxed(),

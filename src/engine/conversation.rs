@@ -8,6 +8,7 @@ mod handle;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use tokio::{sync::Semaphore, task::JoinHandle, time::Instant};
 use tokio_util::task::TaskTracker;
 
@@ -56,7 +57,7 @@ struct Shared {
     ledger: Arc<Ledger>,
     cleanup: Cleanup,
     metrics: Arc<Metrics>,
-    makings: Arc<Semaphore>,
+    makings: ArcSwap<Semaphore>,
 }
 
 impl Conversations {
@@ -86,7 +87,7 @@ impl Conversations {
                 ledger,
                 cleanup,
                 metrics,
-                makings: Arc::new(Semaphore::new(policy.makings)),
+                makings: ArcSwap::from_pointee(Semaphore::new(policy.makings)),
             }),
         }
     }
@@ -101,11 +102,10 @@ impl Conversations {
         self.shared.cleanup.enable(policy.cleanup);
         let kept = self.shared.policy.lock();
         let before = std::mem::replace(&mut *kept.unwrap_or_else(PoisonError::into_inner), policy);
-        let makings = &self.shared.makings;
-        match policy.makings.checked_sub(before.makings) {
-            Some(more) => makings.add_permits(more),
-            // Those that are being made go on beyond the limit.
-            None => drop(makings.forget_permits(before.makings - policy.makings)),
+        if before.makings != policy.makings {
+            // Those that are being made go on beside the new limit, and give back to the old.
+            let makings = Semaphore::new(policy.makings);
+            self.shared.makings.store(Arc::new(makings));
         }
     }
 
@@ -140,7 +140,8 @@ impl Conversations {
     /// As the calls fail; a project that vanished is forgotten, so that the next try finds or makes another.
     pub(super) async fn fresh(&self, token: &Token) -> Result<Conversation, UpstreamError> {
         // Nobody closes the semaphore; were it closed, there would be no limit.
-        let making = Arc::clone(&self.shared.makings).acquire_owned().await.ok();
+        let makings = self.shared.makings.load_full();
+        let making = makings.acquire_owned().await.ok();
         let (conversations, token) = (self.clone(), token.clone());
         let made = self.shared.tasks.spawn(async move {
             let _making = making;
@@ -351,5 +352,23 @@ impl Conversations {
     #[must_use]
     pub(super) fn stocked(&self, token: &Token) -> usize {
         self.account(token).stock().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::answer::tests::{conversations, policy};
+
+    #[test]
+    fn a_lower_limit_holds_once_what_is_being_made_is_through() {
+        let conversations = conversations(policy(3));
+        let free = || conversations.shared.makings.load().available_permits();
+        let before = conversations.shared.makings.load_full();
+        let busy = before.try_acquire_many(3).unwrap();
+        conversations.set_policy(policy(1));
+        drop(busy);
+        assert_eq!(free(), 1);
+        conversations.set_policy(policy(2));
+        assert_eq!(free(), 2);
     }
 }
