@@ -1,6 +1,6 @@
 //! What the commands ask of the house without running it.
 
-use std::time::Duration;
+use std::{error::Error, iter::successors, time::Duration};
 
 use super::{StartError, Surroundings, doors, tokens, upstream};
 use crate::{config::Settings, engine::upstream::Upstream};
@@ -66,7 +66,10 @@ pub async fn ask_liveness(settings: &Settings, host: &str, patience: Duration) -
             Ok(_) => return Ok(()),
             Err(error) if asks_for_certificate(&error) => return Ok(()),
             Err(error) if left > 0 && was_broken_off(&error) => {}
-            Err(error) => return Err(failed(with_causes(&error))),
+            Err(error) => {
+                let told: Vec<String> = causes(&error).map(ToString::to_string).collect();
+                return Err(failed(told.join(": ")));
+            }
         }
     }
 }
@@ -77,28 +80,19 @@ fn was_broken_off(error: &reqwest::Error) -> bool {
 }
 
 /// A failure and what it came from, the last of which says most.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        told = format!("{told}: {error}");
-        cause = error.source();
-    }
-    told
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    successors(Some(error as &(dyn Error + 'static)), |&error| error.source())
 }
 
 /// Whether the peer broke a connection off for want of a certificate.
 fn asks_for_certificate(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let io = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        let tls = io.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::AlertReceived(alert)) = tls {
-            return *alert == rustls::AlertDescription::CertificateRequired;
-        }
-        cause = error.source();
-    }
-    false
+    let alert = causes(error).find_map(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>()?;
+        let tls = io.get_ref()?.downcast_ref::<rustls::Error>()?;
+        let rustls::Error::AlertReceived(alert) = tls else {
+            return None;
+        };
+        Some(*alert)
+    });
+    alert == Some(rustls::AlertDescription::CertificateRequired)
 }

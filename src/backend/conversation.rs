@@ -7,15 +7,14 @@ use futures::{FutureExt, StreamExt, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Method, RequestBuilder, Response};
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use url::Url;
 use uuid::Uuid;
 
 use super::{
     answer::{self, describe},
     client::{BuildError, Endpoints, configure},
+    places,
     wire::{self, Unusable},
 };
 use crate::engine::upstream::{
@@ -24,8 +23,6 @@ use crate::engine::upstream::{
 
 /// The most that the answer to a small call may hold, in bytes.
 const MAX_BODY: usize = 4 * 1024 * 1024;
-/// A bare connection that takes longer tells of no reachable service.
-const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 /// One path segment: everything but what RFC 3986 calls unreserved.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -71,7 +68,7 @@ impl ConversationService {
         };
         Ok(Self {
             client,
-            origins: origins(&endpoints),
+            origins: places::origins(&endpoints),
             endpoints: std::sync::Arc::new(endpoints),
             origin,
         })
@@ -352,58 +349,6 @@ impl Upstream for ConversationService {
 
     fn is_reachable(&self) -> BoxFuture<'static, bool> {
         let endpoints = std::sync::Arc::clone(&self.endpoints);
-        async move {
-            let urls = match &endpoints.proxy {
-                // Through a proxy only the proxy can be seen from here.
-                Some(proxy) => vec![proxy.expose_secret().to_owned()],
-                None => [
-                    &endpoints.project,
-                    &endpoints.conversation,
-                    &endpoints.message,
-                    &endpoints.target,
-                ]
-                .map(String::clone)
-                .to_vec(),
-            };
-            let mut addresses: Vec<(String, u16)> = urls.iter().filter_map(|url| address(url)).collect();
-            addresses.sort_unstable();
-            addresses.dedup();
-            let connects = addresses.into_iter().map(|address| async move {
-                let connected = tokio::time::timeout(PROBE_PATIENCE, TcpStream::connect(address)).await;
-                matches!(connected, Ok(Ok(_)))
-            });
-            futures::future::join_all(connects)
-                .await
-                .into_iter()
-                .all(|connected| connected)
-        }
-        .boxed()
+        async move { places::are_reachable(&endpoints).await }.boxed()
     }
-}
-
-/// Numbers the origins of the four kinds of calls, the same origin by the same number.
-fn origins(endpoints: &Endpoints) -> [usize; 4] {
-    let mut known = Vec::new();
-    [
-        &endpoints.project,
-        &endpoints.conversation,
-        &endpoints.message,
-        &endpoints.target,
-    ]
-    .map(|url| {
-        let origin = Url::parse(url).map(|url| url.origin()).ok();
-        let at = known.iter().position(|seen| *seen == origin);
-        at.unwrap_or_else(|| {
-            known.push(origin);
-            known.len() - 1
-        })
-    })
-}
-
-fn address(url: &str) -> Option<(String, u16)> {
-    /// The registered port of SOCKS (IANA); proxies are the only URLs here without a default of their own.
-    const SOCKS_PORT: u16 = 1080;
-    let url = Url::parse(url).ok()?;
-    let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
-    Some((host, url.port_or_known_default().unwrap_or(SOCKS_PORT)))
 }

@@ -6,6 +6,7 @@ mod conversation;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod places;
 mod sse;
 mod wire;
 

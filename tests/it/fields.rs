@@ -300,17 +300,22 @@ async fn what_asks_for_nothing_is_not_named() {
     .await;
 }
 
-#[tokio::test]
-async fn what_the_upstream_cannot_do_is_refused_by_its_field() {
-    each_way(beyond_text(), async |said, way| {
+/// Each is refused by its field, with this kind, and goes nowhere.
+async fn refused(cases: Vec<Said>, kind: &str) {
+    each_way(cases, async |said, way| {
         let gateway = Gateway::start().await;
         let outcome = way.ask(&gateway, &said.ask()).await;
-        let failure = outcome.assert_failed("unsupported_parameter");
+        let failure = outcome.assert_failed(kind);
         assert_eq!(failure.field.as_deref(), Some(said.0), "{said:?} {way:?}");
         assert!(gateway.sim.counts().calls.is_empty());
         gateway.stop().await
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_the_upstream_cannot_do_is_refused_by_its_field() {
+    refused(beyond_text(), "unsupported_parameter").await;
 }
 
 #[tokio::test]
@@ -333,15 +338,7 @@ async fn what_the_upstream_cannot_do_is_left_out_where_the_settings_say_so() {
 
 #[tokio::test]
 async fn what_is_wrong_is_told_by_its_field_and_goes_nowhere() {
-    each_way(wrong(), async |said, way| {
-        let gateway = Gateway::start().await;
-        let outcome = way.ask(&gateway, &said.ask()).await;
-        let failure = outcome.assert_failed("invalid_request");
-        assert_eq!(failure.field.as_deref(), Some(said.0), "{said:?} {way:?}");
-        assert!(gateway.sim.counts().calls.is_empty());
-        gateway.stop().await
-    })
-    .await;
+    refused(wrong(), "invalid_request").await;
 }
 
 #[tokio::test]
