@@ -19,8 +19,8 @@ TIMEOUT = 30
 class Door:
     """A channel and the calls that reflection tells of."""
 
-    def __init__(self, gateway, key=None):
-        self.channel = grpc.insecure_channel(gateway.grpc)
+    def __init__(self, gateway, key=None, channel=None):
+        self.channel = channel or grpc.insecure_channel(gateway.grpc)
         self.metadata = [("authorization", f"Bearer {gateway.key if key is None else key}")]
         self.database = ProtoReflectionDescriptorDatabase(self.channel)
         self.service = descriptor_pool.DescriptorPool(self.database).FindServiceByName(SERVICE)

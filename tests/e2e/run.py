@@ -3,7 +3,7 @@
 
 Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR --frameworks-python PATH --examples DIR
               --rust-example PATH --tool-packages DIR --openapi-python PATH
-              [--node PATH] [--chromium PATH] [--only WORDS] [--keep DIR]
+              [--node PATH] [--chromium PATH] [--image DIR] [--only WORDS] [--keep DIR]
 
 Prints one line a check, and one line that sums up; the exit code says the same.
 """
@@ -37,6 +37,8 @@ import grpcurl_checks  # noqa: E402,F401
 import grpcurl_page_checks  # noqa: E402,F401
 import tls_checks  # noqa: E402,F401
 import examples_checks  # noqa: E402,F401
+import image_checks  # noqa: E402,F401
+import proxy_checks  # noqa: E402,F401
 import pool_checks  # noqa: E402,F401
 import node_checks  # noqa: E402,F401
 import framework_checks  # noqa: E402,F401
@@ -47,7 +49,7 @@ from world import Sim, World  # noqa: E402
 # A run that hangs is told where, and ended.
 PATIENCE = 1140
 TOOLS = ("grpcurl", "node", "node_packages", "frameworks_python", "examples", "rust_example", "tool_packages",
-         "openapi_python", "chromium")
+         "openapi_python", "chromium", "image")
 LOG_TAIL = 60
 
 
@@ -63,6 +65,7 @@ def arguments():
     parser.add_argument("--node", default="node")
     parser.add_argument("--openapi-python", help="a Python with the packages of openapi/requirements.txt")
     parser.add_argument("--chromium", help="the browser, where it is not the machine's own")
+    parser.add_argument("--image", help="what .ci/image laid out; without it the image is not checked")
     parser.add_argument("--only", default="", help="only checks whose names hold these words")
     parser.add_argument("--keep", type=Path, help="an empty directory for the logs, which then stay")
     return parser.parse_args()

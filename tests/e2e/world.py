@@ -155,9 +155,12 @@ class Gateway(Process):
             **settings,
         }
         self.settings = given
-        super().__init__(world.directory, name, [world.binary, "serve"], given)
+        super().__init__(world.directory, name, self.command(world), given)
         self.http, self.grpc = self.addresses()
         self.base_url = f"http://{self.http}/v1"
+
+    def command(self, world):
+        return [world.binary, "serve"]
 
     def addresses(self):
         """The two addresses, from the line that tells both."""
