@@ -39,8 +39,8 @@ use self::{
 };
 /// The generated messages and clients of the gRPC door.
 pub use crate::grpc::proto as client;
-pub use errands::{ask_liveness, check_files, try_tokens};
-pub use live::Live;
+pub use errands::{Obstacle, ask_liveness, check_files, obstacles, try_tokens};
+pub use live::{Live, Reload};
 
 /// What streams that were ended by the grace's end may take to reach their clients.
 const LAST_WORDS: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@
 //!
 //! | room | what lives there | what it may import of the house |
 //! | --- | --- | --- |
-//! | [`cli`] | the commands: serve, demo, init, check, sim | [`config`], [`app`], [`sim`] |
+//! | [`cli`] | the commands: serve, demo, init, check, sim, completions | [`config`], [`app`], [`sim`] |
 //! | [`app`] | the composition root: bind, run, drain | everything |
 //! | [`openai`] | the HTTP door: OpenAI's API | [`engine`], [`auth`], [`lifecycle`], [`telemetry`] |
 //! | [`grpc`] | the gRPC door: `duogate.v1`, health, reflection | the same, and [`admin`] |

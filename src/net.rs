@@ -5,6 +5,7 @@ mod linger;
 mod stall;
 mod tls;
 mod unread;
+mod vacancy;
 
 use std::{
     io,
@@ -36,7 +37,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::util::MapResponse;
 
-pub use self::tls::{ClientAuth, Protocol, Tls, TlsError, TlsFile, TlsFiles};
+pub use self::{
+    tls::{ClientAuth, Protocol, Tls, TlsError, TlsFile, TlsFiles},
+    vacancy::look,
+};
 
 /// After a failed accept, most likely for want of file descriptors, some may come free within this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -53,13 +53,7 @@ impl StateDir {
     pub fn open(directory: &Path) -> io::Result<(Self, Saved)> {
         fs::create_dir_all(directory)?;
         let lock = private().write(true).create(true).open(directory.join(LOCK))?;
-        lock.try_lock().map_err(|failure| match failure {
-            TryLockError::WouldBlock => io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "another process keeps its state there",
-            ),
-            TryLockError::Error(error) => error,
-        })?;
+        hold(&lock)?;
         let tokens = read(&directory.join(TOKENS))?;
         let tokens = format::read_tokens(&tokens).unwrap_or_else(|problem| {
             tracing::error!(
@@ -90,6 +84,27 @@ impl StateDir {
             _lock: lock,
         };
         Ok((state, saved))
+    }
+
+    /// Whether [`open`](Self::open) would do now, as far as that shows without changing anything: nothing is made, and a
+    /// process that uses the directory is not disturbed.
+    ///
+    /// # Errors
+    /// When the directory can be neither used nor made; `ResourceBusy` when another process holds it.
+    pub fn look(directory: &Path) -> io::Result<()> {
+        let there = nearest(directory)?;
+        if there == directory {
+            if let Some(lock) = if_there(private().write(true).open(directory.join(LOCK)))? {
+                hold(&lock)?;
+            }
+            for name in [TOKENS, JOURNAL] {
+                if_there(File::open(directory.join(name)))?;
+                if_there(private().write(true).open(directory.join(aside(name))))?;
+            }
+        }
+        // Only a file that is made shows whether files can be made; it has no name, or loses it at once.
+        let made = tempfile::tempfile_in(there);
+        made.map(drop).map_err(|error| error.kind().into())
     }
 
     fn note(&self, line: &str, change: impl FnOnce(&mut Journal)) {
@@ -150,6 +165,50 @@ impl Store for StateDir {
     }
 }
 
+/// Locks the directory, until the file is closed.
+fn hold(lock: &File) -> io::Result<()> {
+    lock.try_lock().map_err(|failure| match failure {
+        TryLockError::WouldBlock => io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another process keeps its state there",
+        ),
+        TryLockError::Error(error) => error,
+    })
+}
+
+/// The directory itself, or what is there of the way to it.
+fn nearest(directory: &Path) -> io::Result<&Path> {
+    for place in directory
+        .ancestors()
+        .filter(|place| !place.as_os_str().is_empty())
+    {
+        match place.symlink_metadata() {
+            Ok(_) => return Ok(place),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Path::new("."))
+}
+
+/// What was opened, if it is there.
+fn if_there(opened: io::Result<File>) -> io::Result<Option<File>> {
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where a file is written that takes the place of another.
+fn aside(name: &str) -> String {
+    format!("{name}.new")
+}
+
 /// For files that are nobody else's business.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -169,7 +228,7 @@ fn read(path: &Path) -> io::Result<String> {
 /// Puts a file in the place of another, so that a reader sees the one or the other and nothing between, and hands back
 /// the new one, open at its end.
 fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<File> {
-    let aside = directory.join(format!("{name}.new"));
+    let aside = directory.join(aside(name));
     let mut file = private().write(true).create(true).truncate(true).open(&aside)?;
     file.write_all(content)?;
     file.sync_all()?;

@@ -12,17 +12,33 @@ use crate::{
 
 /// Binds the HTTP door, and the gRPC door where it has a port of its own.
 pub(super) async fn bind(settings: &Settings) -> Result<(Listener, Option<Listener>), StartError> {
-    let listen = async |variable, host: &str, port| {
+    let listen = async |(variable, host, port)| {
         let bound = Listener::bind(host, port).await;
-        bound.map_err(|error| StartError::Bind(variable, format!("{host}:{port}"), error))
+        bound.map_err(|error| StartError::Bind(variable, config::at(host, port), error))
     };
-    let http = listen("PORT", &settings.host, settings.port).await?;
-    let grpc = if settings.one_port() {
-        None
-    } else {
-        Some(listen("GRPC_PORT", &settings.grpc_host, settings.grpc_port).await?)
+    let http = listen(http_place(settings)).await?;
+    let grpc = match grpc_place(settings) {
+        Some(place) => Some(listen(place).await?),
+        None => None,
     };
     Ok((http, grpc))
+}
+
+/// Where a door is to be: the variable of its port, its host and its port.
+type Place<'a> = (&'static str, &'a str, u16);
+
+/// Where the doors are to be.
+pub(super) fn places(settings: &Settings) -> impl Iterator<Item = Place<'_>> {
+    [http_place(settings)].into_iter().chain(grpc_place(settings))
+}
+
+fn http_place(settings: &Settings) -> Place<'_> {
+    ("PORT", &settings.host, settings.port)
+}
+
+/// None where one port serves both.
+fn grpc_place(settings: &Settings) -> Option<Place<'_>> {
+    (!settings.one_port()).then_some(("GRPC_PORT", settings.grpc_host.as_str(), settings.grpc_port))
 }
 
 /// Both doors behind one port: calls of gRPC's to the one, everything else to the other.

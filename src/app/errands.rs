@@ -1,9 +1,14 @@
 //! What the commands ask of the house without running it.
 
-use std::{error::Error, iter::successors, time::Duration};
+use std::{error::Error, io, iter::successors, time::Duration};
 
-use super::{StartError, Surroundings, doors, tokens, upstream};
-use crate::{config::Settings, engine::upstream::Upstream};
+use super::{StartError, Surroundings, doors, parts, tokens, upstream};
+use crate::{
+    config::{HttpAddress, Settings, at},
+    engine::upstream::Upstream,
+    net,
+    state::StateDir,
+};
 
 /// Tries each token with the one call that changes nothing, and tells how that went, by the token's short hash.
 ///
@@ -30,15 +35,51 @@ pub async fn check_files(settings: &Settings) -> Result<(), StartError> {
     doors::tls(settings).await.map(drop)
 }
 
+/// What keeps a gateway from starting, though its settings are in order.
+#[derive(Debug)]
+pub struct Obstacle {
+    /// What it could not have, as the start would tell it.
+    pub error: StartError,
+    /// Whether another process has it, which may be the gateway itself.
+    pub is_in_use: bool,
+}
+
+/// Looks whether the state's directory and the ports could be had now, and leaves nothing behind. Blocks for as long as
+/// the file system takes.
+pub async fn obstacles(settings: &Settings) -> Vec<Obstacle> {
+    let mut found = Vec::new();
+    let mut look = |looked: io::Result<()>, told: &dyn Fn(io::Error) -> StartError| {
+        if let Err(error) = looked {
+            let is_in_use = matches!(
+                error.kind(),
+                io::ErrorKind::AddrInUse | io::ErrorKind::ResourceBusy
+            );
+            let error = told(error);
+            found.push(Obstacle { error, is_in_use });
+        }
+    };
+    if let Some(directory) = &settings.state_dir {
+        look(StateDir::look(directory), &|error| {
+            parts::state_error(directory, &error)
+        });
+    }
+    for (variable, host, port) in doors::places(settings) {
+        look(net::look(host, port).await, &|error| {
+            StartError::Bind(variable, at(host, port), error)
+        });
+    }
+    found
+}
+
 /// A connection that is broken off for want of a certificate may end before its reason is read; another tells it.
 const TRIES: u32 = 10;
 
-/// Asks the gateway that runs with these settings whether it lives. Its certificate is not checked: it is known by its
+/// Asks the gateway at this address whether it lives. Its certificate is not checked: it is known by its
 /// port. Where it wants one of its callers, a door that opens a TLS handshake is sign of life enough.
 ///
 /// # Errors
 /// When it does not answer in time, or answers otherwise.
-pub async fn ask_liveness(settings: &Settings, host: &str, patience: Duration) -> Result<(), StartError> {
+pub async fn ask_liveness(address: &HttpAddress, patience: Duration) -> Result<(), StartError> {
     let failed = |reason: String| StartError::Build(reason);
     // The client insists on a TLS provider, even where none is used.
     let _installed = rustls::crypto::ring::default_provider().install_default();
@@ -52,12 +93,8 @@ pub async fn ask_liveness(settings: &Settings, host: &str, patience: Duration) -
         .tls_danger_accept_invalid_certs(true)
         .build();
     let client = client.map_err(|error| failed(error.to_string()))?;
-    let scheme = if settings.tls_cert.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    let url = format!("{scheme}://{host}:{}/livez", settings.port);
+    let scheme = if address.tls { "https" } else { "http" };
+    let url = format!("{scheme}://{address}/livez");
     let mut left = TRIES;
     loop {
         left -= 1;
@@ -87,7 +124,7 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
 /// Whether the peer broke a connection off for want of a certificate.
 fn asks_for_certificate(error: &reqwest::Error) -> bool {
     let alert = causes(error).find_map(|cause| {
-        let io = cause.downcast_ref::<std::io::Error>()?;
+        let io = cause.downcast_ref::<io::Error>()?;
         let tls = io.get_ref()?.downcast_ref::<rustls::Error>()?;
         let rustls::Error::AlertReceived(alert) = tls else {
             return None;

@@ -99,13 +99,22 @@ impl Live {
     }
 
     /// Keeps the settings true to their files: reads them again soon after one has changed, and at once when `asked`
-    /// resolves. Files that are wrong change nothing, and an error says so. Never ends.
-    pub async fn follow(&self, mut watch: Watch, mut asked: impl AsyncFnMut()) -> Infallible {
+    /// resolves. Files that are wrong change nothing, and an error says so. `watched` hears when that begins and how it
+    /// ends. Never ends itself.
+    pub async fn follow(
+        &self,
+        mut watch: Watch,
+        mut asked: impl AsyncFnMut(),
+        mut watched: impl FnMut(Reload),
+    ) -> Infallible {
         loop {
             let is_asked = tokio::select! {
                 () = asked() => true,
                 () = sleep(EVERY) => false,
             };
+            if is_asked {
+                watched(Reload::Begins);
+            }
             let looked = spawn_blocking(move || {
                 let outcome = look(&mut watch, is_asked);
                 (watch, outcome)
@@ -120,26 +129,49 @@ impl Live {
                     return pending().await;
                 }
             };
-            match outcome {
-                Some(Ok(loaded)) => {
-                    let has_changed = self.apply(&loaded.settings);
-                    for warning in loaded.warnings.iter().filter(|_| has_changed) {
-                        tracing::warn!("{warning}");
-                    }
-                    if is_asked && !has_changed {
-                        tracing::info!("settings reloaded: none has changed");
-                    }
-                }
-                Some(Err(problems)) => {
-                    for problem in &problems {
-                        tracing::error!("{problem}");
-                    }
-                    tracing::error!("the settings were not reloaded: the old ones go on");
-                }
-                None => {}
+            if outcome.is_some() && !is_asked {
+                watched(Reload::Begins);
+            }
+            if outcome.is_some() || is_asked {
+                let is_good = outcome.is_some_and(|loaded| self.take_over(loaded, is_asked));
+                watched(if is_good { Reload::Done } else { Reload::Refused });
             }
         }
     }
+
+    /// Applies settings that were read again, or says why not; true when they count from now on.
+    fn take_over(&self, loaded: Result<Loaded, Problems>, is_asked: bool) -> bool {
+        match loaded {
+            Ok(loaded) => {
+                let has_changed = self.apply(&loaded.settings);
+                for warning in loaded.warnings.iter().filter(|_| has_changed) {
+                    tracing::warn!("{warning}");
+                }
+                if is_asked && !has_changed {
+                    tracing::info!("settings reloaded: none has changed");
+                }
+                true
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!("{problem}");
+                }
+                tracing::error!("the settings were not reloaded: the old ones go on");
+                false
+            }
+        }
+    }
+}
+
+/// What becomes of settings that are read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// They are being read.
+    Begins,
+    /// They count.
+    Done,
+    /// The old ones go on.
+    Refused,
 }
 
 /// Reads the settings again when their files have changed, or when somebody asked for it.

@@ -1,6 +1,6 @@
 //! The parts that the settings alone decide: the upstream's client, the tokens, the models, and the engine over them.
 
-use std::sync::Arc;
+use std::{io, path::Path, sync::Arc};
 
 use super::{StartError, Surroundings};
 use crate::{
@@ -50,9 +50,7 @@ pub(super) fn engine(
         None => (Arc::new(Forgetful), Saved::default()),
         Some(directory) => {
             let opened = StateDir::open(directory);
-            let (state, saved) = opened.map_err(|error| {
-                StartError::Build(format!("STATE_DIR: cannot use {}: {error}", directory.display()))
-            })?;
+            let (state, saved) = opened.map_err(|error| state_error(directory, &error))?;
             (Arc::new(state), saved)
         }
     };
@@ -65,6 +63,10 @@ pub(super) fn engine(
         store,
         saved,
     }))
+}
+
+pub(super) fn state_error(directory: &Path, error: &io::Error) -> StartError {
+    StartError::Build(format!("STATE_DIR: cannot use {}: {error}", directory.display()))
 }
 
 pub(super) fn models(settings: &Settings) -> Models {

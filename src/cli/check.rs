@@ -1,6 +1,6 @@
 //! `duogate check`.
 
-use std::{process::ExitCode, time::Duration};
+use std::{io, process::ExitCode};
 
 use super::{Done, complain, runtime, tell};
 use crate::{
@@ -8,18 +8,49 @@ use crate::{
     config::{Loaded, Settings},
 };
 
-/// A gateway that lives answers at once; container health checks have patience for little more.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// What is looked at beside the settings themselves.
+#[derive(Clone, Copy)]
+pub(super) struct More {
+    /// The tokens, by asking the upstream.
+    pub(super) online: bool,
+    /// That nobody else has the ports and the state's directory.
+    pub(super) bind: bool,
+}
 
-pub(super) fn run(loaded: &Loaded, online: bool, health: bool) -> Done {
+pub(super) fn run(loaded: &Loaded, more: More) -> Done {
     let settings = &loaded.settings;
-    if health {
-        return lives(settings);
-    }
-    runtime(1)?.block_on(app::check_files(settings))?;
+    let runtime = runtime(1)?;
+    runtime.block_on(app::check_files(settings))?;
     for warning in &loaded.warnings {
         complain(&format!("warning: {warning}"));
     }
+    let obstacles = runtime.block_on(app::obstacles(settings));
+    let (passing, obstacles): (Vec<_>, Vec<_>) = obstacles
+        .into_iter()
+        .partition(|obstacle| obstacle.is_in_use && !more.bind);
+    for obstacle in passing {
+        let error = obstacle.error;
+        complain(&format!(
+            "warning: {error} (all is well if that is this gateway, running)"
+        ));
+    }
+    show(settings)?;
+    let tried = if more.online {
+        try_tokens(settings)?
+    } else {
+        ExitCode::SUCCESS
+    };
+    for obstacle in &obstacles {
+        complain(&obstacle.error.to_string());
+    }
+    Ok(if obstacles.is_empty() {
+        tried
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn show(settings: &Settings) -> io::Result<()> {
     let described = settings.describe();
     let width = described
         .iter()
@@ -29,11 +60,7 @@ pub(super) fn run(loaded: &Loaded, online: bool, health: bool) -> Done {
     for (name, value) in described {
         tell(&format!("{name:width$}  {value}"))?;
     }
-    if online {
-        try_tokens(settings)
-    } else {
-        Ok(ExitCode::SUCCESS)
-    }
+    Ok(())
 }
 
 fn try_tokens(settings: &Settings) -> Done {
@@ -57,22 +84,4 @@ fn try_tokens(settings: &Settings) -> Done {
     } else {
         ExitCode::FAILURE
     })
-}
-
-fn lives(settings: &Settings) -> Done {
-    // A door that listens everywhere is asked on loopback.
-    let host = match settings.host.as_str() {
-        "0.0.0.0" => "127.0.0.1".to_owned(),
-        "::" => "[::1]".to_owned(),
-        host if host.contains(':') => format!("[{host}]"),
-        host => host.to_owned(),
-    };
-    let status = runtime(1)?.block_on(app::ask_liveness(settings, &host, PATIENCE));
-    match status {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => {
-            complain(&format!("no living gateway on {host}:{}: {error}", settings.port));
-            Ok(ExitCode::FAILURE)
-        }
-    }
 }

@@ -5,11 +5,12 @@ use std::{
     error::Error,
     fmt::Write as _,
     io::{self, Write},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process::ExitCode,
     time::Duration,
 };
 
+use clap::Args;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
@@ -24,7 +25,7 @@ use crate::{
         },
         start_logging,
     },
-    config::{BaseUrl, LogFormat, Settings},
+    config::{BaseUrl, LogFormat, Settings, listening_host},
     sim::{Sim, SimConfig},
 };
 
@@ -38,25 +39,44 @@ const PACE: Duration = Duration::from_millis(60);
 const HTTP_QUESTION: &str = "Hello through the OpenAI door! Do you read me?";
 const GRPC_QUESTION: &str = "Hello through the gRPC door! Do you read me?";
 
-pub(super) fn run(once: bool) -> Done {
-    start_logging("warn", LogFormat::Text)?;
-    runtime(0)?.block_on(demonstrate(once))
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// End after the chats: 0 when both were whole, 1 otherwise. Takes free ports where none are given
+    #[arg(long)]
+    once: bool,
+    /// The address that both doors listen on
+    #[arg(long, default_value = "127.0.0.1", value_parser = listening_host)]
+    host: String,
+    /// The HTTP port; 0 takes a free one [default: 3333]
+    #[arg(long)]
+    port: Option<u16>,
+    /// The gRPC port; 0 takes a free one [default: 50051]
+    #[arg(long)]
+    grpc_port: Option<u16>,
 }
 
-async fn demonstrate(once: bool) -> Done {
+pub(super) fn run(args: &DemoArgs) -> Done {
+    start_logging("warn", LogFormat::Text)?;
+    runtime(0)?.block_on(demonstrate(args))
+}
+
+async fn demonstrate(args: &DemoArgs) -> Done {
     let sim = Sim::start(SimConfig {
         tokens: TOKENS.map(str::to_owned).to_vec(),
         chunk_delay: PACE,
         ..SimConfig::default()
     })
     .await?;
-    let app = App::bind(&settings(&sim, once)?, Surroundings::Ignored)
+    let app = App::bind(&settings(&sim, args)?, Surroundings::Ignored)
         .await
         .map_err(|error| match error {
-            busy @ StartError::Bind(..) => format!("{busy}\n(`duogate demo --once` takes free ports)"),
+            busy @ StartError::Bind(..) => {
+                format!("{busy}\n(--port and --grpc-port take others, and 0 is a free one)")
+            }
             other @ (StartError::Settings(..) | StartError::Build(_)) => other.to_string(),
         })?;
-    let (http, grpc) = (app.http_address(), app.grpc_address());
+    let is_everywhere = app.http_address().ip().is_unspecified();
+    let (http, grpc) = (reachable(app.http_address()), reachable(app.grpc_address()));
     let (stop, watcher) = stop_on_signals();
     let serving = TaskTracker::new();
     let gateway = serving.spawn(app.run(stop.clone()));
@@ -64,11 +84,14 @@ async fn demonstrate(once: bool) -> Done {
         "simulated upstream  {}\nHTTP door           http://{http}/v1\ngRPC door           {grpc}\n",
         sim.origin()
     ))?;
+    if is_everywhere {
+        tell("Both doors are on every other address of this machine as well.\n")?;
+    }
     let whole = tokio::select! {
         whole = both(http, grpc) => whole?,
         () = stop.soft.cancelled() => false,
     };
-    if once || !whole {
+    if args.once || !whole {
         stop.soft.cancel();
     } else {
         tell(&recipes(http, grpc))?;
@@ -83,15 +106,28 @@ async fn demonstrate(once: bool) -> Done {
     })
 }
 
-fn settings(sim: &Sim, once: bool) -> Result<Settings, Box<dyn Error>> {
+/// Where an address is for those on this machine: one that stands for all of them cannot be connected to everywhere.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let loopback: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        address.set_ip(loopback);
+    }
+    address
+}
+
+fn settings(sim: &Sim, args: &DemoArgs) -> Result<Settings, Box<dyn Error>> {
     let endpoints = sim.endpoints();
     let defaults = Settings::default();
+    let port = |given: Option<u16>, usual| given.unwrap_or(if args.once { 0 } else { usual });
     Ok(Settings {
         app_name: "duogate demo".to_owned(),
-        host: "127.0.0.1".to_owned(),
-        grpc_host: "127.0.0.1".to_owned(),
-        port: if once { 0 } else { defaults.port },
-        grpc_port: if once { 0 } else { defaults.grpc_port },
+        host: args.host.clone(),
+        grpc_host: args.host.clone(),
+        port: port(args.port, defaults.port),
+        grpc_port: port(args.grpc_port, defaults.grpc_port),
         api_keys: vec![KEY.into()],
         admin_key: Some(ADMIN_KEY.into()),
         tokens: TOKENS.map(Into::into).to_vec(),

@@ -2,10 +2,12 @@
 
 mod check;
 mod demo;
+mod health;
 pub mod init;
 mod serve;
 mod signals;
 mod sim;
+mod supervisor;
 
 use std::{
     io::{self, Write},
@@ -13,8 +15,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
+use self::check::More;
 use crate::{
     app::StartError,
     config::{Flags, Loaded, Sources, Watch},
@@ -36,17 +40,18 @@ enum Command {
     /// Serve both doors until a signal
     Serve(SettingsArgs),
     /// Start a simulated upstream and the gateway, chat through both doors, and keep serving
-    Demo {
-        /// Take free ports, and end after the chats: 0 when both were whole, 1 otherwise
-        #[arg(long)]
-        once: bool,
-    },
+    Demo(demo::DemoArgs),
     /// Write a `.env` with a freshly made API key; an existing one is left alone
     Init,
     /// Check the settings and print them, secrets hidden
     Check(CheckArgs),
     /// Run the simulated upstream alone
     Sim(sim::SimArgs),
+    /// Write the completions of a shell to standard output
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -78,8 +83,11 @@ struct CheckArgs {
     /// Try each token against the upstream
     #[arg(long)]
     online: bool,
+    /// Fail where another process has the ports or STATE_DIR, which is a warning otherwise
+    #[arg(long)]
+    bind: bool,
     /// Only ask the gateway that runs with these settings whether it lives, for container health checks
-    #[arg(long, conflicts_with = "online")]
+    #[arg(long, conflicts_with_all = ["online", "bind"])]
     health: bool,
 }
 
@@ -89,14 +97,21 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Serve(args) => with_settings(args, |loaded, watch| serve::run(&loaded, watch)),
-            Command::Demo { once } => demo::run(once),
+            Command::Demo(args) => demo::run(&args),
             Command::Init => init_here(),
             Command::Check(CheckArgs {
                 settings,
+                health: true,
+                ..
+            }) => health::run(&settings.sources()),
+            Command::Check(CheckArgs {
+                settings,
                 online,
-                health,
-            }) => with_settings(settings, |loaded, _| check::run(&loaded, online, health)),
+                bind,
+                health: false,
+            }) => with_settings(settings, |loaded, _| check::run(&loaded, More { online, bind })),
             Command::Sim(args) => sim::run(&args),
+            Command::Completions { shell } => completions(shell),
         };
         done.unwrap_or_else(|error| match error.downcast_ref() {
             Some(StartError::Settings(..)) => unusable(error.as_ref()),
@@ -110,30 +125,39 @@ impl Cli {
 
 type Done = Result<ExitCode, Box<dyn std::error::Error>>;
 
-fn with_settings(args: SettingsArgs, run: impl FnOnce(Loaded, Watch) -> Done) -> Done {
-    let SettingsArgs {
-        host,
-        port,
-        grpc_port,
-        workers,
-        config,
-        env_file,
-    } = args;
-    let sources = Sources::from_process(
-        config,
-        env_file,
-        Flags {
+impl SettingsArgs {
+    fn sources(self) -> Sources {
+        let Self {
             host,
             port,
             grpc_port,
             workers,
-        },
-    );
-    let mut watch = Watch::new(sources);
+            config,
+            env_file,
+        } = self;
+        let flags = Flags {
+            host,
+            port,
+            grpc_port,
+            workers,
+        };
+        Sources::from_process(config, env_file, flags)
+    }
+}
+
+fn with_settings(args: SettingsArgs, run: impl FnOnce(Loaded, Watch) -> Done) -> Done {
+    let mut watch = Watch::new(args.sources());
     match watch.load() {
         Ok(loaded) => run(loaded, watch),
         Err(problems) => Ok(unusable(&problems)),
     }
+}
+
+fn completions(shell: Shell) -> Done {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "duogate", &mut script);
+    io::stdout().lock().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn unusable(problems: &dyn std::error::Error) -> ExitCode {

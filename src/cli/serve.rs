@@ -1,13 +1,14 @@
 //! `duogate serve`.
 
-use std::process::ExitCode;
+use std::{convert::Infallible, future::pending, process::ExitCode};
 
 use super::{
     Done, runtime,
     signals::{Hangups, stop_on_signals},
+    supervisor::Supervisor,
 };
 use crate::{
-    app::{App, Surroundings, start_logging},
+    app::{App, Reload, Stop, Surroundings, start_logging},
     config::{Loaded, Watch},
 };
 
@@ -29,10 +30,23 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
             tokens = settings.tokens.len(),
             "serving"
         );
+        let supervisor = Supervisor::of_this_process();
+        let status = format!(
+            "Serving HTTP on {} and gRPC on {}",
+            app.http_address(),
+            app.grpc_address()
+        );
+        supervisor.ready(&status);
+        let reloads = |reload| match reload {
+            Reload::Begins => supervisor.reloading(),
+            Reload::Done => supervisor.ready(&status),
+            Reload::Refused => supervisor.ready("The settings were not reloaded: the old ones go on"),
+        };
         let ended = tokio::select! {
             biased;
             ended = app.run(stop.clone()) => ended,
-            never = live.follow(watch, async || hangups.next().await) => match never {},
+            never = watch_end(&stop, &supervisor) => match never {},
+            never = live.follow(watch, async || hangups.next().await, reloads) => match never {},
         };
         watcher.cancel();
         ended?;
@@ -42,4 +56,11 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
             ExitCode::SUCCESS
         })
     })
+}
+
+/// Tells the supervisor when the drain begins; never ends.
+async fn watch_end(stop: &Stop, supervisor: &Supervisor) -> Infallible {
+    stop.soft.cancelled().await;
+    supervisor.stopping();
+    pending().await
 }

@@ -36,13 +36,19 @@ impl Wanted {
         }
     }
 
-    /// The file's text. What is wrong with the file is reported; one that is missing and need not exist is not.
+    /// The file's text, as far as it can be read. What is wrong with the file is reported; one that is missing and need
+    /// not exist is not.
     pub(super) fn read(&self, report: &mut Report) -> Option<String> {
-        match read_text(&self.path) {
-            Ok(text) => Some(text),
+        let mut tell =
+            |error: &io::Error| report.problem(self.blame, why_unreadable(error), Some(&self.label));
+        match read_bytes(&self.path) {
+            Ok(bytes) => Some(String::from_utf8(bytes).unwrap_or_else(|error| {
+                tell(&io::ErrorKind::InvalidData.into());
+                String::from_utf8_lossy(error.as_bytes()).into_owned()
+            })),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.must_exist => None,
             Err(error) => {
-                report.problem(self.blame, why_unreadable(&error), Some(&self.label));
+                tell(&error);
                 None
             }
         }
@@ -54,16 +60,20 @@ impl Wanted {
 /// # Errors
 /// When it cannot be read, is larger than [`LARGEST_FILE`], or is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_bytes(path)?).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    let mut text = String::new();
-    let length = file.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
+    let mut bytes = Vec::new();
+    let length = file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     if length as u64 > LARGEST_FILE {
         Err(io::ErrorKind::FileTooLarge.into())
     } else {
-        Ok(text)
+        Ok(bytes)
     }
 }
 

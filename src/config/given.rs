@@ -12,6 +12,8 @@ use std::time::Duration;
 /// The longest time that can be configured, in seconds: a year. Far longer ones would overflow the clock.
 pub(super) const LONGEST_SECONDS: f64 = 31_536_000.0;
 
+const HOST_EXPECTED: &str = "an IP address or a host name, without a port";
+
 /// How many wrong entries of one list are told one by one.
 const TOLD_ENTRIES: usize = 20;
 
@@ -130,9 +132,13 @@ impl<'a> Given<'a> {
 
     /// An IP address or a host name to listen on, without brackets.
     pub(super) fn host(&self) -> Result<String, String> {
-        const EXPECTED: &str = "an IP address or a host name, without a port";
-        let text = self.text(EXPECTED)?;
-        let wrong = || format!("is no address to listen on; expected {EXPECTED}");
+        Self::host_of(self.text(HOST_EXPECTED)?)
+    }
+
+    /// The same of a text that no layer gave.
+    pub(super) fn host_of(text: &str) -> Result<String, String> {
+        let text = text.trim();
+        let wrong = || format!("is no address to listen on; expected {HOST_EXPECTED}");
         if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             return inner
                 .parse::<Ipv6Addr>()

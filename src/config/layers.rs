@@ -1,15 +1,16 @@
 //! The layers beneath the settings: which files are read, and what each layer says, still unchecked.
 
+mod environment;
+
 use super::files::{Wanted, position, printable};
 use super::problems::Report;
 use super::sources::Sources;
 use super::table::{self, Variable};
-use super::{dotenv, sources::Flags};
+use super::{dotenv, names, sources::Flags};
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use std::collections::HashMap;
-use std::ffi::OsString;
 
 /// One layer: what it is called in messages, and its values under the variables' names.
 struct Layer {
@@ -44,13 +45,15 @@ impl Provider for Layer {
     }
 }
 
-/// All layers, the stronger over the weaker. Files that are wrong are reported and left out.
+/// All layers, the stronger over the weaker. Files that are wrong are reported, and read as far as they can be.
 pub(super) fn gather(sources: &Sources, report: &mut Report) -> Figment {
+    let (otherwise_spelled, environment) = environment::layers(&sources.environment, report);
     Figment::new()
         .merge(defaults())
         .merge(toml_layer(sources, report))
         .merge(dotenv_layer(sources, report))
-        .merge(environment_layer(&sources.environment, report))
+        .merge(otherwise_spelled)
+        .merge(environment)
         .merge(flags_layer(&sources.flags))
 }
 
@@ -73,34 +76,55 @@ fn toml_layer(sources: &Sources, report: &mut Report) -> Layer {
     let Some(text) = wanted.read(report) else {
         return layer;
     };
-    let keys: Dict = match Toml::from_str(&text) {
-        Ok(keys) => keys,
-        Err(error) => {
-            // The error's own text quotes the line, secrets and all.
-            let place = position(&text, error.span().map_or(0, |span| span.start));
-            report.problem(
-                wanted.blame,
-                format!("{place} is not valid TOML"),
-                Some(&wanted.label),
-            );
-            return layer;
-        }
-    };
+    let keys = Toml::from_str(&text).unwrap_or_else(|error| {
+        // The error's own text quotes the line, secrets and all.
+        let place = position(&text, error.span().map_or(0, |span| span.start));
+        report.problem(
+            wanted.blame,
+            format!("{place} is not valid TOML"),
+            Some(&wanted.label),
+        );
+        lines_by_themselves(&text)
+    });
     for (key, value) in keys {
-        let name = key.to_ascii_uppercase();
-        let known = table::variables().find(|variable| variable.name == name);
-        let Some(variable) = known.filter(|_| key == name || key == name.to_ascii_lowercase()) else {
-            let message = format!("the key `{}` is not known", printable(&key));
-            report.problem(wanted.blame, message, Some(&wanted.label));
-            continue;
-        };
-        if layer.values.contains_key(variable.name) {
-            let message = "is given twice, in upper case and in lower case".to_owned();
-            report.problem(variable.name, message, Some(&wanted.label));
+        match toml_variable(&key) {
+            Ok(variable) => {
+                if layer.values.contains_key(variable.name) {
+                    let message = "is given twice, in upper case and in lower case".to_owned();
+                    report.problem(variable.name, message, Some(&wanted.label));
+                }
+                layer.put(variable, value);
+            }
+            Err(message) => report.problem(wanted.blame, message, Some(&wanted.label)),
         }
-        layer.put(variable, value);
     }
     layer
+}
+
+/// What the lines before the first table say, each read by itself: the rest of a file that is wrong somewhere.
+fn lines_by_themselves(text: &str) -> Dict {
+    text.lines()
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| Toml::from_str::<Dict>(line).ok())
+        .flatten()
+        .collect()
+}
+
+/// The variable of a key, or why there is none.
+fn toml_variable(key: &str) -> Result<&'static Variable, String> {
+    let found = names::variable(key);
+    if let Some(variable) = found.filter(|variable| key == variable.name || !key.contains(char::is_uppercase))
+    {
+        return Ok(variable);
+    }
+    let shown = printable(key);
+    Err(match found.or_else(|| names::meant_in_file(key)) {
+        Some(meant) => format!(
+            "the key `{shown}` is not known; did you mean `{}`?",
+            meant.name.to_ascii_lowercase()
+        ),
+        None => format!("the key `{shown}` is not known"),
+    })
 }
 
 fn dotenv_layer(sources: &Sources, report: &mut Report) -> Layer {
@@ -111,22 +135,25 @@ fn dotenv_layer(sources: &Sources, report: &mut Report) -> Layer {
     };
     let mut last: HashMap<&str, dotenv::Entry> = HashMap::new();
     for line in dotenv::parse(&text) {
-        match line {
-            Ok(entry) => {
-                let known = table::variables().find(|variable| variable.name == entry.name);
-                let Some(variable) = known else { continue };
-                if let Some(earlier) = last.get(variable.name) {
-                    let lines = format!("lines {} and {}", earlier.line, entry.line);
-                    let message = format!("is given twice in {} ({lines}); the last counts", wanted.label);
-                    report.warning(variable.name, &message);
-                }
-                last.insert(variable.name, entry);
-            }
+        let entry = match line {
+            Ok(entry) => entry,
             Err(dotenv::BadLine(number)) => {
                 let message = format!("line {number} is not NAME=value; expected one variable on each line");
                 report.problem(wanted.blame, message, Some(&wanted.label));
+                continue;
             }
+        };
+        let Some(variable) = names::variable(&entry.name) else {
+            let place = format!("{}, line {}", wanted.label, entry.line);
+            near_miss(&entry.name, names::meant_in_file(&entry.name), &place, report);
+            continue;
+        };
+        if let Some(earlier) = last.get(variable.name) {
+            let lines = format!("lines {} and {}", earlier.line, entry.line);
+            let message = format!("is given twice in {} ({lines}); the last counts", wanted.label);
+            report.warning(variable.name, &message);
         }
+        last.insert(variable.name, entry);
     }
     for variable in table::variables() {
         if let Some(entry) = last.remove(variable.name) {
@@ -136,24 +163,15 @@ fn dotenv_layer(sources: &Sources, report: &mut Report) -> Layer {
     layer
 }
 
-fn environment_layer(environment: &[(OsString, OsString)], report: &mut Report) -> Layer {
-    let mut layer = Layer::new("the environment");
-    for variable in table::variables() {
-        let Some((_, value)) = environment.iter().find(|(name, _)| name == variable.name) else {
-            continue;
-        };
-        match value.to_str() {
-            Some(text) => layer.put(variable, Value::from(dotenv::unquote(text))),
-            None => {
-                report.problem(
-                    variable.name,
-                    "is not valid UTF-8".to_owned(),
-                    Some("the environment"),
-                );
-            }
-        }
+/// Warns of a name that stands for no variable and was meant for one.
+fn near_miss(name: &str, meant: Option<&Variable>, place: &str, report: &mut Report) {
+    if let Some(meant) = meant {
+        let message = format!(
+            "is no setting, and is ignored (from {place}); did you mean {}?",
+            meant.name
+        );
+        report.warning(&printable(name), &message);
     }
-    layer
 }
 
 fn flags_layer(flags: &Flags) -> Layer {

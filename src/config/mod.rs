@@ -7,13 +7,16 @@
 //! Everything wrong is reported at once, each problem under its variable's name and the layer it came from. No
 //! message ever repeats a value, so none can hold a secret. Nothing in here starts, connects or logs.
 
+mod address;
 mod dotenv;
 mod files;
 mod given;
 mod headers;
 mod json;
 mod layers;
+mod links;
 mod models;
+mod names;
 mod origins;
 mod problems;
 mod secrets;
@@ -26,6 +29,7 @@ mod together;
 mod urls;
 mod watch;
 
+pub use address::{HttpAddress, at, http_address, listening_host};
 pub use files::{LARGEST_FILE, read_text, why_unreadable};
 pub use problems::{Problem, Problems};
 pub use secrets::{secret_of_line, token_fault};
@@ -38,6 +42,7 @@ pub use watch::{Watch, differences};
 use figment::Figment;
 use given::Given;
 use problems::Report;
+use std::path::Path;
 
 /// The key that `.env.example` shows. It works, and draws a warning: everyone can read it.
 pub const EXAMPLE_KEY: &str = "sk-duogate-replace-me";
@@ -70,22 +75,34 @@ fn gather(sources: &Sources) -> (Settings, Report) {
     let figment = layers::gather(sources, &mut report);
     let files_were_read = report.is_clean();
     let mut settings = Settings::blank();
-    read(&figment, sources, &mut settings, &mut report);
+    read(
+        &figment,
+        &sources.directory,
+        table::variables(),
+        &mut settings,
+        &mut report,
+    );
     settings.settle();
     together::check(&settings, files_were_read, &mut report);
     (settings, report)
 }
 
-/// Reads every variable of the table that some layer sets.
-fn read(figment: &Figment, sources: &Sources, settings: &mut Settings, report: &mut Report) {
-    for variable in table::variables() {
+/// Reads those of `variables` that some layer sets.
+fn read(
+    figment: &Figment,
+    directory: &Path,
+    variables: impl Iterator<Item = &'static Variable>,
+    settings: &mut Settings,
+    report: &mut Report,
+) {
+    for variable in variables {
         let Ok(value) = figment.find_value(variable.name) else {
             continue;
         };
         let source = figment
             .get_metadata(value.tag())
             .map(|metadata| metadata.name.to_string());
-        let mut given = Given::new(&value, &sources.directory);
+        let mut given = Given::new(&value, directory);
         let outcome = (variable.set)(settings, &mut given);
         for warning in given.warnings {
             report.warning(variable.name, &warning);

@@ -88,6 +88,17 @@ impl Report {
             .any(|problem| variables.contains(&problem.variable.as_str()))
     }
 
+    /// What is wrong elsewhere, where nothing is wrong with these variables.
+    pub(super) fn aside_from(self, variables: &[&str]) -> Result<Vec<Problem>, Problems> {
+        let is_theirs = |problem: &Problem| variables.contains(&problem.variable.as_str());
+        let (theirs, others): (Vec<_>, Vec<_>) = self.problems.into_iter().partition(is_theirs);
+        if theirs.is_empty() {
+            Ok(others)
+        } else {
+            Err(Problems(theirs))
+        }
+    }
+
     /// The warnings of a clean report, or all problems.
     pub(super) fn finish(self) -> Result<Vec<String>, Problems> {
         if self.problems.is_empty() {

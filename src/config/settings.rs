@@ -1,11 +1,11 @@
 //! The settings as the rest of the program sees them.
 
 use super::urls::{BaseUrl, ProxyUrl};
-use super::{Report, Sources, layers, read, table};
+use super::{Report, address, layers, read, table};
 use http::HeaderMap;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How log lines are written.
@@ -175,10 +175,15 @@ impl Settings {
             .collect()
     }
 
-    /// Whether one port serves both doors. Port 0 is a free one for each.
+    /// Whether one port serves both doors: one port on one host, however that is written.
     #[must_use]
     pub fn one_port(&self) -> bool {
-        self.port != 0 && self.port == self.grpc_port && self.host == self.grpc_host
+        self.ports_are_equal() && address::are_same(&self.host, &self.grpc_host)
+    }
+
+    /// Whether both doors have one number. Port 0 is a free one for each.
+    pub(super) fn ports_are_equal(&self) -> bool {
+        self.port != 0 && self.port == self.grpc_port
     }
 
     /// Which doors ask their clients for a certificate. Where nothing else is said, a CA is there to be used by the
@@ -271,7 +276,8 @@ impl Default for Settings {
         let mut settings = Self::blank();
         read(
             &layers::only_defaults(),
-            &Sources::default(),
+            Path::new(""),
+            table::variables(),
             &mut settings,
             &mut Report::default(),
         );

@@ -3,7 +3,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Report, Settings, models, settings::ClientAuth};
+use super::{Report, Settings, address, models, settings::ClientAuth};
 
 pub(super) fn check(settings: &Settings, files_were_read: bool, report: &mut Report) {
     let keys_are_known = files_were_read && !report.blames(&["API_KEYS", "API_KEYS_FILE", "REQUIRE_API_KEY"]);
@@ -34,6 +34,9 @@ pub(super) fn check(settings: &Settings, files_were_read: bool, report: &mut Rep
             "is shorter than TIMEOUT, which can then never be reached",
         );
     }
+    if !report.blames(&["HOST", "PORT", "GRPC_HOST", "GRPC_PORT"]) {
+        check_hosts(settings, report);
+    }
     if files_were_read {
         check_tls(settings, report);
     }
@@ -52,6 +55,16 @@ fn check_admin_key(settings: &Settings, report: &mut Report) {
     if settings.api_keys.iter().any(is_api_key) {
         let message = "is one of API_KEYS (or a line of API_KEYS_FILE); expected a key of its own";
         report.problem("ADMIN_KEY", message.to_owned(), None);
+    }
+}
+
+/// Two doors cannot have one port each on addresses that they share.
+fn check_hosts(settings: &Settings, report: &mut Report) {
+    let (host, grpc_host) = (&settings.host, &settings.grpc_host);
+    if settings.ports_are_equal() && !settings.one_port() && address::overlap(host, grpc_host) {
+        let message = "shares an address with HOST, and GRPC_PORT is the same as PORT; write GRPC_HOST as HOST for one \
+                       port that serves both doors, or set another GRPC_PORT";
+        report.problem("GRPC_HOST", message.to_owned(), None);
     }
 }
 

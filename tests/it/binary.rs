@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
-    path::Path,
     process::Command,
     sync::mpsc,
 };
@@ -13,20 +12,9 @@ use tempfile::TempDir;
 
 use duogate::config::ClientAuth;
 
-use crate::support::{Authority, PATIENCE, Running, Setup, duogate};
+use crate::support::{Authority, PATIENCE, Running, Setup, duogate, run};
 
 const SECRET: &str = "sk-very-secret-0123456789";
-
-fn run(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
-    let child = duogate(directory, arguments, environment).spawn().unwrap();
-    let output = Running(child).output();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let code = output
-        .status
-        .code()
-        .expect("it was killed: it did not end by itself");
-    (code, text(output.stdout), text(output.stderr))
-}
 
 fn place() -> TempDir {
     tempfile::tempdir().unwrap()

@@ -36,7 +36,7 @@ pub(super) const SERVICE: &[Variable] = &[
         name: "HOST",
         default: "0.0.0.0",
         meaning: "The address that the HTTP door listens on.",
-        limits: "an IP address or a host name; brackets around IPv6 are fine",
+        limits: "an IP address or a host name; brackets around IPv6 are fine; :: is every address of both families",
         set: |settings, given| {
             settings.host = given.host()?;
             Ok(())

@@ -181,9 +181,9 @@ fn an_unknown_toml_key_is_a_problem() {
 #[test]
 fn unknown_names_in_dotenv_and_environment_are_ignored() {
     Setup::new()
-        .dotenv("OTHER=1\nport=x\n")
+        .dotenv("OTHER=1\nDUOGATE_PORT=x\n")
         .environment("PATH", "/bin")
-        .environment("Port", "x")
+        .environment("DUOGATE_PORT", "x")
         .loaded();
 }
 

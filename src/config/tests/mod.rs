@@ -1,8 +1,11 @@
 //! Tests of the settings. None of them touches the process environment: all layers are handed in.
 
+mod address;
 mod dotenv;
 mod files;
 mod layers;
+mod links;
+mod names;
 mod places;
 mod reference;
 mod secrecy;

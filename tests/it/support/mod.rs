@@ -28,7 +28,7 @@ pub(crate) use http::{HttpOpened, error_of};
 pub(crate) use parity::{ONCE, Seen, Ways, each_crowd, each_door, each_way};
 pub(crate) use paths::paths_from_the_root;
 pub(crate) use posted::{alike, events_of, post, text_of};
-pub(crate) use program::{Running, Serving, duogate};
+pub(crate) use program::{Running, Serving, duogate, run};
 pub(crate) use raw::{RawAnswer, frame, raw_call, unfinished};
 pub(crate) use talk::{End, Talk};
 pub(crate) use wait::{PATIENCE, crossed, eventually, for_each, for_some, within};

@@ -26,6 +26,23 @@ pub(crate) fn duogate(directory: &Path, arguments: &[&str], environment: &[(&str
     command
 }
 
+/// Runs the program to its end: its exit code, and what it wrote to standard output and to standard error.
+pub(crate) fn run(
+    directory: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (i32, String, String) {
+    let child = duogate(directory, arguments, environment).spawn().unwrap();
+    let output = Running(child).output();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let code = output.status.code();
+    (
+        code.expect("it was killed: it did not end by itself"),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
 /// A child that does not outlive its test.
 pub(crate) struct Running(pub(crate) Child);
 
@@ -77,11 +94,16 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Starts it on free ports in a directory that holds its settings, and waits until it serves.
+    /// Starts it on free ports of loopback in a directory that holds its settings, and waits until it serves.
     pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_in(directory, &[("HOST", "127.0.0.1")])
+    }
+
+    /// The same with an environment of its own.
+    pub(crate) fn start_in(directory: &Path, environment: &[(&str, &str)]) -> Self {
         // Clients of it need one, and no gateway in this process has set it up.
         let _is_there_already = rustls::crypto::ring::default_provider().install_default();
-        let environment = [("HOST", "127.0.0.1"), ("LOG_FORMAT", "json")];
+        let environment = [environment, &[("LOG_FORMAT", "json")]].concat();
         let arguments = ["serve", "--port", "0", "--grpc-port", "0"];
         let mut child = Running(duogate(directory, &arguments, &environment).spawn().unwrap());
         let (sender, lines) = mpsc::channel();

@@ -1,0 +1,60 @@
+//! `duogate check --health`: whether the gateway that runs with these settings lives. It judges nothing else of them.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use super::{Done, complain, runtime};
+use crate::{
+    app::ask_liveness,
+    config::{HttpAddress, Sources, http_address},
+};
+
+/// A gateway that lives answers at once; container health checks have patience for little more.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Files that were read while somebody wrote them are whole after it.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Exits with 1 for every kind of "no": Docker keeps 2 for itself.
+pub(super) fn run(sources: &Sources) -> Done {
+    match runtime(1)?.block_on(ask(sources)) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(reason) => {
+            complain(&reason);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Asks where the settings say, and again where they say something else a moment later.
+async fn ask(sources: &Sources) -> Result<(), String> {
+    let until = Instant::now() + PATIENCE;
+    let mut asked: Option<HttpAddress> = None;
+    let mut failure = String::new();
+    loop {
+        match http_address(sources) {
+            Ok(address) if asked.as_ref() == Some(&address) => return Err(failure),
+            Ok(address) => {
+                let left = until.saturating_duration_since(Instant::now());
+                match ask_liveness(&address, left).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => failure = no_answer(&address, &error),
+                }
+                asked = Some(address);
+            }
+            Err(problems) => {
+                failure = format!("the address of the gateway cannot be told from the settings:\n{problems}");
+            }
+        }
+        if Instant::now() + PAUSE >= until {
+            return Err(failure);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn no_answer(address: &HttpAddress, error: &impl std::fmt::Display) -> String {
+    let doubts: String = address.doubts.iter().map(|doubt| format!("\n{doubt}")).collect();
+    format!("no living gateway on {address}: {error}{doubts}")
+}
