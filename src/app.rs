@@ -18,6 +18,7 @@ use axum::{
 };
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tower::util::MapRequest;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 
@@ -144,6 +145,8 @@ impl App {
             ops::QUIET_PATHS,
             &metrics,
         );
+        // Before the record of a request is begun, so that paths have one spelling everywhere.
+        let http_router = Router::new().fallback_service(MapRequest::new(http_router, openai::canonical));
         let door = Grpc {
             engine: engine.clone(),
             auth: live.auth.clone(),

@@ -10,6 +10,10 @@ pub(super) fn read(given: &mut Given<'_>) -> Result<Vec<String>, Complaints> {
     for (index, entry) in entries.into_iter().enumerate() {
         let place = index + 1;
         match entry.as_deref().and_then(origin) {
+            None if entry.as_deref().is_some_and(|text| text.contains('*')) => complaints.push(format!(
+                "entry {place} is a pattern, which would match nothing; expected \"*\" alone for every origin, or each \
+                 origin by itself"
+            )),
             None => complaints.push(format!(
                 "entry {place} is no origin; expected \"*\" or such as \"https://app.example.com\""
             )),
@@ -24,26 +28,24 @@ pub(super) fn read(given: &mut Given<'_>) -> Result<Vec<String>, Complaints> {
     Complaints::check(complaints).map(|()| origins)
 }
 
-/// An origin as browsers send it: scheme, host and port, and no slash at the end. Schemes that only a browser knows
-/// (`chrome-extension`) are taken as they stand.
+/// An origin as browsers send it: scheme, host and port, in lower case and without the scheme's own port and a slash at
+/// the end. Of the schemes that are known to all only those count whose pages can call; any that only a browser knows
+/// (`chrome-extension`) may be.
 fn origin(text: &str) -> Option<String> {
     if text == "*" {
         return Some(text.to_owned());
     }
     let url = url::Url::parse(text).ok()?;
-    let bare = url.has_host()
+    let host = url.host_str().filter(|host| !host.contains('*'))?;
+    let bare = !matches!(url.scheme(), "ws" | "wss" | "ftp" | "file")
         && matches!(url.path(), "" | "/")
         && url.query().is_none()
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none();
-    let origin = url.origin();
-    let spelled = if origin.is_tuple() {
-        origin.ascii_serialization()
-    } else {
-        text.trim_end_matches('/').to_owned()
-    };
-    (bare && spelled.bytes().all(|byte| byte.is_ascii_graphic())).then_some(spelled)
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let spelled = format!("{}://{}{port}", url.scheme(), host.to_ascii_lowercase());
+    (bare && !host.is_empty() && spelled.bytes().all(|byte| byte.is_ascii_graphic())).then_some(spelled)
 }
 
 #[cfg(test)]
@@ -57,7 +59,11 @@ mod tests {
             ("https://App.Example.com/", "https://app.example.com"),
             ("http://localhost:3000", "http://localhost:3000"),
             ("https://example.com:443", "https://example.com"),
+            ("HTTP://LOCALHOST:80", "http://localhost"),
+            ("https://münchen.example", "https://xn--mnchen-3ya.example"),
+            ("https://[2001:DB8::1]:8443", "https://[2001:db8::1]:8443"),
             ("chrome-extension://abc", "chrome-extension://abc"),
+            ("Chrome-Extension://ABC/", "chrome-extension://abc"),
         ] {
             assert_eq!(origin(given).as_deref(), Some(spelled));
         }
@@ -69,6 +75,18 @@ mod tests {
             "https://u:p@a",
             "https://a?b",
             "https://a#b",
+            "https://*",
+            "https://*.example.com",
+            "https://example.*",
+            "http://localhost:*",
+            "*://example.com",
+            "*.example.com",
+            "**",
+            "chrome-extension://*",
+            "https://%2a.example.com",
+            "wss://example.com",
+            "file:///",
+            "null",
         ] {
             assert_eq!(origin(wrong), None, "{wrong}");
         }

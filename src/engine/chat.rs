@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     error::{ChatError, ErrorKind},
-    models::MAX_MODEL_NAME,
+    models,
 };
 use crate::telemetry::CallRecord;
 
@@ -38,7 +38,7 @@ pub struct Message {
 /// What a client asks for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatRequest {
-    /// The model, as the client named it: 1 to [`MAX_MODEL_NAME`] bytes.
+    /// The model, as the client named it: 1 to [`MAX_MODEL_NAME`](models::MAX_MODEL_NAME) bytes, none of a control character.
     pub model: String,
     /// The conversation so far, oldest first; at least one message.
     pub messages: Vec<Message>,
@@ -94,11 +94,10 @@ impl ChatRequest {
         if self.model.is_empty() {
             return Err(ChatError::invalid("model", "you must provide a model parameter"));
         }
-        if self.model.len() > MAX_MODEL_NAME {
-            let message = format!("Invalid 'model': the name is longer than {MAX_MODEL_NAME} bytes.");
-            return Err(ChatError::invalid("model", message));
+        match models::fault_of(&self.model) {
+            Some(fault) => Err(ChatError::invalid("model", format!("Invalid 'model': {fault}."))),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn check_messages(&self) -> Result<(), ChatError> {

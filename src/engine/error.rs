@@ -24,7 +24,9 @@ pub enum ErrorKind {
     UnknownUrl,
     /// The path exists, the method on it does not (HTTP only).
     MethodNotSupported,
-    /// The body is not of a type that is read here (HTTP only).
+    /// The request asks for another protocol, which is not spoken here (HTTP only).
+    UpgradeRequired,
+    /// The body is not of a type, or not in a coding, that is read here (HTTP only).
     UnsupportedMediaType,
     /// The request did not arrive in time.
     RequestTimeout,
@@ -56,7 +58,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the catalogue.
-    pub const ALL: [ErrorKind; 23] = [
+    pub const ALL: [ErrorKind; 24] = [
         ErrorKind::InvalidRequest,
         ErrorKind::UnsupportedParameter,
         ErrorKind::ContextLengthExceeded,
@@ -66,6 +68,7 @@ impl ErrorKind {
         ErrorKind::NotFound,
         ErrorKind::UnknownUrl,
         ErrorKind::MethodNotSupported,
+        ErrorKind::UpgradeRequired,
         ErrorKind::UnsupportedMediaType,
         ErrorKind::RequestTimeout,
         ErrorKind::RequestTooLarge,
@@ -95,6 +98,7 @@ impl ErrorKind {
             ErrorKind::NotFound => "not_found",
             ErrorKind::UnknownUrl => "unknown_url",
             ErrorKind::MethodNotSupported => "method_not_supported",
+            ErrorKind::UpgradeRequired => "upgrade_required",
             ErrorKind::UnsupportedMediaType => "unsupported_media_type",
             ErrorKind::RequestTimeout => "request_timeout",
             ErrorKind::RequestTooLarge => "request_too_large",
@@ -125,6 +129,7 @@ impl ErrorKind {
             | ErrorKind::NotFound
             | ErrorKind::UnknownUrl
             | ErrorKind::MethodNotSupported
+            | ErrorKind::UpgradeRequired
             | ErrorKind::UnsupportedMediaType
             | ErrorKind::RequestTimeout
             | ErrorKind::RequestTooLarge
@@ -213,6 +218,17 @@ impl ChatError {
         self
     }
 
+    /// Names the field at fault anew, in the message too.
+    #[must_use]
+    pub fn renamed(mut self, field: impl Into<String>) -> Self {
+        let field = field.into();
+        if let Some(old) = &self.field {
+            let quoted = |name: &str| format!("'{name}'");
+            self.message = self.message.replace(&quoted(old), &quoted(&field));
+        }
+        self.with_field(field)
+    }
+
     /// Names the field at fault as a part of `outer`.
     #[must_use]
     pub fn within(mut self, outer: &str) -> Self {
@@ -297,6 +313,7 @@ impl ChatError {
             | ErrorKind::NotFound
             | ErrorKind::UnknownUrl
             | ErrorKind::MethodNotSupported
+            | ErrorKind::UpgradeRequired
             | ErrorKind::UnsupportedMediaType
             | ErrorKind::RequestTimeout
             | ErrorKind::RequestTooLarge

@@ -39,16 +39,29 @@ impl Models {
     /// What the upstream calls the model that a client calls `name`.
     ///
     /// # Errors
-    /// `model_not_found` where there is a list and the name is not on it.
+    /// `model_not_found` where there is a list and the name is not on it, and where no chat may use the name.
     pub fn resolve<'a>(&'a self, name: &'a str) -> Result<&'a str, ChatError> {
         if let Some(target) = self.aliases.get(name) {
             return Ok(target);
         }
-        if self.available.is_empty() || self.available.iter().any(|listed| listed == name) {
-            return Ok(name);
-        }
-        Err(not_found(name))
+        let is_on_offer = match self.available.as_slice() {
+            [] => fault_of(name).is_none(),
+            listed => listed.iter().any(|listed| listed == name),
+        };
+        is_on_offer.then_some(name).ok_or_else(|| not_found(name))
     }
+}
+
+/// What is wrong with a name that no model can have.
+pub(super) fn fault_of(name: &str) -> Option<String> {
+    if name.len() > MAX_MODEL_NAME {
+        return Some(format!("the name is longer than {MAX_MODEL_NAME} bytes"));
+    }
+    if name.is_empty() {
+        return Some("the name is empty".to_owned());
+    }
+    let has_control = name.chars().any(char::is_control);
+    has_control.then(|| "the name holds a control character".to_owned())
 }
 
 /// OpenAI's own words for a model that does not exist.

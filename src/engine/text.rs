@@ -145,8 +145,8 @@ pub(super) fn fits(size: usize, most: usize) -> Result<(), ChatError> {
         return Ok(());
     }
     let message = format!(
-        "The messages are too long: together they make a text of more than {most} bytes, which is the most that this \
-         gateway sends. Please reduce their length."
+        "The prompt is too long: it makes a text of more than {most} bytes, which is the most that this gateway sends. \
+         Please reduce its length."
     );
     Err(ChatError::new(ErrorKind::ContextLengthExceeded, message).with_field("messages"))
 }

@@ -20,12 +20,16 @@ pub(super) fn usage(usage: Usage) -> proto::Usage {
         prompt_tokens,
         completion_tokens,
         total_tokens,
-        reasoning_tokens: _,
+        reasoning_tokens,
     } = usage;
     proto::Usage {
         prompt_tokens,
         completion_tokens,
         total_tokens,
+        completion_tokens_details: Some(proto::CompletionTokensDetails {
+            reasoning_tokens: Some(reasoning_tokens),
+            ..proto::CompletionTokensDetails::default()
+        }),
         ..proto::Usage::default()
     }
 }

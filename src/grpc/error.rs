@@ -28,7 +28,9 @@ fn code(kind: ErrorKind) -> Code {
         ErrorKind::Unauthenticated => Code::Unauthenticated,
         ErrorKind::PermissionDenied => Code::PermissionDenied,
         ErrorKind::ModelNotFound | ErrorKind::NotFound => Code::NotFound,
-        ErrorKind::UnknownUrl | ErrorKind::MethodNotSupported => Code::Unimplemented,
+        ErrorKind::UnknownUrl | ErrorKind::MethodNotSupported | ErrorKind::UpgradeRequired => {
+            Code::Unimplemented
+        }
         ErrorKind::UnsupportedMediaType => Code::InvalidArgument,
         ErrorKind::RequestTimeout | ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
         ErrorKind::RequestTooLarge | ErrorKind::RateLimited => Code::ResourceExhausted,
@@ -63,6 +65,7 @@ fn add_details(error: &ChatError, record: &CallRecord, details: &mut ErrorDetail
         | ErrorKind::PermissionDenied
         | ErrorKind::UnknownUrl
         | ErrorKind::MethodNotSupported
+        | ErrorKind::UpgradeRequired
         | ErrorKind::UnsupportedMediaType
         | ErrorKind::RequestTimeout
         | ErrorKind::RequestTooLarge

@@ -60,7 +60,8 @@ pub(super) async fn cors(State(terms): State<CorsLayer>, request: Request, next:
 /// Lets gRPC over HTTP/2 and gRPC-Web over whatever HTTP pass.
 pub(super) async fn entrance(mut request: Request, next: Next) -> Response {
     let kind = content_type(&request).unwrap_or_default();
-    if kind.starts_with("application/grpc-web") {
+    let is_web = kind.starts_with("application/grpc-web");
+    if is_web {
         // The translation knows the types without their parameters.
         if let Ok(kind) = HeaderValue::from_str(kind) {
             request.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -74,7 +75,18 @@ pub(super) async fn entrance(mut request: Request, next: Next) -> Response {
     } else if request.version() < Version::HTTP_2 {
         return not_a_call();
     }
-    next.run(request).await
+    if !is_web {
+        return next.run(request).await;
+    }
+    let mut response = next.run(request).await;
+    // On HTTP/1.1 there are proxies that hold streams back, as they do at the HTTP door.
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
 }
 
 /// gRPC's own specification answers what is no call with 415.

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     Limits,
+    coding::{Coding, too_large},
     fields::Fields,
     request::{Found, KnownFields},
 };
@@ -36,15 +37,17 @@ pub(super) async fn read_fields(
 
 async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, ChatError> {
     check_type(headers)?;
+    let coding = Coding::of(headers)?;
     let limit = limits.max_body;
+    let most = coding.map_or(limit, |_| Coding::most_encoded(limit));
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
+    if announced.is_some_and(|length| length > most) {
         return Err(too_large(limit));
     }
-    let collected = timeout(limits.body_read_timeout, Limited::new(body, limit).collect()).await;
-    match collected {
+    let collected = timeout(limits.body_read_timeout, Limited::new(body, most).collect()).await;
+    let bytes = match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
         Ok(Err(error)) => Err(
@@ -55,6 +58,10 @@ async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes,
             let message = "The request's body did not arrive in time.";
             Err(ChatError::new(ErrorKind::RequestTimeout, message))
         }
+    }?;
+    match coding {
+        None => Ok(bytes),
+        Some(coding) => coding.undo(bytes, limit).await,
     }
 }
 
@@ -77,11 +84,6 @@ fn check_type(headers: &HeaderMap) -> Result<(), ChatError> {
     let message = "Unsupported content type. This API method only accepts 'application/json' requests, but you \
                    specified another in the Content-Type header.";
     Err(ChatError::new(ErrorKind::UnsupportedMediaType, message))
-}
-
-fn too_large(limit: usize) -> ChatError {
-    let message = format!("The request's body is larger than the limit of {limit} bytes.");
-    ChatError::new(ErrorKind::RequestTooLarge, message)
 }
 
 pub(super) fn parse(bytes: &[u8], table: KnownFields) -> Result<Fields, ChatError> {

@@ -12,6 +12,7 @@ use super::{
     OpenAi, body, error,
     fields::{Field, Fields},
     request::KnownFields,
+    spelling::Deployment,
 };
 use crate::{
     auth::Caller,
@@ -31,6 +32,8 @@ pub(super) struct Call {
     /// The hash of the caller's key, where there is one.
     pub(super) caller: Option<String>,
     headers: HeaderMap,
+    /// The model that the path names, where it names one.
+    deployment: Option<Deployment>,
     body: Option<Body>,
 }
 
@@ -43,13 +46,14 @@ impl Call {
             Err(error) => return Err(Refusal(error, Some(record))),
         };
         let caller = caller_of(&request);
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let deadline = Instant::now() + openai.limits().request_timeout;
         Ok(Self {
             context: CallContext { deadline, record },
             permit,
             caller,
             headers: parts.headers,
+            deployment: parts.extensions.remove(),
             body: Some(body),
         })
     }
@@ -61,7 +65,11 @@ impl Call {
         table: &'static [Field],
     ) -> Result<Fields, ChatError> {
         let body = self.body.take().unwrap_or_default();
-        body::read_fields(&self.headers, body, &openai.limits(), KnownFields(table)).await
+        let mut fields = body::read_fields(&self.headers, body, &openai.limits(), KnownFields(table)).await?;
+        if let Some(deployment) = self.deployment.take() {
+            deployment.settle(&mut fields)?;
+        }
+        Ok(fields)
     }
 }
 
@@ -92,7 +100,7 @@ pub(super) fn caller_of(request: &Request) -> Option<String> {
 /// The engine speaks of messages; a client that sent none under this name is told its own.
 pub(super) fn named(error: ChatError, field: &'static str) -> ChatError {
     if error.field().is_some_and(|name| name.starts_with("messages")) {
-        error.with_field(field)
+        error.renamed(field)
     } else {
         error
     }

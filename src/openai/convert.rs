@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::wire::{
-    AnswerMessage, ChatCompletion, Choice, CompletionObject, FinishWord, Null, Speaker, UsageFigures,
+    AnswerDetails, AnswerMessage, ChatCompletion, Choice, CompletionObject, FinishWord, Null, PromptDetails,
+    Speaker, UsageFigures,
 };
 use crate::engine::{
     Completions,
@@ -62,13 +63,17 @@ pub(super) fn usage(usage: Usage) -> UsageFigures {
         prompt_tokens,
         completion_tokens,
         total_tokens,
-        // Chat tells no details.
-        reasoning_tokens: _,
+        reasoning_tokens,
     } = usage;
     UsageFigures {
         prompt_tokens,
         completion_tokens,
         total_tokens,
+        prompt_tokens_details: PromptDetails::default(),
+        completion_tokens_details: AnswerDetails {
+            reasoning_tokens,
+            ..AnswerDetails::default()
+        },
     }
 }
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::coding::UNDERSTOOD;
 use crate::{
     engine::{
         self,
@@ -69,6 +70,7 @@ fn look_of(error: &ChatError) -> Look {
             look(StatusCode::NOT_FOUND, INVALID)
         }
         ErrorKind::MethodNotSupported => look(StatusCode::METHOD_NOT_ALLOWED, INVALID),
+        ErrorKind::UpgradeRequired => look(StatusCode::UPGRADE_REQUIRED, INVALID),
         ErrorKind::UnsupportedMediaType => look(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID),
         ErrorKind::RequestTimeout => look(StatusCode::REQUEST_TIMEOUT, INVALID),
         ErrorKind::RequestTooLarge => look(StatusCode::PAYLOAD_TOO_LARGE, INVALID),
@@ -149,8 +151,19 @@ pub fn respond(error: &ChatError, record: Option<&CallRecord>) -> Response {
             HeaderValue::from(wait.as_millis().try_into().unwrap_or(u64::MAX)),
         );
     }
-    if look.status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    match look.status {
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE if error.field().is_some() => {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(UNDERSTOOD));
+        }
+        // The protocol that is spoken here.
+        StatusCode::UPGRADE_REQUIRED => {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        _ => {}
     }
     response
 }

@@ -4,6 +4,7 @@ mod body;
 mod call;
 mod chat;
 mod chunks;
+pub mod coding;
 mod completions;
 mod convert;
 mod document;
@@ -18,6 +19,7 @@ mod models;
 mod request;
 mod responses;
 mod schema;
+mod spelling;
 mod sse;
 mod wire;
 
@@ -29,6 +31,7 @@ use axum::{
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
+    routing::any,
 };
 use http::{Method, StatusCode};
 use utoipa::openapi::OpenApi;
@@ -38,6 +41,7 @@ pub use document::add_headers;
 pub use headers::{Cors, about, cors};
 pub use request::Unsupported;
 pub use responses::ResponseStore;
+pub use spelling::canonical;
 
 use crate::{
     auth::Auth,
@@ -53,6 +57,9 @@ const API: &str = "/v1";
 
 /// Paths whose requests are chats.
 pub const CHAT_PATHS: &[&str] = &["/v1/chat/completions", "/v1/completions", "/v1/responses"];
+
+/// Endpoints of OpenAI's that are not offered, and must not be taken for a response's id.
+const NOT_OFFERED: [&str; 2] = ["/v1/responses/compact", "/v1/responses/input_tokens"];
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -88,14 +95,17 @@ impl OpenAi {
 
 /// The routes of the API without any layer, and what the document says of them.
 pub fn routes(openai: OpenAi) -> (Router, OpenApi) {
-    OpenApiRouter::default()
+    let router = OpenApiRouter::default()
         .routes(routes!(chat::create))
         .routes(routes!(completions::create))
         .routes(routes!(responses::create))
         .routes(routes!(responses::kept::retrieve, responses::kept::delete))
         .routes(routes!(responses::kept::input_items))
         .routes(routes!(models::list))
-        .routes(routes!(models::retrieve))
+        .routes(routes!(models::retrieve));
+    let not_offered = NOT_OFFERED.iter();
+    not_offered
+        .fold(router, |router, path| router.route(path, any(unknown_url)))
         .with_state(Arc::new(openai))
         .split_for_parts()
 }
@@ -111,6 +121,11 @@ pub async fn unknown_url(request: Request) -> Response {
 pub async fn method_not_supported(request: Request) -> Response {
     if request.method() == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();
+    }
+    if responses::asks_for_websocket(&request) {
+        let message =
+            "Responses over a WebSocket are not offered here. Send a POST, with 'stream' for a stream.";
+        return refuse(&request, &ChatError::new(ErrorKind::UpgradeRequired, message));
     }
     let message = if CHAT_PATHS.contains(&request.uri().path()) {
         "Only POST requests are accepted.".to_owned()

@@ -4,7 +4,7 @@
 //! long for it gets 200 and comments instead, and a failure is told in band from there on. What the events are is each
 //! endpoint's business.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{borrow::Cow, future::Future, pin::Pin, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -86,8 +86,11 @@ pub(super) async fn respond<T: Telling>(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/event-stream; charset=utf-8"),
     );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // nginx holds streams back without it.
+    // Proxies that compress hold streams back without the second, nginx without the next.
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
 }
@@ -156,8 +159,67 @@ pub(super) fn named_event(name: &str, data: &impl Serialize) -> String {
 }
 
 fn json(data: &impl Serialize) -> String {
-    serde_json::to_string(data).unwrap_or_else(|_| {
+    let written = serde_json::to_string(data).unwrap_or_else(|_| {
         let failure = ChatError::new(ErrorKind::Internal, "An event could not be written.");
         error::body(&failure).to_string()
-    })
+    });
+    match on_one_line(&written) {
+        Cow::Borrowed(_) => written,
+        Cow::Owned(escaped) => escaped,
+    }
+}
+
+/// JSON with escapes for what serde_json leaves as it is and some readers split lines at: the separators U+2028 and U+2029,
+/// and U+0085 with the other controls from U+007F on. Such characters stand in strings alone.
+fn on_one_line(json: &str) -> Cow<'_, str> {
+    let splits = |char: char| matches!(char, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}');
+    // The bytes that such a character begins with; few texts hold any.
+    let bytes = json.as_bytes();
+    let begins = memchr::memchr3_iter(0x7f, 0xc2, 0xe2, bytes);
+    let mut escaped = String::new();
+    let mut done = 0;
+    for at in begins {
+        let Some(char) = json.get(at..).and_then(|rest| rest.chars().next()) else {
+            continue;
+        };
+        if splits(char) {
+            escaped.push_str(json.get(done..at).unwrap_or_default());
+            escaped.push_str(&format!("\\u{:04x}", u32::from(char)));
+            done = at + char.len_utf8();
+        }
+    }
+    if done == 0 {
+        return Cow::Borrowed(json);
+    }
+    escaped.push_str(json.get(done..).unwrap_or_default());
+    Cow::Owned(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_an_event_breaks_its_line() {
+        for char in (0..=0xffff).filter_map(char::from_u32) {
+            let text = format!("before {char} after");
+            let line = event(&text).replace("\n\n", "");
+            let data = line.strip_prefix("data: ").unwrap();
+            assert_eq!(serde_json::from_str::<String>(data).unwrap(), text);
+            let is_plain = |char: char| !char.is_control() && !matches!(char, '\u{2028}' | '\u{2029}');
+            assert!(data.chars().all(is_plain), "{:04x}", u32::from(char));
+        }
+    }
+
+    #[test]
+    fn what_needs_no_escape_is_left_alone() {
+        for plain in ["", "{}", "\"a\u{a0}b\u{2014}c \u{20ac} \u{4e2d}\u{1f600}\""] {
+            assert!(
+                matches!(on_one_line(plain), Cow::Borrowed(same) if same == plain),
+                "{plain}"
+            );
+        }
+        let all = "\u{85}a\u{2028}\u{2029}b\u{7f}";
+        assert_eq!(on_one_line(all), "\\u0085a\\u2028\\u2029b\\u007f");
+    }
 }

@@ -86,6 +86,26 @@ pub(super) struct UsageFigures {
     pub(super) prompt_tokens: u32,
     pub(super) completion_tokens: u32,
     pub(super) total_tokens: u32,
+    pub(super) prompt_tokens_details: PromptDetails,
+    pub(super) completion_tokens_details: AnswerDetails,
+}
+
+/// Parts of the prompt's tokens: nothing is ever cached or heard here.
+#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+#[schema(as = PromptTokensDetails)]
+pub(super) struct PromptDetails {
+    pub(super) cached_tokens: u32,
+    pub(super) audio_tokens: u32,
+}
+
+/// Parts of the answer's tokens.
+#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+#[schema(as = CompletionTokensDetails)]
+pub(super) struct AnswerDetails {
+    pub(super) reasoning_tokens: u32,
+    pub(super) audio_tokens: u32,
+    pub(super) accepted_prediction_tokens: u32,
+    pub(super) rejected_prediction_tokens: u32,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]

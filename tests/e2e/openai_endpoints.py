@@ -127,3 +127,24 @@ def response_tools(world):
     with client(world.strict) as api, raises(openai.BadRequestError) as caught:
         api.responses.create(model=MODEL, input=QUESTION, tools=tools)
     equal((caught.error.code, caught.error.param), ("unsupported_parameter", "tools"), "code and param")
+
+
+@check("python: the client for Azure chats by the path's model, whole and streamed, and with responses")
+def azure(world):
+    settings = {"api_key": world.strict.key, "api_version": "2024-10-21", "timeout": 60}
+    with openai.AzureOpenAI(azure_endpoint=f"http://{world.strict.http}", **settings) as api:
+        whole = api.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}])
+        equal((whole.model, whole.choices[0].message.content), (MODEL, ANSWER), "the chat")
+        chunks = api.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}], stream=True)
+        equal("".join(chunk.choices[0].delta.content or "" for chunk in chunks), ANSWER, "the stream")
+        equal(api.completions.create(model=MODEL, **PROMPT).choices[0].text, ANSWER, "the completion")
+        equal(api.responses.create(model=MODEL, input=QUESTION).output_text, ANSWER, "the response")
+
+
+@check("python: a base without /v1, with slashes too many, or with a whole endpoint is understood")
+def bases(world):
+    for base in ("", "/", "//v1/", "/v1/v1", "/openai/v1", "/v1/chat/completions"):
+        with openai.OpenAI(base_url=f"http://{world.strict.http}{base}", api_key=world.strict.key, timeout=60) as api:
+            whole = api.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}])
+            equal(whole.choices[0].message.content, ANSWER, f"the chat by way of {base!r}")
+            equal(api.responses.create(model=MODEL, input=QUESTION).output_text, ANSWER, f"the response by {base!r}")

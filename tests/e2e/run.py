@@ -41,6 +41,7 @@ import image_checks  # noqa: E402,F401
 import proxy_checks  # noqa: E402,F401
 import pool_checks  # noqa: E402,F401
 import node_checks  # noqa: E402,F401
+import compression_checks  # noqa: E402,F401
 import framework_checks  # noqa: E402,F401
 import lifecycle_checks  # noqa: E402,F401
 from checks import REGISTERED, Report, equal, true, until  # noqa: E402

@@ -63,6 +63,9 @@ async fn answers(gateway: &Gateway) {
         assert!(answer.trailers.contains("x-request-id:"), "{}", answer.trailers);
         assert_eq!(answer.headers["content-type"], "application/grpc-web+proto");
         assert_eq!(answer.headers["access-control-allow-origin"], "*");
+        // What streams must not be held back on the way.
+        assert_eq!(answer.headers["cache-control"], "no-cache, no-transform");
+        assert_eq!(answer.headers["x-accel-buffering"], "no");
         let exposed = answer.headers["access-control-expose-headers"].to_str().unwrap();
         for name in [
             "grpc-status",

@@ -27,6 +27,7 @@ const RULE: &[(&str, &[&str])] = &[
             "telemetry",
             "admin",
             "openai::error",
+            "openai::coding",
         ],
     ),
     ("cli", &["config", "app", "sim"]),

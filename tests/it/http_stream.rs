@@ -2,7 +2,32 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Ask, Gateway, KEY};
+use crate::support::{Ask, Gateway, KEY, events_of, post};
+
+/// Whether proxies are told to pass each event on as it comes: those that compress, and nginx.
+fn assert_unbuffered(headers: &http::HeaderMap) {
+    assert_eq!(headers["cache-control"], "no-cache, no-transform");
+    assert_eq!(headers["x-accel-buffering"], "no");
+}
+
+/// What streams at every endpoint.
+fn streams(text: &str, model: &str) -> [(&'static str, Value); 3] {
+    [
+        (
+            "/v1/chat/completions",
+            json!({ "model": model, "messages": [{ "role": "user", "content": text }], "stream": true,
+                "stream_options": { "include_usage": true } }),
+        ),
+        (
+            "/v1/completions",
+            json!({ "model": model, "prompt": text, "max_tokens": 100, "stream": true, "stream_options": { "include_usage": true } }),
+        ),
+        (
+            "/v1/responses",
+            json!({ "model": model, "input": text, "stream": true }),
+        ),
+    ]
+}
 
 async fn events(gateway: &Gateway, body: &Value) -> Vec<String> {
     let request = gateway
@@ -11,8 +36,7 @@ async fn events(gateway: &Gateway, body: &Value) -> Vec<String> {
         .bearer_auth(KEY);
     let response = request.json(body).send().await.unwrap();
     assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()["cache-control"], "no-cache");
-    assert_eq!(response.headers()["x-accel-buffering"], "no");
+    assert_unbuffered(response.headers());
     let text = response.text().await.unwrap();
     let events = text
         .split_terminator("\n\n")
@@ -77,5 +101,82 @@ async fn the_words_come_one_by_one_as_the_upstream_says_them() {
         .filter_map(|chunk| Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned()))
         .collect();
     assert_eq!(said, ["", "You ", "said: ", "one ", "two ", "three"]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn no_proxy_is_let_hold_a_stream_back() {
+    let gateway = Gateway::start().await;
+    for model in ["it-model", "fault:cut"] {
+        for (path, body) in streams("hi", model) {
+            let response = post(&gateway, path, &body).await;
+            assert_eq!(response.status(), 200, "{path}");
+            assert_unbuffered(response.headers());
+            let text = response.text().await.unwrap();
+            assert_eq!(
+                text.contains("upstream_truncated"),
+                model == "fault:cut",
+                "{path}: {text}"
+            );
+        }
+    }
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_is_one_line_to_every_reader() {
+    // What some languages take for the end of a line, and the other controls.
+    const TEXT: &str = "a\u{2028}b\u{2029}c\u{85}d\u{7f}e\u{9f}f\u{b}g\u{c}h\u{1c}i\u{1d}j\u{1e}k\rl\nm";
+    let gateway = Gateway::start().await;
+    for (path, body) in streams(TEXT, "it-model") {
+        let text = post(&gateway, path, &body).await.text().await.unwrap();
+        let is_odd =
+            |char: char| (char.is_control() && char != '\n') || matches!(char, '\u{2028}' | '\u{2029}');
+        assert!(!text.contains(is_odd), "{path}: {text:?}");
+        let events = events_of(&text, path == "/v1/responses");
+        let deltas = events.iter().filter_map(|event| {
+            let delta = event["delta"].as_str();
+            let choice = &event["choices"][0];
+            delta
+                .or(choice["delta"]["content"].as_str())
+                .or(choice["text"].as_str())
+        });
+        assert_eq!(deltas.collect::<String>(), format!("You said: {TEXT}"), "{path}");
+    }
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn usage_tells_how_much_was_reasoning_at_every_endpoint() {
+    let gateway = Gateway::start().await;
+    for (model, thinks) in [("it-model", false), ("dialect:reasoning", true)] {
+        let mut told = Vec::new();
+        for (path, mut body) in streams("one two", model) {
+            let text = post(&gateway, path, &body).await.text().await.unwrap();
+            let last = events_of(&text, path == "/v1/responses").pop().unwrap();
+            let streamed = [&last["usage"], &last["response"]["usage"]]
+                .into_iter()
+                .find(|usage| usage.is_object())
+                .unwrap()
+                .clone();
+            body["stream"] = false.into();
+            body.as_object_mut().unwrap().remove("stream_options");
+            let whole: Value = post(&gateway, path, &body).await.json().await.unwrap();
+            assert_eq!(whole["usage"], streamed, "{path}");
+            let part = |names: [&str; 2], key: &str| {
+                let details = names.map(|name| streamed[name][key].as_u64());
+                details.into_iter().flatten().next()
+            };
+            let answer = ["output_tokens_details", "completion_tokens_details"];
+            let prompt = ["input_tokens_details", "prompt_tokens_details"];
+            assert_eq!(part(prompt, "cached_tokens"), Some(0), "{path}: {streamed}");
+            told.push(part(answer, "reasoning_tokens").unwrap_or_else(|| panic!("{path}: {streamed}")));
+        }
+        assert!(told.iter().all(|tokens| *tokens == told[0]), "{told:?}");
+        assert_eq!(told[0] > 0, thinks, "{told:?}");
+    }
+    gateway.settled().await;
     gateway.stop().await;
 }

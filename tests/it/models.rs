@@ -156,6 +156,38 @@ async fn another_name_becomes_the_upstreams_and_the_answer_keeps_the_clients() {
 }
 
 #[tokio::test]
+async fn a_name_that_no_chat_may_use_is_no_model() {
+    each_door(ONCE, async |(), door| {
+        let gateway = Gateway::start().await;
+        let long = "m".repeat(257);
+        for (name, spelled) in [
+            (long.as_str(), long.as_str()),
+            ("a\nb", "a%0Ab"),
+            ("\u{0}", "%00"),
+            ("a\u{7f}", "a%7f"),
+            ("a\u{85}", "a%C2%85"),
+        ] {
+            let missing = error_of(gateway.get(&format!("/v1/models/{spelled}")).await).await;
+            assert_eq!(missing.kind, "model_not_found", "{spelled}");
+            let request = with_key(GetModelRequest { id: name.to_owned() });
+            let status = gateway.chats().get_model(request).await.unwrap_err();
+            assert_eq!(failure_of(&status, false).kind, "model_not_found", "{spelled}");
+            for way in door.ways() {
+                let outcome = way.ask(&gateway, &Ask::new("hi").model(name)).await;
+                let failure = outcome.assert_failed("invalid_request");
+                assert_eq!(failure.field.as_deref(), Some("model"), "{way:?} {spelled}");
+            }
+        }
+        let longest = "m".repeat(256);
+        assert_eq!(gateway.get(&format!("/v1/models/{longest}")).await.status(), 200);
+        let request = with_key(GetModelRequest { id: longest });
+        assert!(gateway.chats().get_model(request).await.is_ok());
+        gateway.stop().await
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn without_a_list_any_name_is_let_through() {
     each_door(ONCE, async |(), door| {
         let gateway = Gateway::start().await;

@@ -180,7 +180,7 @@ async fn other_methods_and_paths_are_refused_as_openai_does() {
     assert_eq!(failure.message, "Only POST requests are accepted.");
     for (method, path, kind) in [
         ("POST", "/v1/responses/resp_1", "method_not_supported"),
-        ("POST", "/v1/responses/compact", "method_not_supported"),
+        ("POST", "/v1/responses/compact", "unknown_url"),
         ("POST", "/v1/responses/resp_1/input_items", "method_not_supported"),
         ("POST", "/v1/responses/resp_1/cancel", "unknown_url"),
         ("GET", "/v1/responses/resp_1/nothing", "unknown_url"),

@@ -140,7 +140,7 @@ pub(super) const LIMITS: &[Variable] = &[
     Variable {
         name: "MAX_BODY_BYTES",
         default: "10485760",
-        meaning: "The largest request body, in bytes.",
+        meaning: "The largest request body, in bytes, as it is sent or decoded.",
         limits: "1024 to 1073741824",
         live: true,
         set: |settings, given| {

@@ -88,6 +88,14 @@ fn answer(status: StatusCode, codes: &[&str]) -> Response {
             head(bearer, Type::String, "How a key is given"),
         );
     }
+    if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        let codings = head(
+            ObjectBuilder::new(),
+            Type::String,
+            "The codings of bodies that are understood, where the coding was none of them",
+        );
+        answer = answer.header(header::ACCEPT_ENCODING.as_str(), codings);
+    }
     answer.build()
 }
 

@@ -21,6 +21,8 @@ use crate::engine::{
 #[derive(Debug, Default)]
 pub(super) struct Given {
     pub(super) messages: Vec<Message>,
+    /// The path of the item that each message comes from.
+    pub(super) places: Vec<String>,
     /// The items as they are kept, each with an id.
     pub(super) items: Vec<Value>,
 }
@@ -78,7 +80,10 @@ fn read_item(
             return Err(unknown_word(format!("{path}.type"), &kind, &known));
         };
         keys.iter().try_for_each(|key| key.check(&item, path))?;
-        given.messages.extend(read_known(reading, &kind, &item, path)?);
+        if let Some(message) = read_known(reading, &kind, &item, path)? {
+            given.messages.push(message);
+            given.places.push(path.to_owned());
+        }
     }
     given.items.push(as_kept(item, &kind));
     Ok(())

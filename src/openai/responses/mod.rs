@@ -20,6 +20,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
+use http::{Method, header};
 
 pub(super) use self::event::Numbered;
 pub(super) use self::fields::RESPONSES;
@@ -43,6 +44,9 @@ use crate::engine::{
     chat::Completion,
     error::{ChatError, ErrorKind},
 };
+
+/// Where responses are made.
+const PATH: &str = "/v1/responses";
 
 /// Responds
 ///
@@ -129,6 +133,17 @@ async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> 
     };
     headers::name_ignored(response.headers_mut(), &ignored);
     Ok(response)
+}
+
+/// Whether a request that no route takes would have responses over a WebSocket.
+pub(super) fn asks_for_websocket(request: &Request) -> bool {
+    let asked = request.headers().get_all(header::UPGRADE).into_iter();
+    let mut protocols = asked
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    request.method() == Method::GET
+        && request.uri().path() == PATH
+        && protocols.any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// The items of a whole answer: what was thought, then what was said.

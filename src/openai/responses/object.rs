@@ -186,6 +186,7 @@ fn failure_code(kind: ErrorKind) -> FailureCode {
         | ErrorKind::PermissionDenied
         | ErrorKind::UnknownUrl
         | ErrorKind::MethodNotSupported
+        | ErrorKind::UpgradeRequired
         | ErrorKind::UnsupportedMediaType
         | ErrorKind::RequestTimeout
         | ErrorKind::RequestTooLarge

@@ -44,7 +44,11 @@ pub(super) fn read(
         Some(Value::String(id)) => history_of(store, &owner, id)?,
         _ => Vec::new(),
     };
-    let Given { messages, items } = match fields.remove("input") {
+    let Given {
+        messages,
+        places,
+        items,
+    } = match fields.remove("input") {
         None | Some(Value::Null) => Given::default(),
         Some(input) => input::read(&mut reading, input, &|id| store.find_item(&owner, id))?,
     };
@@ -68,7 +72,13 @@ pub(super) fn read(
         max_tokens: count(&fields, "max_output_tokens"),
         ..ChatRequest::default()
     };
-    request.check()?;
+    request.check().map_err(|error| match places.first() {
+        // The only message there is.
+        Some(place) if error.field() == Some("messages[0].content") => {
+            error.renamed(format!("{place}.content"))
+        }
+        _ => error,
+    })?;
     let keeping = keep.then(|| Keeping::new(store.clone(), owner, items, history));
     Ok(Asked {
         request,

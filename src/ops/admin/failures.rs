@@ -14,6 +14,7 @@ impl IntoResponses for AddingFailures {
     fn responses() -> Failures {
         of_kinds(&[
             ErrorKind::InvalidRequest,
+            ErrorKind::UnsupportedMediaType,
             ErrorKind::RequestTimeout,
             ErrorKind::RequestTooLarge,
         ])

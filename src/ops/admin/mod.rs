@@ -15,7 +15,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http_body_util::LengthLimitError;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,10 @@ use crate::{
         Scope,
         error::{ChatError, ErrorKind},
     },
-    openai::error,
+    openai::{
+        coding::{Coding, too_large},
+        error,
+    },
     telemetry::CallRecord,
 };
 
@@ -132,10 +135,12 @@ async fn tokens(State(operator): State<Arc<Operator>>) -> Response {
 async fn add_token(
     State(operator): State<Arc<Operator>>,
     Extension(record): Extension<CallRecord>,
+    headers: HeaderMap,
     body: Body,
 ) -> Response {
     let outcome = async {
-        let Added { token, added, kept } = operator.add_token(read_token(body).await?).await?;
+        let token = read_token(&headers, body).await?;
+        let Added { token, added, kept } = operator.add_token(token).await?;
         let status = if added {
             StatusCode::CREATED
         } else {
@@ -166,8 +171,10 @@ struct NewToken {
 }
 
 /// Reads `{"token": "…"}`, whatever the body calls itself. No error repeats any of it.
-async fn read_token(body: Body) -> Result<SecretString, ChatError> {
-    let bytes = timeout(BODY_READ_TIMEOUT, to_bytes(body, LARGEST_BODY)).await;
+async fn read_token(headers: &HeaderMap, body: Body) -> Result<SecretString, ChatError> {
+    let coding = Coding::of(headers)?;
+    let most = coding.map_or(LARGEST_BODY, |_| Coding::most_encoded(LARGEST_BODY));
+    let bytes = timeout(BODY_READ_TIMEOUT, to_bytes(body, most)).await;
     let bytes = bytes.map_err(|_| {
         let message = "The request's body did not arrive in time.";
         ChatError::new(ErrorKind::RequestTimeout, message)
@@ -175,12 +182,15 @@ async fn read_token(body: Body) -> Result<SecretString, ChatError> {
     let bytes = bytes.map_err(|failure| {
         let failure = failure.into_inner();
         if failure.is::<LengthLimitError>() {
-            let message = format!("The request's body is larger than the limit of {LARGEST_BODY} bytes.");
-            return ChatError::new(ErrorKind::RequestTooLarge, message);
+            return too_large(LARGEST_BODY);
         }
         let message = "The request's body broke off.";
         ChatError::new(ErrorKind::InvalidRequest, message).with_detail(failure.to_string())
     })?;
+    let bytes = match coding {
+        None => bytes,
+        Some(coding) => coding.undo(bytes, LARGEST_BODY).await?,
+    };
     const FORM: &str = r#"expected a JSON object such as {"token": "…"}"#;
     let object: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|_| {
         ChatError::new(

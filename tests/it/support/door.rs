@@ -46,6 +46,7 @@ pub(crate) struct Usage {
     pub(crate) prompt: u64,
     pub(crate) completion: u64,
     pub(crate) total: u64,
+    pub(crate) reasoning: u64,
 }
 
 /// A failure of the catalogue; that its rendering is the catalogue's has been checked.

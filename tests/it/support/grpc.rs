@@ -96,6 +96,11 @@ pub(crate) fn usage(figures: Figures) -> Usage {
         prompt: figures.prompt_tokens.into(),
         completion: figures.completion_tokens.into(),
         total: figures.total_tokens.into(),
+        reasoning: figures
+            .completion_tokens_details
+            .and_then(|details| details.reasoning_tokens)
+            .expect("how many tokens are reasoning")
+            .into(),
     }
 }
 

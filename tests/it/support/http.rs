@@ -139,14 +139,15 @@ fn text(value: &Value) -> String {
 
 fn usage(value: &Value) -> Usage {
     let number = |key: &str| {
-        value[key]
-            .as_u64()
-            .unwrap_or_else(|| panic!("no {key} in {value}"))
+        let number = value.pointer(&format!("/{key}")).and_then(Value::as_u64);
+        number.unwrap_or_else(|| panic!("no {key} in {value}"))
     };
+    assert_eq!(number("prompt_tokens_details/cached_tokens"), 0, "{value}");
     Usage {
         prompt: number("prompt_tokens"),
         completion: number("completion_tokens"),
         total: number("total_tokens"),
+        reasoning: number("completion_tokens_details/reasoning_tokens"),
     }
 }
 

@@ -17,6 +17,7 @@ fn whole() -> Outcome {
             prompt: 1,
             completion: 2,
             total: 3,
+            reasoning: 0,
         }),
         ..Outcome::default()
     }
