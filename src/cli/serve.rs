@@ -25,7 +25,7 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             http = %app.http_address(),
-            grpc = %app.grpc_address(),
+            grpc = app.grpc_address().map_or_else(|| "off".to_owned(), |address| address.to_string()),
             tokens = settings.tokens.len(),
             "serving"
         );
