@@ -10,16 +10,27 @@ use crate::{
     net::{ClientAuth, Listener, Tls, TlsFile, TlsFiles},
 };
 
+/// Where the gRPC door is.
+pub(super) enum GrpcDoor {
+    /// On a port of its own.
+    Own(Listener),
+    /// On the HTTP door's.
+    Shared,
+    /// Nowhere.
+    Off,
+}
+
 /// Binds the HTTP door, and the gRPC door where it has a port of its own.
-pub(super) async fn bind(settings: &Settings) -> Result<(Listener, Option<Listener>), StartError> {
+pub(super) async fn bind(settings: &Settings) -> Result<(Listener, GrpcDoor), StartError> {
     let listen = async |(variable, host, port)| {
         let bound = Listener::bind(host, port).await;
         bound.map_err(|error| StartError::Bind(variable, config::at(host, port), error))
     };
     let http = listen(http_place(settings)).await?;
     let grpc = match grpc_place(settings) {
-        Some(place) => Some(listen(place).await?),
-        None => None,
+        Some(place) => GrpcDoor::Own(listen(place).await?),
+        None if settings.one_port() => GrpcDoor::Shared,
+        None => GrpcDoor::Off,
     };
     Ok((http, grpc))
 }
@@ -36,9 +47,10 @@ fn http_place(settings: &Settings) -> Place<'_> {
     ("PORT", &settings.host, settings.port)
 }
 
-/// None where one port serves both.
+/// None where one port serves both doors, or there is no gRPC door.
 fn grpc_place(settings: &Settings) -> Option<Place<'_>> {
-    (!settings.one_port()).then_some(("GRPC_PORT", settings.grpc_host.as_str(), settings.grpc_port))
+    let port = settings.grpc_port.filter(|_| !settings.one_port())?;
+    Some(("GRPC_PORT", settings.grpc_host.as_str(), port))
 }
 
 /// Both doors behind one port: calls of gRPC's to the one, everything else to the other.

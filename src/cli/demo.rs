@@ -76,7 +76,8 @@ async fn demonstrate(args: &DemoArgs) -> Done {
             other @ (StartError::Settings(..) | StartError::Build(_)) => other.to_string(),
         })?;
     let is_everywhere = app.http_address().ip().is_unspecified();
-    let (http, grpc) = (reachable(app.http_address()), reachable(app.grpc_address()));
+    let http = reachable(app.http_address());
+    let grpc = reachable(app.grpc_address().ok_or("the gRPC door is off")?);
     let (stop, watcher) = stop_on_signals();
     let serving = TaskTracker::new();
     let gateway = serving.spawn(app.run(stop.clone()));
@@ -127,7 +128,7 @@ fn settings(sim: &Sim, args: &DemoArgs) -> Result<Settings, Box<dyn Error>> {
         host: args.host.clone(),
         grpc_host: args.host.clone(),
         port: port(args.port, defaults.port),
-        grpc_port: port(args.grpc_port, defaults.grpc_port),
+        grpc_port: defaults.grpc_port.map(|usual| port(args.grpc_port, usual)),
         api_keys: vec![KEY.into()],
         admin_key: Some(ADMIN_KEY.into()),
         tokens: TOKENS.map(Into::into).to_vec(),

@@ -23,19 +23,17 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
         let app = App::bind(settings, Surroundings::Environment).await?;
         let (stop, watcher) = stop_on_signals();
         let (live, mut hangups) = (app.live(), Hangups::watch());
+        let grpc = app.grpc_address().map(|address| address.to_string());
+        let grpc = grpc.as_deref().unwrap_or("off");
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             http = %app.http_address(),
-            grpc = %app.grpc_address(),
+            grpc,
             tokens = settings.tokens.len(),
             "serving"
         );
         let supervisor = Supervisor::of_this_process();
-        let status = format!(
-            "Serving HTTP on {} and gRPC on {}",
-            app.http_address(),
-            app.grpc_address()
-        );
+        let status = format!("Serving HTTP on {}; gRPC: {grpc}", app.http_address());
         supervisor.ready(&status);
         let reloads = |reload| match reload {
             Reload::Begins => supervisor.reloading(),

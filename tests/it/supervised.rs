@@ -63,7 +63,7 @@ async fn a_supervisor_hears_of_the_start_of_reloads_and_of_the_end() {
     let serves = [
         "READY=1".to_owned(),
         format!(
-            "STATUS=Serving HTTP on {} and gRPC on {}",
+            "STATUS=Serving HTTP on {}; gRPC: {}",
             serving.http, serving.grpc
         ),
     ];

@@ -60,7 +60,7 @@ fn beneath_it_the_next_layer_counts() {
     let setup = Setup::new()
         .dotenv("GRPC_PORT=7\n")
         .environment("GRPC_PORT", "tcp://10.0.0.7:50051");
-    assert_eq!(setup.loaded().settings.grpc_port, 7);
+    assert_eq!(setup.loaded().settings.grpc_port, Some(7));
 }
 
 #[test]

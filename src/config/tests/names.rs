@@ -32,7 +32,7 @@ fn names_count_in_any_case() {
         (exposed(&settings.api_keys), exposed(&settings.tokens)),
         (vec!["k"], vec!["t"])
     );
-    assert_eq!((settings.port, settings.grpc_port), (1, 2));
+    assert_eq!((settings.port, settings.grpc_port), (1, Some(2)));
     assert_eq!(told(&loaded), Vec::<&str>::new());
 }
 

@@ -101,10 +101,15 @@ impl Serving {
 
     /// The same with an environment of its own.
     pub(crate) fn start_in(directory: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::start_with(directory, environment, "0")
+    }
+
+    /// The same, with the gRPC door elsewhere or off.
+    pub(crate) fn start_with(directory: &Path, environment: &[(&str, &str)], grpc_port: &str) -> Self {
         // Clients of it need one, and no gateway in this process has set it up.
         let _is_there_already = rustls::crypto::ring::default_provider().install_default();
         let environment = [environment, &[("LOG_FORMAT", "json")]].concat();
-        let arguments = ["serve", "--port", "0", "--grpc-port", "0"];
+        let arguments = ["serve", "--port", "0", "--grpc-port", grpc_port];
         let mut child = Running(duogate(directory, &arguments, &environment).spawn().unwrap());
         let (sender, lines) = mpsc::channel();
         let stderr = child.0.stderr.take().unwrap();
@@ -122,7 +127,10 @@ impl Serving {
             grpc: nowhere,
         };
         let told: Value = serde_json::from_str(&serving.until("\"serving\"")).unwrap();
-        let address = |name: &str| told[name].as_str().unwrap().parse().unwrap();
+        let address = |name: &str| match told[name].as_str().unwrap() {
+            "off" => nowhere,
+            address => address.parse().unwrap(),
+        };
         (serving.http, serving.grpc) = (address("http"), address("grpc"));
         serving
     }
