@@ -2,9 +2,9 @@
 
 use std::{io, process::ExitCode};
 
-use super::{Done, complain, runtime, tell};
+use super::{Done, LAST_LINES, runtime, tell};
 use crate::{
-    app,
+    app::{self, complain, flush_log},
     config::{Loaded, Settings},
 };
 
@@ -34,6 +34,8 @@ pub(super) fn run(loaded: &Loaded, more: More) -> Done {
             "warning: {error} (all is well if that is this gateway, running)"
         ));
     }
+    // Before what follows on standard output, where both are one terminal.
+    flush_log(LAST_LINES);
     show(settings)?;
     let tried = if more.online {
         try_tokens(settings)?

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Done, complain, runtime};
+use super::{Done, runtime};
 use crate::{
-    app::ask_liveness,
+    app::{ask_liveness, complain},
     config::{HttpAddress, Sources, http_address},
 };
 

@@ -62,10 +62,7 @@ async fn a_supervisor_hears_of_the_start_of_reloads_and_of_the_end() {
     let serving = start(place.path(), path.to_str().unwrap());
     let serves = [
         "READY=1".to_owned(),
-        format!(
-            "STATUS=Serving HTTP on {}; gRPC: {}",
-            serving.http, serving.grpc
-        ),
+        format!("STATUS=Serving HTTP on {}; gRPC: {}", serving.http, serving.grpc),
     ];
     assert_eq!(supervisor.hears(), serves);
 
