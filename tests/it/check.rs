@@ -28,8 +28,12 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
+/// What is wrong, the directory of its files, and its variables.
+type Broken = (&'static str, TempDir, Variables);
+type Variables = Vec<(&'static str, String)>;
+
 /// Files and variables that are wrong in every way but in the address of the HTTP door.
-fn broken(port: &str) -> Vec<(&'static str, TempDir, Vec<(&'static str, String)>)> {
+fn broken(port: &str) -> Vec<Broken> {
     let variable = |name, value: &str| (name, value.to_owned());
     let at = || vec![variable("HOST", "127.0.0.1"), variable("PORT", port)];
     let with = |name, value: &str| [at(), vec![variable(name, value)]].concat();
