@@ -28,8 +28,12 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
+/// What is wrong, the directory of its files, and its variables.
+type Broken = (&'static str, TempDir, Variables);
+type Variables = Vec<(&'static str, String)>;
+
 /// Files and variables that are wrong in every way but in the address of the HTTP door.
-fn broken(port: &str) -> Vec<(&'static str, TempDir, Vec<(&'static str, String)>)> {
+fn broken(port: &str) -> Vec<Broken> {
     let variable = |name, value: &str| (name, value.to_owned());
     let at = || vec![variable("HOST", "127.0.0.1"), variable("PORT", port)];
     let with = |name, value: &str| [at(), vec![variable(name, value)]].concat();
@@ -235,7 +239,6 @@ async fn the_directory_of_a_running_gateway_is_a_warning_and_stays_its_own() {
     fs::write(place.path().join(".env"), format!("{SETTINGS}STATE_DIR=state\n")).unwrap();
     let serving = Serving::start(place.path());
     let free = [("HOST", "127.0.0.1"), ("PORT", "0"), ("GRPC_PORT", "0")];
-    let before = names(&place.path().join("state"));
     for _ in 0..3 {
         let (code, _, err) = run(place.path(), &["check"], &free);
         assert_eq!(code, 0, "{err}");
@@ -249,13 +252,17 @@ async fn the_directory_of_a_running_gateway_is_a_warning_and_stays_its_own() {
         let (code, _, err) = run(place.path(), &["serve"], &free);
         assert_eq!(code, 1, "the lock is the gateway's still: {err}");
     }
-    assert_eq!(names(&place.path().join("state")), before);
     TcpStream::connect(serving.http).unwrap();
     serving.stop().await;
     let left = names(&place.path().join("state"));
     let (code, _, err) = run(place.path(), &["check", "--bind"], &free);
     assert_eq!(code, 0, "{err}");
     assert_eq!(names(&place.path().join("state")), left);
+    assert_eq!(
+        left,
+        ["conversations.log", "lock", "tokens.json"],
+        "only what the gateway keeps"
+    );
 }
 
 #[test]
