@@ -2,7 +2,7 @@
 
 import grpc
 from checks import check, equal, true
-from grpc_door import MODEL, SERVICE, TIMEOUT, Door, Former, enum, fails, request
+from grpc_door import MODEL, SERVICE, TIMEOUT, Door, Former, counted, enum, fails, request
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from shapes import ANSWER
 from world import CLOSED, MODELS
@@ -61,7 +61,7 @@ def turns(world):
 def stream(world):
     with Door(world.strict) as door:
         call = door.start("StreamChatCompletion", request())
-        events = list(call)
+        events = counted(call)
         equal(call.code(), grpc.StatusCode.OK, "status")
     equal([event.sequence for event in events], list(range(len(events))), "sequence numbers")
     kinds = [event.WhichOneof("event") for event in events]
@@ -99,7 +99,7 @@ def former(world):
 @check("grpc: reasoning is told apart from the content")
 def reasoning(world):
     with Door(world.any) as door:
-        events = list(door.start("StreamChatCompletion", request("dialect:reasoning")))
+        events = counted(door.start("StreamChatCompletion", request("dialect:reasoning")))
         answer = door.ask("CreateChatCompletion", request("dialect:reasoning"))
     kinds = [event.WhichOneof("event") for event in events]
     true("reasoning" in kinds and kinds.index("reasoning") < kinds.index("content"), f"{kinds}")

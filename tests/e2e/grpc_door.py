@@ -130,6 +130,11 @@ class Talk:
         self.said.put(None)
 
 
+def counted(events):
+    """The events that are numbered: signs of life come whenever a machine is slow."""
+    return [event for event in events if not event.HasField("keep_alive")]
+
+
 def text_of(events):
     return "".join(event.content.text for event in events if event.HasField("content"))
 
