@@ -34,6 +34,7 @@ use crate::{
 };
 
 use self::{
+    doors::GrpcDoor,
     parts::{engine, models, policy, tokens, upstream},
     token_file::PoolFile,
 };
@@ -90,8 +91,7 @@ pub struct Stop {
 /// A gateway whose sockets are bound. It serves once it is [run](App::run).
 pub struct App {
     http: Listener,
-    /// None where one port serves both.
-    grpc: Option<Listener>,
+    grpc: GrpcDoor,
     tls: Option<Tls>,
     http_router: Router,
     grpc_router: Router,
@@ -103,12 +103,10 @@ pub struct App {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "App(http: {}, grpc: {})",
-            self.http_address(),
-            self.grpc_address()
-        )
+        f.debug_struct("App")
+            .field("http", &self.http_address())
+            .field("grpc", &self.grpc_address())
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,11 +152,11 @@ impl App {
             },
             cors_allow_origins: settings.cors_allow_origins.clone(),
             admin,
+            reflection: settings.reflection,
             soft_stop: lifecycle.soft_stop().clone(),
         };
-        let (grpc_router, health) = grpc::routes(door)
-            .await
-            .map_err(|error| StartError::Build(error.to_string()))?;
+        let (grpc_router, health) =
+            grpc::routes(door).map_err(|error| StartError::Build(error.to_string()))?;
         let grpc_router = recorded(
             grpc_router.layer(CatchPanicLayer::custom(grpc::panicked)),
             Door::Grpc,
@@ -185,10 +183,14 @@ impl App {
         self.http.address()
     }
 
-    /// Where the gRPC door is; the same as the HTTP door's where one port serves both.
+    /// Where the gRPC door is, if there is one; the same as the HTTP door's where one port serves both.
     #[must_use]
-    pub fn grpc_address(&self) -> SocketAddr {
-        self.grpc.as_ref().unwrap_or(&self.http).address()
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        match &self.grpc {
+            GrpcDoor::Own(listener) => Some(listener.address()),
+            GrpcDoor::Shared => Some(self.http_address()),
+            GrpcDoor::Off => None,
+        }
     }
 
     /// The engine, for whoever watches it from inside the process.
@@ -237,15 +239,13 @@ impl App {
         let mut open = JoinSet::new();
         let over = |protocol| tls.clone().map(|tls| (tls, protocol));
         let patience = || Arc::clone(&live.patience);
-        match grpc {
-            Some(grpc) => {
-                open.spawn(http.serve(http_router, over(Protocol::Any), patience(), stops.clone()));
-                open.spawn(grpc.serve(grpc_router, over(Protocol::Http2), patience(), stops));
-            }
-            None => {
-                let router = doors::both(http_router, grpc_router);
-                open.spawn(http.serve(router, over(Protocol::Any), patience(), stops));
-            }
+        let router = match &grpc {
+            GrpcDoor::Shared => doors::both(http_router, grpc_router.clone()),
+            GrpcDoor::Own(_) | GrpcDoor::Off => http_router,
+        };
+        open.spawn(http.serve(router, over(Protocol::Any), patience(), stops.clone()));
+        if let GrpcDoor::Own(grpc) = grpc {
+            open.spawn(grpc.serve(grpc_router, over(Protocol::Http2), patience(), stops));
         }
         lifecycle.ready();
         engine.warm_up();
@@ -263,7 +263,7 @@ impl App {
             grace_seconds = grace.as_secs_f64(),
             "draining"
         );
-        health.set_serving(false).await;
+        health.set_serving(false);
         engine.drain();
         lifecycle.drain();
         drain(&mut open, &engine, &lifecycle, grace).await;
@@ -284,13 +284,8 @@ impl App {
 /// Keeps the health service true to the token pool; never ends.
 async fn follow_pool(engine: &Engine, health: &Health) {
     const EVERY: Duration = Duration::from_secs(1);
-    let mut told = None;
     loop {
-        let serving = engine.has_hope();
-        // Watchers hear every word, so only changes are told.
-        if told.replace(serving) != Some(serving) {
-            health.set_serving(serving).await;
-        }
+        health.set_serving(engine.has_hope());
         tokio::time::sleep(EVERY).await;
     }
 }

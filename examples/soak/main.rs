@@ -109,7 +109,7 @@ async fn run(arguments: Arguments) -> Result<Report, String> {
     let app = App::bind(&settings, Surroundings::Ignored).await;
     let app = app.map_err(|error| error.to_string())?;
     let (engine, stop) = (app.engine(), Stop::default());
-    let client = Client::new(app.http_address(), app.grpc_address())?;
+    let client = Client::new(app.http_address(), app.grpc_address().ok_or("no gRPC door")?)?;
     let mut running = JoinSet::new();
     running.spawn(app.run(stop.clone()));
 
@@ -139,7 +139,7 @@ fn settings(sim: &Sim, tokens: Vec<String>) -> Result<Settings, String> {
         host: "127.0.0.1".to_owned(),
         grpc_host: "127.0.0.1".to_owned(),
         port: 0,
-        grpc_port: 0,
+        grpc_port: Some(0),
         require_api_key: false,
         tokens: tokens.into_iter().map(Into::into).collect(),
         available_models: Vec::new(),

@@ -10,17 +10,27 @@ use crate::{
     net::{ClientAuth, Listener, Tls, TlsFile, TlsFiles},
 };
 
+/// Where the gRPC door is.
+pub(super) enum GrpcDoor {
+    /// On a port of its own.
+    Own(Listener),
+    /// On the HTTP door's.
+    Shared,
+    /// Nowhere.
+    Off,
+}
+
 /// Binds the HTTP door, and the gRPC door where it has a port of its own.
-pub(super) async fn bind(settings: &Settings) -> Result<(Listener, Option<Listener>), StartError> {
+pub(super) async fn bind(settings: &Settings) -> Result<(Listener, GrpcDoor), StartError> {
     let listen = async |variable, host: &str, port| {
         let bound = Listener::bind(host, port).await;
         bound.map_err(|error| StartError::Bind(variable, format!("{host}:{port}"), error))
     };
     let http = listen("PORT", &settings.host, settings.port).await?;
-    let grpc = if settings.one_port() {
-        None
-    } else {
-        Some(listen("GRPC_PORT", &settings.grpc_host, settings.grpc_port).await?)
+    let grpc = match settings.grpc_port {
+        None => GrpcDoor::Off,
+        Some(_) if settings.one_port() => GrpcDoor::Shared,
+        Some(port) => GrpcDoor::Own(listen("GRPC_PORT", &settings.grpc_host, port).await?),
     };
     Ok((http, grpc))
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Kinds that only HTTP has a use for: the page has a dash for them.
-const HTTP_ONLY: [ErrorKind; 2] = [ErrorKind::MethodNotSupported, ErrorKind::UnsupportedMediaType];
+const HTTP_ONLY: [ErrorKind; 1] = [ErrorKind::MethodNotSupported];
 
 /// The cells of the rows of the table below `heading`, but for its head.
 fn table(heading: &str) -> Vec<Vec<String>> {

@@ -175,6 +175,7 @@ fn grpc_limits(settings: &Settings) -> grpc::Limits {
         request_timeout: settings.request_timeout,
         body_read_timeout: settings.body_read_timeout,
         converse_idle_timeout: settings.converse_idle_timeout,
+        keepalive_interval: settings.keepalive_interval,
     }
 }
 

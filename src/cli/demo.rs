@@ -56,7 +56,8 @@ async fn demonstrate(once: bool) -> Done {
             busy @ StartError::Bind(..) => format!("{busy}\n(`duogate demo --once` takes free ports)"),
             other @ (StartError::Settings(..) | StartError::Build(_)) => other.to_string(),
         })?;
-    let (http, grpc) = (app.http_address(), app.grpc_address());
+    let http = app.http_address();
+    let grpc = app.grpc_address().ok_or("the gRPC door is off")?;
     let (stop, watcher) = stop_on_signals();
     let serving = TaskTracker::new();
     let gateway = serving.spawn(app.run(stop.clone()));
@@ -91,7 +92,7 @@ fn settings(sim: &Sim, once: bool) -> Result<Settings, Box<dyn Error>> {
         host: "127.0.0.1".to_owned(),
         grpc_host: "127.0.0.1".to_owned(),
         port: if once { 0 } else { defaults.port },
-        grpc_port: if once { 0 } else { defaults.grpc_port },
+        grpc_port: if once { Some(0) } else { defaults.grpc_port },
         api_keys: vec![KEY.into()],
         admin_key: Some(ADMIN_KEY.into()),
         tokens: TOKENS.map(Into::into).to_vec(),

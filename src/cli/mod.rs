@@ -57,9 +57,9 @@ struct SettingsArgs {
     /// The HTTP port; 0 takes a free one [PORT]
     #[arg(long)]
     port: Option<u16>,
-    /// The gRPC port; 0 takes a free one [GRPC_PORT]
-    #[arg(long)]
-    grpc_port: Option<u16>,
+    /// The gRPC port; 0 takes a free one, off is no gRPC door [GRPC_PORT]
+    #[arg(long, value_name = "GRPC_PORT")]
+    grpc_port: Option<String>,
     /// Runtime threads; 0 is one a core [WORKERS]
     #[arg(long)]
     workers: Option<usize>,

@@ -22,10 +22,11 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
         let app = App::bind(settings, Surroundings::Environment).await?;
         let (stop, watcher) = stop_on_signals();
         let (live, mut hangups) = (app.live(), Hangups::watch());
+        let grpc = app.grpc_address();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             http = %app.http_address(),
-            grpc = %app.grpc_address(),
+            grpc = %grpc.map_or_else(|| "off".to_owned(), |address| address.to_string()),
             tokens = settings.tokens.len(),
             "serving"
         );

@@ -101,6 +101,19 @@ impl<'a> Given<'a> {
         number.ok_or_else(|| format!("is out of range; expected a whole number from {least} to {most}"))
     }
 
+    /// A whole number within limits, or `off`.
+    pub(super) fn integer_or_off<T: TryFrom<u64>>(
+        &self,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<T>, String> {
+        let is_off = self.scalar().is_some_and(|text| text.eq_ignore_ascii_case("off"));
+        if is_off {
+            return Ok(None);
+        }
+        let number = self.integer(range).map(Some);
+        number.map_err(|problem| format!("{problem}, or off"))
+    }
+
     /// A time in seconds, decimals allowed, at most a year.
     pub(super) fn seconds(&self, may_be_zero: bool) -> Result<Duration, String> {
         let limits = if may_be_zero {

@@ -166,7 +166,7 @@ fn flags_layer(flags: &Flags) -> Layer {
     let given = [
         ("HOST", host.clone()),
         ("PORT", port.map(|port| port.to_string())),
-        ("GRPC_PORT", grpc_port.map(|port| port.to_string())),
+        ("GRPC_PORT", grpc_port.clone()),
         ("WORKERS", workers.map(|workers| workers.to_string())),
     ];
     let mut layer = Layer::new("the command line");

@@ -63,8 +63,10 @@ pub struct Settings {
     pub port: u16,
     /// `GRPC_HOST`: the address of the gRPC listener, without brackets.
     pub grpc_host: String,
-    /// `GRPC_PORT`: the gRPC port; 0 takes any free one.
-    pub grpc_port: u16,
+    /// `GRPC_PORT`: the gRPC port; 0 takes any free one. Without one there is no gRPC door.
+    pub grpc_port: Option<u16>,
+    /// `REFLECTION`: whether the gRPC door tells its contract to whoever asks.
+    pub reflection: bool,
     /// `TLS_CERT`, joined to the directory of the settings; given together with the key.
     pub tls_cert: Option<PathBuf>,
     /// `TLS_KEY`, joined to the directory of the settings.
@@ -178,7 +180,7 @@ impl Settings {
     /// Whether one port serves both doors. Port 0 is a free one for each.
     #[must_use]
     pub fn one_port(&self) -> bool {
-        self.port != 0 && self.port == self.grpc_port && self.host == self.grpc_host
+        self.port != 0 && self.grpc_port == Some(self.port) && self.host == self.grpc_host
     }
 
     /// Which doors ask their clients for a certificate. Where nothing else is said, a CA is there to be used by the
@@ -201,7 +203,8 @@ impl Settings {
             host: String::new(),
             port: 0,
             grpc_host: String::new(),
-            grpc_port: 0,
+            grpc_port: None,
+            reflection: true,
             tls_cert: None,
             tls_key: None,
             tls_client_ca: None,

@@ -26,8 +26,8 @@ pub struct Flags {
     pub host: Option<String>,
     /// `--port`, as `PORT`.
     pub port: Option<u16>,
-    /// `--grpc-port`, as `GRPC_PORT`.
-    pub grpc_port: Option<u16>,
+    /// `--grpc-port`, as `GRPC_PORT`: a port, or `off`.
+    pub grpc_port: Option<String>,
     /// `--workers`, as `WORKERS`.
     pub workers: Option<usize>,
 }

@@ -57,7 +57,13 @@ fn check_admin_key(settings: &Settings, report: &mut Report) {
 
 /// Certificates come in pairs, and a client's is worth nothing without somebody who vouches for it.
 fn check_tls(settings: &Settings, report: &mut Report) {
-    if report.blames(&["TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TLS_CLIENT_AUTH"]) {
+    if report.blames(&[
+        "TLS_CERT",
+        "TLS_KEY",
+        "TLS_CLIENT_CA",
+        "TLS_CLIENT_AUTH",
+        "GRPC_PORT",
+    ]) {
         return;
     }
     let (has_cert, has_key) = (settings.tls_cert.is_some(), settings.tls_key.is_some());
@@ -88,6 +94,11 @@ fn check_tls(settings: &Settings, report: &mut Report) {
             asks == ClientAuth::Grpc && settings.one_port(),
             "TLS_CLIENT_AUTH",
             "is grpc, and both doors share one port; expected off or both, or a GRPC_PORT of its own",
+        ),
+        (
+            asks == ClientAuth::Grpc && settings.grpc_port.is_none(),
+            "TLS_CLIENT_AUTH",
+            "is grpc, and GRPC_PORT is off; expected off or both",
         ),
     ];
     for (_, variable, message) in problems.into_iter().filter(|(wrong, ..)| *wrong) {

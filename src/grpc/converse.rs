@@ -4,10 +4,10 @@
 mod outbox;
 mod turns;
 
-use std::{future::pending, mem};
+use std::{future::pending, mem, sync::Arc};
 
 use futures::{StreamExt, stream, stream::BoxStream};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::{Status, Streaming};
 
 use self::{
@@ -16,6 +16,7 @@ use self::{
 };
 use super::{
     convert, error,
+    events::Silence,
     layer::{Entered, of_the_librarys},
     proto::{
         ConverseCancel, ConverseRequest, ConverseResponse, ConverseStart, ConverseStarted,
@@ -56,6 +57,8 @@ pub(super) struct Talk {
     hearing: bool,
     /// Since when nothing has happened.
     quiet_since: Instant,
+    /// Since when nothing has been told.
+    silence: Silence,
     outbox: Outbox,
     /// It is over, with this status where that is not a good one; what is in the outbox goes first.
     over: Option<Result<(), Status>>,
@@ -95,6 +98,7 @@ impl Talk {
             entered,
         } = terms;
         Self {
+            silence: Silence::new(Arc::clone(&chat.limits)),
             chat,
             requests,
             record,
@@ -119,20 +123,24 @@ impl Talk {
     async fn next(&mut self) -> Option<Result<ConverseResponse, Status>> {
         loop {
             if let Some(event) = self.outbox.pop() {
+                self.silence.broken();
                 return Some(Ok(event));
             }
-            match &mut self.over {
-                Some(end) => return mem::replace(end, Ok(())).err().map(Err),
-                None => {
-                    if let Err(status) = self.advance().await {
-                        self.end(Err(status));
-                    }
+            if let Some(end) = &mut self.over {
+                return mem::replace(end, Ok(())).err().map(Err);
+            }
+            match timeout_at(self.silence.end(), self.advance()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(status)) => self.end(Err(status)),
+                Err(_) => {
+                    self.silence.broken();
+                    return Some(Ok(outbox::keep_alive()));
                 }
             }
         }
     }
 
-    /// Goes one step on.
+    /// Goes one step on. Dropping the future loses nothing that was heard or answered.
     async fn advance(&mut self) -> Result<(), Status> {
         let is_answering = matches!(self.stage, Stage::Answering(_));
         let is_late = !is_answering && self.entered.until.is_some_and(|until| until <= Instant::now());

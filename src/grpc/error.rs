@@ -28,8 +28,9 @@ fn code(kind: ErrorKind) -> Code {
         ErrorKind::Unauthenticated => Code::Unauthenticated,
         ErrorKind::PermissionDenied => Code::PermissionDenied,
         ErrorKind::ModelNotFound | ErrorKind::NotFound => Code::NotFound,
-        ErrorKind::UnknownUrl | ErrorKind::MethodNotSupported => Code::Unimplemented,
-        ErrorKind::UnsupportedMediaType => Code::InvalidArgument,
+        ErrorKind::UnknownUrl | ErrorKind::MethodNotSupported | ErrorKind::UnsupportedMediaType => {
+            Code::Unimplemented
+        }
         ErrorKind::RequestTimeout | ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
         ErrorKind::RequestTooLarge | ErrorKind::RateLimited => Code::ResourceExhausted,
         ErrorKind::PoolExhausted

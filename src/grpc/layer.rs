@@ -22,7 +22,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{CHAT_PATHS, Limits, content_type, error, frames, timely::timely, web};
+use super::{
+    CHAT_PATHS, Limits, error, frames, media::UnknownCodec, schema::Schema, single::one_message,
+    timely::timely, web,
+};
 use crate::{
     admin::Gate,
     auth::{Auth, Caller},
@@ -34,14 +37,17 @@ use crate::{
 };
 
 /// Services that answer without a key: whoever explores or checks health may not have one.
-const OPEN: [&str; 3] = [
-    "/grpc.health.v1.Health/",
+const OPEN: [&str; 3] = ["/grpc.health.v1.Health/", REFLECTION[0], REFLECTION[1]];
+const REFLECTION: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/",
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
 /// The call whose messages may come at any time.
 const CONVERSE: &str = "/duogate.v1.ChatService/Converse";
+
+/// How much of a codec's name is told back, in characters.
+const LONGEST_NAME: usize = 64;
 
 /// The service that has a key of its own.
 const DIAGNOSTICS: &str = "/duogate.v1.DiagnosticsService/";
@@ -52,6 +58,8 @@ pub(super) struct Guard {
     pub(super) limits: Arc<ArcSwap<Limits>>,
     /// The check of the operators' key, where there is one.
     pub(super) gate: Option<Gate>,
+    /// Which methods there are.
+    pub(super) schemas: Vec<Arc<Schema>>,
     pub(super) soft_stop: CancellationToken,
 }
 
@@ -89,7 +97,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let Some(record) = request.extensions().get::<CallRecord>().cloned() else {
         return Status::internal("the call has no record").into_http::<Body>();
     };
-    if !speaks_grpc(&request) {
+    if request.method() != Method::POST {
         return web::not_a_call();
     }
     frames::agree_on_encoding(request.headers_mut());
@@ -97,12 +105,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         return error::status(&failure, &record).into_http::<Body>();
     }
     let endless = is_open(request.uri().path());
-    if endless {
-        request = request.map(|body| heard_until(body, &guard.soft_stop));
-    } else if request.uri().path() != CONVERSE {
-        let by = guard.heard_by(&request);
-        request = request.map(|body| timely(body, by, record.clone()));
-    }
+    request = guard.listen(request, &record);
     let response = next.run(request).await;
     let told = Status::from_header_map(response.headers());
     if endless {
@@ -120,12 +123,22 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
 
 impl Guard {
     async fn admit(&self, request: &mut Request, record: &CallRecord) -> Result<(), ChatError> {
+        if let Some(UnknownCodec(codec)) = request.extensions().get() {
+            let named: String = codec.chars().take(LONGEST_NAME).collect();
+            let message =
+                format!("Messages in '{named}' cannot be read: this gateway's are protobuf, 'proto'.");
+            return Err(ChatError::new(ErrorKind::UnsupportedMediaType, message));
+        }
         let path = request.uri().path();
+        // Load balancers ask for a method that nobody has, without a key, and take this answer for a sign of life.
+        if !self.schemas.iter().any(|schema| schema.has_method(path)) {
+            return Err(ChatError::new(ErrorKind::UnknownUrl, "There is no such method."));
+        }
         if is_open(path) {
             return Ok(());
         }
         if path.starts_with(DIAGNOSTICS) {
-            // Without a gate there is no such service, which the router tells.
+            // Without a gate there is no such service.
             if let Some(gate) = &self.gate {
                 record.set_caller(&gate.check(request.headers()).await?.label);
             }
@@ -154,6 +167,22 @@ impl Guard {
         Ok(())
     }
 
+    /// Bounds what the client says, in messages and in time.
+    fn listen(&self, request: Request, record: &CallRecord) -> Request {
+        let path = request.uri().path();
+        let (is_open, takes_many) = (is_open(path), takes_many(path));
+        let by = self.heard_by(&request);
+        request.map(|mut body| {
+            if !takes_many {
+                body = timely(one_message(body, record.clone()), by, record.clone());
+            }
+            if is_open {
+                body = heard_until(body, &self.soft_stop);
+            }
+            body
+        })
+    }
+
     /// By when the call's message must be here.
     fn heard_by(&self, request: &Request) -> Instant {
         let by = Instant::now() + self.limits.load().body_read_timeout;
@@ -162,14 +191,13 @@ impl Guard {
     }
 }
 
-/// Whether a request is a call of gRPC's at all.
-fn speaks_grpc(request: &Request) -> bool {
-    let kind = content_type(request);
-    request.method() == Method::POST && matches!(kind, Some("application/grpc" | "application/grpc+proto"))
-}
-
 fn is_open(path: &str) -> bool {
     OPEN.iter().any(|open| path.starts_with(open))
+}
+
+/// Whether a call's client may say more than one message.
+fn takes_many(path: &str) -> bool {
+    path == CONVERSE || REFLECTION.iter().any(|reflection| path.starts_with(reflection))
 }
 
 /// What a client says until `stop`: who may go on asking for ever would otherwise hold the process up, since a call's

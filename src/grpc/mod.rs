@@ -6,14 +6,20 @@ mod converse;
 mod convert;
 mod diagnostics;
 pub mod error;
+mod events;
 mod frames;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod health;
 mod layer;
+mod media;
 mod messages;
+mod reflection;
 mod request;
+mod schema;
 mod service;
+mod single;
 mod timely;
 mod tools;
 mod web;
@@ -27,13 +33,14 @@ use axum::{
     extract::Request,
     middleware::{from_fn, from_fn_with_state},
 };
-use http::{Method, header};
+use http::Method;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic::service::{Routes, RoutesBuilder};
+use tonic_reflection::pb::{v1, v1alpha};
 use tonic_web::GrpcWebLayer;
 
-pub use self::request::Unsupported;
+use self::schema::Schema;
+pub use self::{health::Health, request::Unsupported};
 use crate::{
     admin::{Gate, Operator},
     auth::Auth,
@@ -63,17 +70,19 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/duogate
 pub const DIAGNOSTICS_DESCRIPTORS: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/duogate_diagnostics_descriptor.bin"));
 
-/// The name that health checks ask for.
-const CHAT_SERVICE: &str = "duogate.v1.ChatService";
-
 /// Paths whose requests are chats.
 pub const CHAT_PATHS: &[&str] = &[
     "/duogate.v1.ChatService/CreateChatCompletion",
     "/duogate.v1.ChatService/StreamChatCompletion",
 ];
 
-/// Paths that machines ask every few seconds.
-pub const QUIET_PATHS: &[&str] = &["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
+/// Paths that machines ask every few seconds; the last is what AWS' load balancer asks unless it is told otherwise.
+pub const QUIET_PATHS: &[&str] = &[
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/List",
+    "/grpc.health.v1.Health/Watch",
+    "/AWS.ALB/healthcheck",
+];
 
 /// Where methods' paths begin.
 const SERVICES: [&str; 2] = ["/duogate.v1.", "/grpc."];
@@ -99,6 +108,8 @@ pub struct Grpc {
     pub cors_allow_origins: Vec<String>,
     /// What operators may do, and the check of their key; without both there is no diagnostics service.
     pub admin: Option<(Operator, Gate)>,
+    /// Whether explorers are told the contract.
+    pub reflection: bool,
     /// Ends the streams that would never end by themselves: health watches and reflection.
     pub soft_stop: CancellationToken,
 }
@@ -112,45 +123,28 @@ pub struct Limits {
     pub body_read_timeout: Duration,
     /// How long an open conversation may go without a turn.
     pub converse_idle_timeout: Duration,
+    /// How long a stream is silent before it sends a `keep_alive`.
+    pub keepalive_interval: Duration,
 }
 
 /// The services could not be put together.
 #[derive(Debug)]
-pub struct BuildError(tonic_reflection::server::Error);
+pub struct BuildError(prost::DecodeError);
 
 impl std::fmt::Display for BuildError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "reflection: {}", self.0)
+        write!(f, "the gRPC contract: {}", self.0)
     }
 }
 
 impl std::error::Error for BuildError {}
 
-/// Tells health checks how the chat service is, by itself and overall.
-#[derive(Debug, Clone)]
-pub struct Health(HealthReporter);
-
-impl Health {
-    /// Sets what `grpc.health.v1` answers from now on.
-    pub async fn set_serving(&self, serving: bool) {
-        let status = if serving {
-            ServingStatus::Serving
-        } else {
-            ServingStatus::NotServing
-        };
-        self.0.set_service_status("", status).await;
-        self.0.set_service_status(CHAT_SERVICE, status).await;
-    }
-}
-
 /// The routes of every service, behind the key check.
 ///
 /// # Errors
 /// When the descriptors cannot be read, which a test rules out.
-pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
-    let (reporter, health_service) = tonic_health::server::health_reporter();
-    let health = Health(reporter);
-    health.set_serving(false).await;
+pub fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
+    let health = Health::new();
     let chat = proto::chat_service_server::ChatServiceServer::new(service::Chat {
         engine: grpc.engine.clone(),
         unsupported: grpc.unsupported,
@@ -162,24 +156,9 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
     let chat = frames::ENCODINGS.into_iter().fold(chat, |chat, encoding| {
         chat.accept_compressed(encoding).send_compressed(encoding)
     });
-    let describe = || {
-        let builder = tonic_reflection::server::Builder::configure();
-        let builder = match grpc.admin {
-            Some(_) => builder.register_encoded_file_descriptor_set(DIAGNOSTICS_DESCRIPTORS),
-            None => builder,
-        };
-        builder
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // With these grpcurl shows the details of errors in plain words.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
     let mut services = Routes::builder();
-    services
-        .add_service(chat)
-        .add_service(health_service)
-        .add_service(describe().build_v1().map_err(BuildError)?)
-        .add_service(describe().build_v1alpha().map_err(BuildError)?);
+    services.add_service(chat).add_service(health.service());
+    let schemas = contracts(&grpc, &mut services).map_err(BuildError)?;
     let Grpc {
         engine,
         auth,
@@ -187,6 +166,7 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         unsupported: _,
         cors_allow_origins,
         admin,
+        reflection: _,
         soft_stop,
     } = grpc;
     let gate = admin.map(|(operator, gate)| {
@@ -202,6 +182,7 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
         auth,
         gate,
         limits,
+        schemas,
         soft_stop,
     });
     let router = services.routes().prepare().into_axum_router();
@@ -213,19 +194,38 @@ pub async fn routes(grpc: Grpc) -> Result<(Router, Health), BuildError> {
     Ok((router, health))
 }
 
+/// The contracts of every service, told by reflection where that is on. Each version of it tells of itself; who asks in one
+/// has no use for the other.
+fn contracts(grpc: &Grpc, services: &mut RoutesBuilder) -> Result<Vec<Arc<Schema>>, prost::DecodeError> {
+    // With the last of these grpcurl shows the details of errors in plain words.
+    let always = [
+        DESCRIPTORS,
+        health::DESCRIPTORS,
+        tonic_types::pb::FILE_DESCRIPTOR_SET,
+    ];
+    let diagnostics = grpc.admin.as_ref().map(|_| DIAGNOSTICS_DESCRIPTORS);
+    let sets: Vec<&[u8]> = always.into_iter().chain(diagnostics).collect();
+    if !grpc.reflection {
+        return Ok(vec![Arc::new(Schema::read(&sets)?)]);
+    }
+    let with = |own| Schema::read(&[&sets, [own].as_slice()].concat()).map(Arc::new);
+    let (v1, v1alpha) = (
+        with(v1::FILE_DESCRIPTOR_SET)?,
+        with(v1alpha::FILE_DESCRIPTOR_SET)?,
+    );
+    services
+        .add_service(reflection::v1(Arc::clone(&v1)))
+        .add_service(reflection::v1alpha(Arc::clone(&v1alpha)));
+    Ok(vec![v1, v1alpha])
+}
+
 /// Whether a request is for this door, by its content type. A browser asks beforehand whether it may call: that is
 /// known by its path.
 #[must_use]
 pub fn is_call(request: &Request) -> bool {
     let is_method = |path: &str| SERVICES.iter().any(|service| path.starts_with(service));
-    content_type(request).is_some_and(|kind| kind.starts_with("application/grpc"))
+    media::is_of_calls(request.headers())
         || (request.method() == Method::OPTIONS && is_method(request.uri().path()))
-}
-
-/// A request's content type, without parameters.
-fn content_type(request: &Request) -> Option<&str> {
-    let kind = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
-    kind.split(';').next().map(str::trim)
 }
 
 /// The answer to a panic in a service: the catalogue's `internal`, and nothing of what happened.

@@ -1,9 +1,9 @@
 //! `duogate.v1.ChatService`.
 
-use std::{borrow::Cow, collections::VecDeque, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use arc_swap::ArcSwap;
-use futures::{StreamExt, stream, stream::BoxStream};
+use futures::{FutureExt, StreamExt, stream, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -11,18 +11,18 @@ use super::{
     IGNORED, Limits,
     converse::{Talk, Terms},
     convert, error,
+    events::{Events, Telling},
     layer::{Admitted, Entered},
     proto::{
-        ContentDelta, ConverseRequest, ConverseResponse, CreateChatCompletionRequest,
-        CreateChatCompletionResponse, Finished, GetModelRequest, GetModelResponse, ListModelsRequest,
-        ListModelsResponse, ReasoningDelta, Started, StreamChatCompletionResponse,
-        chat_service_server::ChatService, stream_chat_completion_response::Event,
+        ConverseRequest, ConverseResponse, CreateChatCompletionRequest, CreateChatCompletionResponse,
+        GetModelRequest, GetModelResponse, ListModelsRequest, ListModelsResponse, Started,
+        StreamChatCompletionResponse, chat_service_server::ChatService,
     },
     request::{self, Reading, Unsupported},
 };
 use crate::{
     engine::{
-        ChoiceEvent, ChoiceStream, Engine, Permit,
+        Engine, Permit,
         chat::{CallContext, ChatRequest, Head},
         error::{ChatError, ErrorKind},
         not_found,
@@ -127,25 +127,23 @@ impl ChatService for Chat {
             ignored,
         } = self.accept(request)?;
         let record = context.record.clone();
-        let unfinished = request.n.unwrap_or(1);
-        let chat = self.engine.stream_choices(vec![request], context, permit).await;
-        let chat = chat.map_err(|failure| error::status(&failure, &record))?;
         let Head { id, created, model } = head;
-        let created = convert::created_seconds(created);
-        let started = Event::Started(Started {
+        let started = Started {
             id,
-            created,
+            created: convert::created_seconds(created),
             model,
             ..Started::default()
-        });
-        let events = Events {
-            chat,
-            record,
-            queue: VecDeque::from([(0, started)]),
-            sequence: 0,
-            unfinished,
-            last: None,
         };
+        let telling = Telling {
+            started,
+            answers: request.n.unwrap_or(1),
+            limits: Arc::clone(&self.limits),
+            record: record.clone(),
+        };
+        let engine = self.engine.clone();
+        let opening = async move { engine.stream_choices(vec![request], context, permit).await };
+        let events = Events::open(opening.boxed(), telling).await;
+        let events = events.map_err(|failure| error::status(&failure, &record))?;
         let events = stream::unfold(events, |mut events| async move {
             events.next().await.map(|item| (item, events))
         });
@@ -204,66 +202,6 @@ impl ChatService for Chat {
                 model: Some(convert::model(&id)),
             })),
             Err(_) => Err(error::status(&not_found(&id), &record)),
-        }
-    }
-}
-
-/// Streamed answers as numbered events.
-struct Events {
-    chat: ChoiceStream,
-    record: CallRecord,
-    /// What goes out next, each with its answer's index.
-    queue: VecDeque<(u32, Event)>,
-    sequence: u32,
-    /// Answers that are not whole yet.
-    unfinished: u64,
-    /// The end of the last answer: the figures go before it.
-    last: Option<(u32, Event)>,
-}
-
-impl Events {
-    async fn next(&mut self) -> Option<Result<StreamChatCompletionResponse, Status>> {
-        while self.queue.is_empty() {
-            match self.chat.next().await? {
-                Ok(event) => self.take(event),
-                Err(failure) => return Some(Err(error::status(&failure, &self.record))),
-            }
-        }
-        let (choice_index, event) = self.queue.pop_front()?;
-        let sequence = self.sequence;
-        self.sequence += 1;
-        Some(Ok(StreamChatCompletionResponse {
-            sequence,
-            choice_index,
-            event: Some(event),
-        }))
-    }
-
-    fn take(&mut self, event: ChoiceEvent) {
-        match event {
-            ChoiceEvent::Content { index, text } => {
-                let logprobs = Vec::new();
-                self.queue
-                    .push_back((index, Event::Content(ContentDelta { text, logprobs })));
-            }
-            ChoiceEvent::Reasoning { index, text } => {
-                self.queue
-                    .push_back((index, Event::Reasoning(ReasoningDelta { text })));
-            }
-            ChoiceEvent::Finished { index, reason } => {
-                let finish_reason = convert::finish_reason(reason).into();
-                let finished = (index, Event::Finished(Finished { finish_reason }));
-                self.unfinished = self.unfinished.saturating_sub(1);
-                if self.unfinished == 0 {
-                    self.last = Some(finished);
-                } else {
-                    self.queue.push_back(finished);
-                }
-            }
-            ChoiceEvent::Usage(usage) => {
-                self.queue.push_back((0, Event::Usage(convert::usage(usage))));
-                self.queue.extend(self.last.take());
-            }
         }
     }
 }

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::content_type;
+use super::media::{self, Form};
 
 /// What scripts may read of an answer's head, beside the few headers that they always may.
 const EXPOSED: [&str; 9] = [
@@ -57,22 +57,21 @@ pub(super) async fn cors(State(terms): State<CorsLayer>, request: Request, next:
     response
 }
 
-/// Lets gRPC over HTTP/2 and gRPC-Web over whatever HTTP pass.
+/// Lets gRPC over HTTP/2 and gRPC-Web over whatever HTTP pass, in the spelling that the layers behind know.
 pub(super) async fn entrance(mut request: Request, next: Next) -> Response {
-    let kind = content_type(&request).unwrap_or_default();
-    if kind.starts_with("application/grpc-web") {
-        // The translation knows the types without their parameters.
-        if let Ok(kind) = HeaderValue::from_str(kind) {
-            request.headers_mut().insert(header::CONTENT_TYPE, kind);
+    let is_http2 = request.version() >= Version::HTTP_2;
+    match media::content_type(request.headers()) {
+        Some((Form::Grpc, _)) if !is_http2 => {
+            let message = "gRPC needs HTTP/2; over HTTP/1.1 there is gRPC-Web\n";
+            return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, message).into_response();
         }
-    } else if request.version() < Version::HTTP_2 && kind.starts_with("application/grpc") {
-        return (
-            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            "gRPC needs HTTP/2; over HTTP/1.1 there is gRPC-Web\n",
-        )
-            .into_response();
-    } else if request.version() < Version::HTTP_2 {
-        return not_a_call();
+        Some((form, unknown)) => {
+            media::respell(request.headers_mut(), form);
+            if let Some(codec) = unknown {
+                request.extensions_mut().insert(codec);
+            }
+        }
+        None => return not_a_call(),
     }
     next.run(request).await
 }

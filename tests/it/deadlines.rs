@@ -12,7 +12,7 @@ use duogate::{
 use prost::Message;
 
 use crate::support::{
-    Ask, HttpOpened, ONCE, Setup, each_door, each_way, failure_of, frame, raw_call, within,
+    Ask, Door, Gateway, ONCE, Opened, Setup, each_door, each_way, failure_of, frame, raw_call, within,
 };
 
 const CREATE: &str = "/duogate.v1.ChatService/CreateChatCompletion";
@@ -199,76 +199,109 @@ async fn a_deadline_in_the_middle_of_a_stream_is_told_in_band() {
     .await;
 }
 
+/// A gateway that sends signs of life soon.
+async fn restless() -> Gateway {
+    let restless = |settings: &mut Settings| settings.keepalive_interval = Duration::from_millis(50);
+    Setup::new().settings(restless).start().await
+}
+
+/// Opens a stream, of which nothing but signs of life comes, and waits for so many of them.
+async fn kept_alive(gateway: &Gateway, door: Door, ask: &Ask, signs: usize) -> Opened {
+    let opened = within("the head", door.open(gateway, ask)).await;
+    let mut stream = opened.expect("the head must not wait for the answer");
+    while stream.signs() < signs {
+        assert!(within("a sign of life", stream.advance()).await);
+    }
+    stream
+}
+
 #[tokio::test]
-async fn comments_keep_a_silent_http_stream_alive_until_its_answer() {
-    let gateway = Setup::new()
-        .settings(|settings| settings.keepalive_interval = Duration::from_millis(50))
-        .start()
-        .await;
-    for hold in [Hold::BeforeHead, Hold::AfterHead, Hold::AfterFirstPiece] {
+async fn signs_of_life_keep_a_silent_stream_alive_until_its_answer() {
+    let holds = [Hold::BeforeHead, Hold::AfterHead, Hold::AfterFirstPiece];
+    each_door(holds, async |hold, door| {
+        let gateway = restless().await;
         gateway.sim.hold_at(hold);
-        let mut stream = open_http(&gateway, &Ask::new("patience")).await;
-        while stream.comments < 4 {
-            assert!(within("a comment", stream.advance()).await);
-        }
+        let stream = kept_alive(&gateway, door, &Ask::new("patience"), 4).await;
         gateway.sim.release();
-        while within("the answer", stream.advance()).await {}
-        stream.outcome.assert_whole(&answer_text("patience"));
-    }
-    gateway.settled().await;
-    gateway.stop().await;
+        let outcome = within("the answer", stream.finish()).await;
+        outcome.assert_whole(&answer_text("patience"));
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn a_failure_behind_comments_is_told_in_band() {
-    let gateway = Setup::new()
-        .settings(|settings| settings.keepalive_interval = Duration::from_millis(50))
-        .start()
-        .await;
-    gateway.sim.hold();
-    let mut stream = open_http(&gateway, &Ask::new("patience").model("fault:400")).await;
-    while stream.comments < 2 {
-        assert!(within("a comment", stream.advance()).await);
-    }
-    gateway.sim.release();
-    while within("the failure", stream.advance()).await {}
-    let failure = stream.outcome.assert_failed("upstream_refused");
-    assert!(failure.in_band);
-    assert_eq!(stream.outcome.text(), "");
-    gateway.settled().await;
-    gateway.stop().await;
+async fn a_failure_behind_signs_of_life_is_told_in_band() {
+    each_door(ONCE, async |(), door| {
+        let gateway = restless().await;
+        gateway.sim.hold();
+        let ask = Ask::new("patience").model("fault:400");
+        let stream = kept_alive(&gateway, door, &ask, 2).await;
+        gateway.sim.release();
+        let outcome = within("the failure", stream.finish()).await;
+        let failure = outcome.assert_failed("upstream_refused");
+        assert!(failure.in_band);
+        assert_eq!(outcome.text(), "");
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn failover_goes_on_behind_comments() {
-    let gateway = Setup::new()
-        .settings(|settings| settings.keepalive_interval = Duration::from_millis(50))
-        .start()
-        .await;
-    gateway.sim.hold();
-    gateway
-        .sim
-        .script(Rule::once(Fault::status(401)).on(Step::Answer));
-    gateway
-        .sim
-        .script(Rule::once(Fault::status(500)).on(Step::Answer));
-    let mut stream = open_http(&gateway, &Ask::new("unseen")).await;
-    while stream.comments < 2 {
-        assert!(within("a comment", stream.advance()).await);
-    }
-    gateway.sim.release();
-    while within("the answer", stream.advance()).await {}
-    stream.outcome.assert_whole(&answer_text("unseen"));
-    assert_eq!(gateway.sim.counts().calls_of(Step::Answer), 3);
-    gateway.settled().await;
-    gateway.stop().await;
+async fn failover_goes_on_behind_signs_of_life() {
+    each_door(ONCE, async |(), door| {
+        let gateway = restless().await;
+        gateway.sim.hold();
+        for status in [401, 500] {
+            let rule = Rule::once(Fault::status(status)).on(Step::Answer);
+            gateway.sim.script(rule);
+        }
+        let stream = kept_alive(&gateway, door, &Ask::new("unseen"), 2).await;
+        gateway.sim.release();
+        let outcome = within("the answer", stream.finish()).await;
+        outcome.assert_whole(&answer_text("unseen"));
+        assert_eq!(gateway.sim.counts().calls_of(Step::Answer), 3);
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }
 
-/// The door must answer 200 although nothing has arrived.
-async fn open_http(gateway: &crate::support::Gateway, ask: &Ask) -> HttpOpened {
-    let request = gateway.web.post(gateway.url("/v1/chat/completions"));
-    let request = request.bearer_auth(crate::support::KEY).json(&ask.json(true));
-    let response = within("the head", request.send()).await.unwrap();
-    assert_eq!(response.status(), 200);
-    HttpOpened::new(response, ask.answers())
+#[tokio::test]
+async fn who_leaves_while_nothing_but_signs_of_life_comes_closes_the_upstreams_answer() {
+    each_door(ONCE, async |(), door| {
+        let gateway = restless().await;
+        gateway.sim.hold();
+        let stream = kept_alive(&gateway, door, &Ask::new("never mind"), 2).await;
+        assert_eq!(gateway.sim.counts().open(), 1);
+        drop(stream);
+        gateway
+            .sim_until("the answer is closed", |counts| counts.open() == 0)
+            .await;
+        gateway.settled().await;
+        assert_eq!(gateway.health().await["statistics"]["cancelled_requests"], 1);
+        gateway.stop().await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn signs_of_life_put_no_deadline_off() {
+    each_door(ONCE, async |(), door| {
+        let hurried = |settings: &mut Settings| {
+            settings.keepalive_interval = Duration::from_millis(20);
+            settings.request_timeout = Duration::from_millis(600);
+        };
+        let gateway = Setup::new().settings(hurried).start().await;
+        gateway.sim.hold();
+        let stream = kept_alive(&gateway, door, &Ask::new("too late"), 2).await;
+        let outcome = within("the deadline", stream.finish()).await;
+        assert!(outcome.assert_failed("deadline_exceeded").in_band);
+        gateway.sim.release();
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
 }

@@ -189,7 +189,8 @@ async fn what_is_no_call_of_grpc_is_refused_and_starts_no_chat() {
     for (method, kind) in [
         ("GET", "application/grpc"),
         ("POST", "application/json"),
-        ("POST", "application/grpc+json"),
+        ("POST", "application/grpcx"),
+        ("POST", "application/grpcx+proto"),
     ] {
         let request = gateway.raw.request(method.parse().unwrap(), &url);
         let response = request

@@ -289,3 +289,29 @@ async fn a_slow_reader_of_http_2_that_goes_on_is_not_cut_off() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_does_not_even_take_signs_of_life_is_cut_off() {
+    each_door(ONCE, async |(), door| {
+        let [_, way] = door.ways();
+        let restless = |settings: &mut Settings| {
+            settings.client_write_timeout = PATIENCE;
+            settings.keepalive_interval = PATIENCE / 20;
+        };
+        let gateway = Setup::new().tokens(1).settings(restless).start().await;
+        gateway.sim.hold();
+        let mut client = Http2::connect(address(&gateway, way.door), 0).await;
+        let mut body = client.ask(way, &Ask::new("anybody there?")).await;
+        let reset = reset_of(&mut body).await;
+        assert_eq!(reset.reason(), Some(h2::Reason::CANCEL), "{way:?}: {reset}");
+        eventually("the chat counts as left", async || {
+            gateway.health().await["statistics"]["cancelled_requests"] == 1
+        })
+        .await;
+        gateway.sim.release();
+        gateway.settled().await;
+        drop(client);
+        gateway.stop().await.by_hand()
+    })
+    .await;
+}

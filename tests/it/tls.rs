@@ -271,7 +271,7 @@ async fn a_file_at_fault_is_told_by_its_variable_and_shows_nothing_of_itself() {
             host: "127.0.0.1".to_owned(),
             port: 0,
             grpc_host: "127.0.0.1".to_owned(),
-            grpc_port: 0,
+            grpc_port: Some(0),
             tls_cert: Some(place.path().join("tls.crt")),
             tls_key: Some(place.path().join("tls.key")),
             ..Settings::default()

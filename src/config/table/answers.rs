@@ -32,7 +32,7 @@ pub(super) const TIME: &[Variable] = &[
     Variable {
         name: "KEEPALIVE_INTERVAL",
         default: "15",
-        meaning: "Seconds of silence after which a stream sends a comment to stay alive.",
+        meaning: "Seconds of silence after which a stream sends a sign of life: a comment, over gRPC a keep_alive event.",
         limits: "more than 0, at most 31536000, decimals allowed",
         live: true,
         set: |settings, given| {

@@ -73,12 +73,28 @@ pub(super) const SERVICE: &[Variable] = &[
         name: "GRPC_PORT",
         default: "50051",
         meaning: "The port of the gRPC door.",
-        limits: "0 to 65535; 0 takes any free port; the same as PORT on the same host: one port for both",
+        limits: "0 to 65535; 0 takes any free port; the same as PORT on the same host: one port for both; off: no gRPC door",
         set: |settings, given| {
-            settings.grpc_port = given.integer(0..=65_535)?;
+            settings.grpc_port = given.integer_or_off(0..=65_535)?;
             Ok(())
         },
-        show: |settings| settings.grpc_port.to_string(),
+        show: |settings| {
+            settings
+                .grpc_port
+                .map_or_else(|| "off".to_owned(), |port| port.to_string())
+        },
+        ..ROW
+    },
+    Variable {
+        name: "REFLECTION",
+        default: "true",
+        meaning: "Whether the gRPC door tells its contract, without a key, to grpcurl and other explorers.",
+        limits: "true or false",
+        set: |settings, given| {
+            settings.reflection = given.truth()?;
+            Ok(())
+        },
+        show: |settings| settings.reflection.to_string(),
         ..ROW
     },
     Variable {

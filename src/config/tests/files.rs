@@ -20,7 +20,7 @@ fn named_files_are_read_in_place_of_the_usual_ones() {
         .dotenv("GRPC_PORT=1\n")
         .file("my.env", "GRPC_PORT=3\n");
     let settings = setup.config("my.toml").env_file("my.env").loaded().settings;
-    assert_eq!((settings.port, settings.grpc_port), (2, 3));
+    assert_eq!((settings.port, settings.grpc_port), (2, Some(3)));
 }
 
 #[test]

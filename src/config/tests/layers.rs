@@ -18,7 +18,10 @@ fn each_layer_wins_over_the_ones_beneath() {
             ..Flags::default()
         });
     let settings = setup.loaded().settings;
-    assert_eq!((settings.port, settings.grpc_port, settings.workers), (4, 13, 2));
+    assert_eq!(
+        (settings.port, settings.grpc_port, settings.workers),
+        (4, Some(13), 2)
+    );
     assert_eq!(
         (settings.timeout, settings.max_retries),
         (Duration::from_secs(1), 3)
@@ -30,7 +33,7 @@ fn every_flag_reaches_its_variable() {
     let flags = Flags {
         host: Some("::1".to_owned()),
         port: Some(0),
-        grpc_port: Some(7),
+        grpc_port: Some("7".to_owned()),
         workers: Some(5),
     };
     let settings = Setup::new()
@@ -45,7 +48,7 @@ fn every_flag_reaches_its_variable() {
             settings.grpc_port,
             settings.workers
         ),
-        ("::1", 0, 7, 5)
+        ("::1", 0, Some(7), 5)
     );
 }
 

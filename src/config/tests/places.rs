@@ -1,7 +1,7 @@
 //! Hosts, ports, URLs and the headers that go there.
 
 use super::{Setup, problem_of, with};
-use crate::config::BaseUrl;
+use crate::config::{BaseUrl, Flags};
 
 #[test]
 fn hosts_are_addresses_or_names() {
@@ -194,4 +194,28 @@ fn the_doors_share_a_port_where_they_are_told_to() {
     assert!(!shared(&[]));
     assert!(!shared(&[("PORT", "0"), ("GRPC_PORT", "0")]));
     assert!(!shared(&[("GRPC_PORT", "3333"), ("GRPC_HOST", "127.0.0.2")]));
+    assert!(!shared(&[("GRPC_PORT", "off")]));
+}
+
+#[test]
+fn the_grpc_door_has_a_port_or_is_off() {
+    for (value, port) in [("off", None), (" OFF ", None), ("0", Some(0)), ("7", Some(7))] {
+        let settings = with("GRPC_PORT", value).settings;
+        assert_eq!(settings.grpc_port, port, "{value}");
+    }
+    let shown = with("GRPC_PORT", "off").settings.describe();
+    assert!(shown.contains(&("GRPC_PORT", "off".to_owned())));
+    let in_toml = "require_api_key = false\ngrpc_port = \"off\"\n";
+    let setup = Setup::strict().file("duogate.toml", in_toml);
+    assert_eq!(setup.loaded().settings.grpc_port, None);
+    let flags = Flags {
+        grpc_port: Some("off".to_owned()),
+        ..Flags::default()
+    };
+    let setup = Setup::new().environment("GRPC_PORT", "7").flags(flags);
+    assert_eq!(setup.loaded().settings.grpc_port, None);
+    for wrong in ["none", "65536", "-1", "offf"] {
+        let problem = problem_of("GRPC_PORT", wrong);
+        assert!(problem.contains("from 0 to 65535, or off"), "{problem}");
+    }
 }

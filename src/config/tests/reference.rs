@@ -165,6 +165,7 @@ fn the_names_and_defaults_are_the_published_ones() {
         ("PORT", "3333"),
         ("GRPC_HOST", "0.0.0.0"),
         ("GRPC_PORT", "50051"),
+        ("REFLECTION", "true"),
         ("WORKERS", "0"),
         ("TLS_CERT", "none"),
         ("TLS_KEY", "none"),

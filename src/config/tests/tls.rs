@@ -55,6 +55,21 @@ fn a_ca_makes_the_grpc_door_ask_and_one_port_altogether() {
 }
 
 #[test]
+fn a_ca_asks_nobody_where_the_grpc_door_is_off() {
+    let off = ("GRPC_PORT", "off");
+    for more in [&[off][..], &[off, ("TLS_CLIENT_AUTH", "grpc")]] {
+        let problems = setup(&[&[CERT, KEY, CA], more].concat()).problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].starts_with("TLS_CLIENT_AUTH: is grpc, and GRPC_PORT is off"),
+            "{problems:?}"
+        );
+    }
+    let both = setup(&[CERT, KEY, CA, off, ("TLS_CLIENT_AUTH", "both")]);
+    assert_eq!(both.loaded().settings.client_auth(), ClientAuth::Both);
+}
+
+#[test]
 fn a_ca_that_nobody_asks_is_warned_of() {
     let loaded = setup(&[CERT, KEY, CA, ("TLS_CLIENT_AUTH", "off")]).loaded();
     let told = loaded

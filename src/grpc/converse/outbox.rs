@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::super::{
     convert,
     proto::{
-        self, ContentDelta, ConverseResponse, HistoryReplayed, ReasoningDelta, TurnCancelled, TurnFinished,
-        TurnStarted, converse_response::Event, turn_finished::Outcome as Ended,
+        self, ContentDelta, ConverseResponse, HistoryReplayed, KeepAlive, ReasoningDelta, TurnCancelled,
+        TurnFinished, TurnStarted, converse_response::Event, turn_finished::Outcome as Ended,
     },
 };
 use crate::engine::{
@@ -81,6 +81,14 @@ impl Outbox {
         };
         self.push(turn, event);
         ended
+    }
+}
+
+/// A sign of life: it has no number and belongs to no turn.
+pub(super) fn keep_alive() -> ConverseResponse {
+    ConverseResponse {
+        event: Some(Event::KeepAlive(KeepAlive {})),
+        ..ConverseResponse::default()
     }
 }
 

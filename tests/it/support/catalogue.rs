@@ -66,7 +66,7 @@ const ROWS: &[Row] = &[
     ),
     plain("unknown_url", 404, INVALID, Code::Unimplemented),
     plain("method_not_supported", 405, INVALID, Code::Unimplemented),
-    plain("unsupported_media_type", 415, INVALID, Code::InvalidArgument),
+    plain("unsupported_media_type", 415, INVALID, Code::Unimplemented),
     plain("request_timeout", 408, INVALID, Code::DeadlineExceeded),
     plain("request_too_large", 413, INVALID, Code::ResourceExhausted),
     row(

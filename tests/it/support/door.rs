@@ -223,6 +223,14 @@ impl Opened {
         more
     }
 
+    /// How many signs of life have come: comments, or events that are not counted.
+    pub(crate) fn signs(&self) -> usize {
+        match &self.stream {
+            Stream::Http(opened) => opened.comments,
+            Stream::Grpc(opened) => opened.signs,
+        }
+    }
+
     /// What has come so far.
     pub(crate) fn so_far(&self) -> &Outcome {
         match &self.stream {

@@ -41,7 +41,7 @@ impl Setup {
             host: "127.0.0.1".to_owned(),
             grpc_host: "127.0.0.1".to_owned(),
             port: 0,
-            grpc_port: 0,
+            grpc_port: Some(0),
             api_keys: vec![KEY.into(), OTHER_KEY.into()],
             tokens: TOKENS.map(Into::into).to_vec(),
             available_models: Vec::new(),
@@ -114,7 +114,10 @@ impl Setup {
         } else {
             App::bind(&settings, Surroundings::Ignored).await.unwrap()
         };
-        let (http, grpc) = (app.http_address(), app.grpc_address());
+        let http = app.http_address();
+        // Where nobody listens, for a gateway without that door.
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let grpc = app.grpc_address().unwrap_or(nowhere);
         let live = app.live();
         let stop = Stop::default();
         let mut running = JoinSet::new();
@@ -155,7 +158,7 @@ async fn bind_one_port(settings: &mut Settings) -> App {
     loop {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         settings.port = free.local_addr().unwrap().port();
-        settings.grpc_port = settings.port;
+        settings.grpc_port = Some(settings.port);
         drop(free);
         match App::bind(settings, Surroundings::Ignored).await {
             Ok(app) => return app,

@@ -28,6 +28,7 @@ pub(crate) async fn open(gateway: &Gateway, ask: &Ask) -> Result<GrpcOpened, Fai
     match answered {
         Ok(response) => Ok(GrpcOpened {
             count: 0,
+            signs: 0,
             ended: false,
             outcome: Outcome {
                 ignored: ignored(response.metadata()),
@@ -145,6 +146,8 @@ pub(crate) fn failure_of(status: &Status, in_band: bool) -> Failure {
 pub(crate) struct GrpcOpened {
     events: Streaming<StreamChatCompletionResponse>,
     count: u32,
+    /// Signs of life.
+    pub(crate) signs: usize,
     ended: bool,
     pub(crate) outcome: Outcome,
 }
@@ -171,6 +174,11 @@ impl GrpcOpened {
     }
 
     fn take(&mut self, event: StreamChatCompletionResponse) {
+        if let Some(Event::KeepAlive(_)) = event.event {
+            assert_eq!((event.sequence, event.choice_index), (0, 0), "{event:?}");
+            self.signs += 1;
+            return;
+        }
         assert_eq!(event.sequence, self.count, "{event:?}");
         self.count += 1;
         let unfinished = self.outcome.choices.iter().filter(|one| one.finish.is_none());
@@ -194,7 +202,11 @@ impl GrpcOpened {
                 assert_eq!(unfinished, 1, "the usage comes before the last finish");
                 self.outcome.usage = Some(usage(figures));
             }
-            other @ (Event::Refusal(_) | Event::ToolCall(_) | Event::Audio(_) | Event::Annotation(_)) => {
+            other @ (Event::Refusal(_)
+            | Event::ToolCall(_)
+            | Event::Audio(_)
+            | Event::Annotation(_)
+            | Event::KeepAlive(_)) => {
                 panic!("the upstream gives text alone: {other:?}");
             }
             Event::Finished(end) => {

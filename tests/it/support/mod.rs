@@ -24,7 +24,7 @@ pub(crate) use desk::{ADMIN_KEY, Desk, assert_not_found, keyed};
 pub(crate) use door::{Choice, Door, Failure, Opened, Outcome, Usage, Way};
 pub(crate) use gateway::{Gateway, KEY, OTHER_KEY, Setup, TOKENS};
 pub(crate) use grpc::failure_of;
-pub(crate) use http::{HttpOpened, error_of};
+pub(crate) use http::error_of;
 pub(crate) use parity::{ONCE, Seen, Ways, each_crowd, each_door, each_way};
 pub(crate) use paths::paths_from_the_root;
 pub(crate) use posted::{alike, events_of, post, text_of};

@@ -79,10 +79,15 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts it on free ports in a directory that holds its settings, and waits until it serves.
     pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_with(directory, "0")
+    }
+
+    /// The same, with the gRPC door elsewhere or off.
+    pub(crate) fn start_with(directory: &Path, grpc_port: &str) -> Self {
         // Clients of it need one, and no gateway in this process has set it up.
         let _is_there_already = rustls::crypto::ring::default_provider().install_default();
         let environment = [("HOST", "127.0.0.1"), ("LOG_FORMAT", "json")];
-        let arguments = ["serve", "--port", "0", "--grpc-port", "0"];
+        let arguments = ["serve", "--port", "0", "--grpc-port", grpc_port];
         let mut child = Running(duogate(directory, &arguments, &environment).spawn().unwrap());
         let (sender, lines) = mpsc::channel();
         let stderr = child.0.stderr.take().unwrap();
@@ -100,7 +105,10 @@ impl Serving {
             grpc: nowhere,
         };
         let told: Value = serde_json::from_str(&serving.until("\"serving\"")).unwrap();
-        let address = |name: &str| told[name].as_str().unwrap().parse().unwrap();
+        let address = |name: &str| match told[name].as_str().unwrap() {
+            "off" => nowhere,
+            address => address.parse().unwrap(),
+        };
         (serving.http, serving.grpc) = (address("http"), address("grpc"));
         serving
     }

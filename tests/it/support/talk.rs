@@ -169,15 +169,24 @@ impl Talk {
 
     /// The next event with its turn; none at a good end.
     pub(crate) async fn event(&mut self) -> Result<Option<(u32, Event)>, Failure> {
-        match within("an event or the end", self.events.message()).await {
-            Ok(Some(response)) => {
-                assert_eq!(response.sequence, self.count, "{response:?}");
-                self.count += 1;
-                Ok(Some((response.turn, response.event.expect("an event"))))
+        loop {
+            match within("an event or the end", self.events.message()).await {
+                Ok(Some(response)) if is_sign_of_life(&response) => {}
+                Ok(Some(response)) => {
+                    assert_eq!(response.sequence, self.count, "{response:?}");
+                    self.count += 1;
+                    return Ok(Some((response.turn, response.event.expect("an event"))));
+                }
+                Ok(None) => return Ok(None),
+                Err(status) => return Err(failure_of(&status, true)),
             }
-            Ok(None) => Ok(None),
-            Err(status) => Err(failure_of(&status, true)),
         }
+    }
+
+    /// Waits for a sign of life, before which nothing else may come.
+    pub(crate) async fn sign_of_life(&mut self) {
+        let response = within("a sign of life", self.events.message()).await.unwrap();
+        assert!(is_sign_of_life(&response.expect("the stream goes on")));
     }
 
     /// Reads until there is some text of a turn.
@@ -234,7 +243,8 @@ impl Talk {
                 | Event::Refusal(_)
                 | Event::ToolCall(_)
                 | Event::Audio(_)
-                | Event::Annotation(_)) => panic!("the upstream gives text alone: {other:?}"),
+                | Event::Annotation(_)
+                | Event::KeepAlive(_)) => panic!("the upstream gives text alone: {other:?}"),
             }
         }
     }
@@ -246,4 +256,14 @@ impl Talk {
             Some(event) => panic!("expected the end: {event:?}"),
         }
     }
+}
+
+/// It has no number, and belongs to no turn.
+fn is_sign_of_life(response: &ConverseResponse) -> bool {
+    let is_one = matches!(response.event, Some(Event::KeepAlive(_)));
+    assert!(
+        !is_one || (response.sequence, response.turn) == (0, 0),
+        "{response:?}"
+    );
+    is_one
 }
