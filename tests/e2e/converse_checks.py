@@ -2,13 +2,13 @@
 
 import grpc
 from checks import check, equal, true, until
-from grpc_door import Door, fails, text_of
+from grpc_door import Door, counted, fails, text_of
 from world import CLOSED
 
 
 def kinds(events):
     """The kinds of the events, each of several in a row once."""
-    found = [event.WhichOneof("event") for event in events]
+    found = [event.WhichOneof("event") for event in counted(events)]
     return [kind for index, kind in enumerate(found) if index == 0 or found[index - 1] != kind]
 
 

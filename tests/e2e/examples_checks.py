@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from checks import check, equal, true, until
+from grpc_door import Door, request
 from http_checks import ask
 from world import CLOSED, clean_environment
 
@@ -101,6 +102,30 @@ def stream(world):
         _, model, text = command(world, language)
         code, out, err = run(world, world.any, language, model, text)
         equal((code, out, err), (0, f"You said: {text}\n", ""), "exit code, answer, errors")
+
+    each(examine)
+
+
+@check("examples: every client waits behind signs of life, which it does not show")
+def kept_alive(world):
+    gateway = world.gateway("examples-silent", tokens=1, KEEPALIVE_INTERVAL="0.05")
+
+    def examine(language):
+        world.sim.post("hold", at="after_first_piece")
+        process = start(world, gateway, language, "any", "I am here.")
+        try:
+            true(os.read(process.stdout.fileno(), 4), "the answer has begun")
+            # Another client of the gateway's counts how many must have come meanwhile.
+            with Door(gateway) as door:
+                signs, call = 0, door.start("StreamChatCompletion", request("any"))
+                while signs < 5:
+                    signs += next(call).HasField("keep_alive")
+                call.cancel()
+        finally:
+            world.sim.post("release")
+            told = ended(process)
+        # The first four bytes were read above.
+        equal(told, (0, "said: I am here.\n", ""), "exit code, the rest of the answer, errors")
 
     each(examine)
 

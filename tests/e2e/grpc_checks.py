@@ -2,7 +2,7 @@
 
 import grpc
 from checks import check, equal, true
-from grpc_door import MODEL, SERVICE, TIMEOUT, Door, enum, fails, request
+from grpc_door import MODEL, SERVICE, TIMEOUT, Door, Former, counted, enum, fails, request
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from shapes import ANSWER
 from world import CLOSED, MODELS
@@ -61,7 +61,7 @@ def turns(world):
 def stream(world):
     with Door(world.strict) as door:
         call = door.start("StreamChatCompletion", request())
-        events = list(call)
+        events = counted(call)
         equal(call.code(), grpc.StatusCode.OK, "status")
     equal([event.sequence for event in events], list(range(len(events))), "sequence numbers")
     kinds = [event.WhichOneof("event") for event in events]
@@ -75,10 +75,31 @@ def stream(world):
     equal(enum(events[-1].finished, "finish_reason"), "FINISH_REASON_STOP", "finish_reason")
 
 
+@check("grpc: a client whose contract has no signs of life reads the rest as ever")
+def former(world):
+    gateway = world.gateway("former", tokens=1, KEEPALIVE_INTERVAL="0.03")
+    with Door(gateway, contract=Former) as door:
+        world.sim.post("hold")
+        try:
+            call, events = door.start("StreamChatCompletion", request("any")), []
+            while len(events) < 3:
+                events.append(next(call))
+        finally:
+            world.sim.post("release")
+        equal([event.WhichOneof("event") for event in events], [None] * 3, "what it knows of signs of life")
+        known = [event for event in call if event.WhichOneof("event")]
+        equal(call.code(), grpc.StatusCode.OK, "status")
+        with door.converse() as talk:
+            equal(talk.start("any").model, "any", "model")
+            equal(next(talk.call).WhichOneof("event"), None, "what comes between turns")
+    equal([event.sequence for event in known], list(range(len(known))), "sequence numbers")
+    equal("".join(event.content.text for event in known if event.HasField("content")), ANSWER, "content")
+
+
 @check("grpc: reasoning is told apart from the content")
 def reasoning(world):
     with Door(world.any) as door:
-        events = list(door.start("StreamChatCompletion", request("dialect:reasoning")))
+        events = counted(door.start("StreamChatCompletion", request("dialect:reasoning")))
         answer = door.ask("CreateChatCompletion", request("dialect:reasoning"))
     kinds = [event.WhichOneof("event") for event in events]
     true("reasoning" in kinds and kinds.index("reasoning") < kinds.index("content"), f"{kinds}")
@@ -103,6 +124,6 @@ def cancel(world):
 def health(world):
     with grpc.insecure_channel(world.strict.grpc) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
-        for service in ("", SERVICE):
+        for service in ("", SERVICE, "duogate.live"):
             answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT)
             equal(answer.status, health_pb2.HealthCheckResponse.SERVING, f"status of {service!r}")
