@@ -33,7 +33,7 @@ use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_web::GrpcWebLayer;
 
-pub use self::request::Unsupported;
+pub use self::{request::Unsupported, web::flawed};
 use crate::{
     admin::{Gate, Operator},
     auth::Auth,
