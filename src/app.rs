@@ -162,7 +162,9 @@ impl App {
         let (grpc_router, health) =
             grpc::routes(door).map_err(|error| StartError::Build(error.to_string()))?;
         let grpc_router = recorded(
-            grpc_router.layer(CatchPanicLayer::custom(grpc::panicked)),
+            grpc_router
+                .layer(CatchPanicLayer::custom(grpc::panicked))
+                .layer(from_fn(doors::sound_grpc)),
             Door::Grpc,
             grpc::CHAT_PATHS,
             grpc::QUIET_PATHS,
@@ -364,7 +366,8 @@ fn http_router(
         .layer(from_fn_with_state(gate, ops::admin::check_key))
         .layer(CatchPanicLayer::custom(openai::panicked))
         .layer(from_fn(openai::about))
-        .layer(from_fn_with_state(cors, openai::cors));
+        .layer(from_fn_with_state(cors, openai::cors))
+        .layer(from_fn(doors::sound));
     Ok(router)
 }
 

@@ -1,6 +1,10 @@
 //! Sockets: binding, accepting, and serving a connection until it or the process ends. The same for both doors.
 
+mod activity;
+mod connection;
+mod flaw;
 mod heads;
+mod leftover;
 mod linger;
 mod stall;
 mod tls;
@@ -14,58 +18,36 @@ use std::{
     time::Duration,
 };
 
-use self::{
-    heads::Headed,
-    linger::Lingering,
-    stall::Stalling,
-    unread::{Streams, Told},
-};
+use self::{connection::Connection, leftover::Room};
 use arc_swap::ArcSwap;
-use axum::{Router, response::Response};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::conn::auto,
-    service::TowerToHyperService,
-};
-use rustls::ServerConfig;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
-use tokio_rustls::TlsAcceptor;
+use axum::Router;
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::util::MapResponse;
 
 pub use self::{
+    flaw::Flaw,
     tls::{ClientAuth, Protocol, Tls, TlsError, TlsFile, TlsFiles},
     vacancy::look,
 };
 
 /// After a failed accept, most likely for want of file descriptors, some may come free within this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// A silent HTTP/2 peer is asked for a sign of life this often, and given up after as long again as the second.
-const PING_INTERVAL: Duration = Duration::from_secs(60);
-const PING_PATIENCE: Duration = Duration::from_secs(20);
-/// Streams on one HTTP/2 connection. More than the usual 100, since a microservice's client has one connection.
-const MAX_STREAMS: u32 = 1024;
-/// All headers of one request together, in bytes.
-const MAX_HEADERS: u32 = 64 * 1024;
-/// Streams that a peer opened and reset before they were looked at; one more, and the connection ends. What a rapid
-/// reset costs is bounded by it.
-const MAX_UNSEEN_RESETS: usize = 64;
-/// Streams that were reset because the peer broke the rules of HTTP/2; one more, and the connection ends.
-const MAX_FAULTY_STREAMS: usize = 256;
-/// A TLS handshake must be done by then.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What peers are waited for.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// How long a request's head may take; an HTTP/1 connection that idles between requests is closed after it too.
+    /// How long a request's head may take.
     pub head: Duration,
+    /// How long a request's body may take, what nobody wants of it included.
+    pub body: Duration,
+    /// How long a connection may rest between requests.
+    pub rest: Duration,
     /// How long a peer may take nothing of what is sent to it.
     pub write: Duration,
+    /// How old a connection may grow, give or take a tenth. No limit where there is none.
+    pub age: Option<Duration>,
+    /// How long requests on a connection of HTTP/2 may go on once it has reached its age.
+    pub grace: Duration,
 }
 
 /// When serving ends.
@@ -115,6 +97,7 @@ impl Listener {
         stops: Stops,
     ) {
         let connections = TaskTracker::new();
+        let room = Room::new();
         let Self { listener, .. } = self;
         loop {
             let accepted = tokio::select! {
@@ -129,6 +112,7 @@ impl Listener {
                         router: router.clone(),
                         patience: **patience.load(),
                         tasks: connections.clone(),
+                        room: room.clone(),
                         stops: stops.clone(),
                     };
                     connections.spawn(connection.serve(stream));
@@ -143,118 +127,4 @@ impl Listener {
         connections.close();
         connections.wait().await;
     }
-}
-
-/// What a connection is served with.
-struct Connection {
-    tls: Option<Arc<ServerConfig>>,
-    router: Router,
-    patience: Patience,
-    /// Where the streams of HTTP/2 run.
-    tasks: TaskTracker,
-    stops: Stops,
-}
-
-impl Connection {
-    async fn serve(self, stream: TcpStream) {
-        // Without it a small answer can wait 40 ms for the peer's delayed acknowledgement.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = %error, "a connection was lost before it began");
-            return;
-        }
-        let stream = Stalling::new(Lingering::new(stream), self.patience.write);
-        match self.tls.clone() {
-            None => self.serve_stream(stream).await,
-            Some(config) => {
-                let stream = tokio::select! {
-                    biased;
-                    () = self.stops.soft.cancelled() => return,
-                    stream = shake_hands(stream, config) => stream,
-                };
-                if let Some(stream) = stream {
-                    self.serve_stream(stream).await;
-                }
-            }
-        }
-    }
-
-    async fn serve_stream(self, stream: impl Stream) {
-        let Self {
-            router,
-            patience,
-            tasks,
-            stops,
-            ..
-        } = self;
-        let streams = Streams {
-            tasks,
-            patience: patience.write,
-        };
-        let builder = builder(patience, streams);
-        let service = MapResponse::new(router, |response: Response| response.map(Told::new));
-        let connection = builder.serve_connection(
-            TokioIo::new(Headed::new(stream, patience.head)),
-            TowerToHyperService::new(service),
-        );
-        let mut connection = std::pin::pin!(connection);
-        let mut draining = false;
-        loop {
-            tokio::select! {
-                biased;
-                () = stops.hard.cancelled() => return,
-                () = stops.soft.cancelled(), if !draining => {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                ended = connection.as_mut() => {
-                    if let Err(error) = ended {
-                        tracing::debug!(error = %error, "a connection broke");
-                    }
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// The connection in its TLS, unless the peer fails at it. It is then told why.
-async fn shake_hands(stream: impl Stream, config: Arc<ServerConfig>) -> Option<impl Stream> {
-    let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
-    match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-        Ok(Ok(stream)) => Some(stream),
-        Ok(Err((error, mut stream))) => {
-            tracing::debug!(error = %error, "a TLS handshake failed");
-            if let Err(error) = stream.shutdown().await {
-                tracing::debug!(error = %error, "a connection broke");
-            }
-            None
-        }
-        Err(_) => {
-            tracing::debug!("a TLS handshake took too long");
-            None
-        }
-    }
-}
-
-/// What bytes go over.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
-
-fn builder(patience: Patience, streams: Streams) -> auto::Builder<Streams> {
-    let mut builder = auto::Builder::new(streams);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(patience.head);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_PATIENCE)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADERS)
-        .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
-        .max_local_error_reset_streams(MAX_FAULTY_STREAMS);
-    builder
 }

@@ -1,13 +1,14 @@
-//! How the doors are opened: on two ports or on one, with TLS or without.
+//! How the doors are opened: on two ports or on one, with TLS or without, and not to heads that are not sound.
 
-use axum::{Router, extract::Request};
+use axum::{Router, extract::Request, middleware::Next, response::Response};
 use tower::{ServiceExt, service_fn};
 
 use super::StartError;
 use crate::{
     config::{self, Settings},
     grpc,
-    net::{ClientAuth, Listener, Tls, TlsFile, TlsFiles},
+    net::{ClientAuth, Flaw, Listener, Tls, TlsFile, TlsFiles},
+    openai,
 };
 
 /// Where the gRPC door is.
@@ -59,6 +60,25 @@ pub(super) fn both(http: Router, grpc: Router) -> Router {
         let router = if grpc::is_call(&request) { &grpc } else { &http };
         router.clone().oneshot(request)
     }))
+}
+
+/// Refuses requests of the HTTP door whose heads are not sound.
+pub(super) async fn sound(request: Request, next: Next) -> Response {
+    match Flaw::of(&request) {
+        None => next.run(request).await,
+        Some(flaw) => {
+            let record = request.extensions().get();
+            openai::flawed(flaw.status(), flaw.header(), flaw.message(), record)
+        }
+    }
+}
+
+/// The same at the gRPC door.
+pub(super) async fn sound_grpc(request: Request, next: Next) -> Response {
+    match Flaw::of(&request) {
+        None => next.run(request).await,
+        Some(flaw) => grpc::flawed(flaw.status(), flaw.message(), request.extensions().get()),
+    }
 }
 
 /// The certificates that the settings ask for.

@@ -214,6 +214,10 @@ fn grpc_limits(settings: &Settings) -> grpc::Limits {
 fn patience(settings: &Settings) -> Patience {
     Patience {
         head: settings.header_read_timeout,
+        body: settings.body_read_timeout,
+        rest: settings.http_idle_timeout,
         write: settings.client_write_timeout,
+        age: settings.max_connection_age,
+        grace: settings.shutdown_grace,
     }
 }

@@ -127,6 +127,10 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// `HEADER_READ_TIMEOUT`: how long a request's head may take to arrive; more than 0, at most a year.
     pub header_read_timeout: Duration,
+    /// `HTTP_IDLE_TIMEOUT`: how long a connection may rest between requests; more than 0, at most a year.
+    pub http_idle_timeout: Duration,
+    /// `MAX_CONNECTION_AGE`: how old a connection may grow; at most a year, none where it is 0.
+    pub max_connection_age: Option<Duration>,
     /// `BODY_READ_TIMEOUT`: how long a request's body may take to arrive; more than 0, at most a year.
     pub body_read_timeout: Duration,
     /// `CONVERSE_IDLE_TIMEOUT`: how long an open conversation may go without a turn; more than 0, at most a year.
@@ -240,6 +244,8 @@ impl Settings {
             retry_delay: Duration::ZERO,
             shutdown_grace: Duration::ZERO,
             header_read_timeout: Duration::ZERO,
+            http_idle_timeout: Duration::ZERO,
+            max_connection_age: None,
             body_read_timeout: Duration::ZERO,
             converse_idle_timeout: Duration::ZERO,
             client_write_timeout: Duration::ZERO,

@@ -40,7 +40,7 @@ use tonic_reflection::pb::{v1, v1alpha};
 use tonic_web::GrpcWebLayer;
 
 use self::schema::Schema;
-pub use self::{health::Health, request::Unsupported};
+pub use self::{health::Health, request::Unsupported, web::flawed};
 use crate::{
     admin::{Gate, Operator},
     auth::Auth,

@@ -11,6 +11,10 @@ use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::media::{self, Form};
+use crate::{
+    engine::error::ErrorKind,
+    telemetry::{CallRecord, Outcome, OutcomeClass},
+};
 
 /// What scripts may read of an answer's head, beside the few headers that they always may.
 const EXPOSED: [&str; 9] = [
@@ -93,4 +97,16 @@ pub(super) async fn entrance(mut request: Request, next: Next) -> Response {
 pub(super) fn not_a_call() -> Response {
     let message = "gRPC calls are POSTs of application/grpc or application/grpc-web\n";
     (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response()
+}
+
+/// Answers a request whose head is not sound, in the words of HTTP: it is none of gRPC's.
+#[must_use]
+pub fn flawed(status: StatusCode, message: &'static str, record: Option<&CallRecord>) -> Response {
+    if let Some(record) = record {
+        record.conclude(Outcome {
+            name: ErrorKind::InvalidRequest.name(),
+            class: OutcomeClass::CallersFault,
+        });
+    }
+    (status, format!("{message}\n")).into_response()
 }

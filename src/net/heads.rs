@@ -1,5 +1,6 @@
-//! Heads of requests that trickle in. HTTP/1's are timed by the server library; HTTP/2's are not, neither the preface
-//! that opens a connection nor the frames that hold a request's headers, so they are followed here.
+//! Heads of requests that trickle in. The server library times HTTP/1's from the end of the request before, as if a
+//! connection that rests were a slow head, and HTTP/2's not at all, neither the preface that opens a connection nor the
+//! frames that hold a request's headers; so both are timed here.
 
 use std::{
     future::Future,
@@ -13,6 +14,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
+
+use super::activity::Activity;
 
 /// What a client of HTTP/2 says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -28,17 +31,20 @@ pub(super) struct Headed<S> {
     stream: S,
     patience: Duration,
     progress: Progress,
-    /// Since when the head that is under way has been.
+    /// Where heads of HTTP/1 are known to end.
+    activity: Activity,
+    /// Since when the head of HTTP/2, or the first of the connection, has been under way.
     began: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Headed<S> {
     /// A connection that was opened just now.
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
+    pub(super) fn new(stream: S, patience: Duration, activity: Activity) -> Self {
         Self {
             stream,
             patience,
+            activity,
             progress: Progress::Preface(0),
             began: Some(Instant::now()),
             timer: None,
@@ -52,11 +58,18 @@ impl<S> Headed<S> {
         } else if completed || self.began.is_none() {
             self.began = Some(Instant::now());
         }
+        if self.progress == Progress::Elsewhere {
+            self.activity.heard(bytes);
+        }
     }
 
     /// Ready when the head that is under way has had its time.
     fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(began) = self.began else {
+        let began = match self.progress {
+            Progress::Elsewhere => self.activity.head_since(),
+            Progress::Preface(_) | Progress::Frames { .. } => self.began,
+        };
+        let Some(began) = began else {
             self.timer = None;
             return Poll::Pending;
         };
@@ -74,7 +87,7 @@ impl<S> Headed<S> {
 enum Progress {
     /// So many bytes of the preface.
     Preface(usize),
-    /// No HTTP/2, or nothing that this can follow: others mind it.
+    /// HTTP/1, or nothing that this can follow.
     Elsewhere,
     /// Within HTTP/2's frames.
     Frames {

@@ -91,7 +91,7 @@ proptest! {
 
 fn pair() -> (Headed<DuplexStream>, DuplexStream) {
     let (ours, theirs) = duplex(4096);
-    (Headed::new(ours, PATIENCE), theirs)
+    (Headed::new(ours, PATIENCE, Activity::new()), theirs)
 }
 
 /// Reads until it fails, and says after how long.

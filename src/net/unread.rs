@@ -17,6 +17,8 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
+use super::activity::UnderWay;
+
 /// What a body hands out at a time, in bytes: the next piece is asked for once the one before has found room, so the
 /// pieces are the measure of a reader's progress.
 const PIECE: usize = 4096;
@@ -103,18 +105,24 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
 }
 
 pin_project! {
-    /// A body that tells its stream's watch what is read of it. Where there is no such watch it is the body alone.
+    /// A body that tells its stream's watch what is read of it. Where there is no such watch it is the body alone. Its
+    /// request is under way for as long as it is there.
     pub(super) struct Told<B> {
         #[pin]
         body: B,
         rest: Bytes,
+        under_way: UnderWay,
     }
 }
 
 impl<B> Told<B> {
-    pub(super) fn new(body: B) -> Self {
+    pub(super) fn new(body: B, under_way: UnderWay) -> Self {
         let rest = Bytes::new();
-        Self { body, rest }
+        Self {
+            body,
+            rest,
+            under_way,
+        }
     }
 }
 

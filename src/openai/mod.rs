@@ -135,6 +135,19 @@ pub async fn method_not_supported(request: Request) -> Response {
     refuse(&request, &ChatError::new(ErrorKind::MethodNotSupported, message))
 }
 
+/// Answers a request whose head is not sound: which of its headers, what is wrong with it, and the protocol's own status.
+#[must_use]
+pub fn flawed(
+    status: StatusCode,
+    header: &'static str,
+    message: &'static str,
+    record: Option<&CallRecord>,
+) -> Response {
+    let mut response = error::respond(&ChatError::invalid(header, message), record);
+    *response.status_mut() = status;
+    response
+}
+
 fn refuse(request: &Request, error: &ChatError) -> Response {
     let record = request.extensions().get::<CallRecord>();
     error::respond(error, record)

@@ -1,4 +1,5 @@
-"""Runs the checks in JavaScript: OpenAI's package, in its newest major and the one before, and Vercel's AI SDK."""
+"""Runs the checks in JavaScript: OpenAI's package, in its newest major and the one before, Vercel's AI SDK, and clients
+that keep their connections."""
 
 import subprocess
 from pathlib import Path
@@ -59,3 +60,8 @@ def openai_7(world):
 @check("ai-sdk: the script ran to its end")
 def ai_sdk(world):
     run(world, "ai-sdk", "ai_sdk.mjs", new_node(world))
+
+
+@check("keep-alive: the script ran to its end")
+def keep_alive(world):
+    run(world, "keep-alive", "keep_alive.mjs", world.tools["node"])

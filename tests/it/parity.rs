@@ -172,17 +172,25 @@ async fn both_doors_tell_the_same_of_every_kind_of_question() {
 fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
     /// A chat that stands in the way of a conversation, rests on HTTP/2, meets a limit that is one door's own, or a gateway
     /// that has only one of the doors.
-    const ALONE: [&str; 5] = [
+    const ALONE: [&str; 7] = [
+        "connections.rs",
         "converse.rs",
         "converse/replay.rs",
+        "early_answers.rs",
         "grpc_off.rs",
         "reload.rs",
         "slow.rs",
     ];
     /// What is no chat: models, operating, connections, certificates.
-    const NO_CHAT: [&str; 4] = ["admin/requests.rs", "models.rs", "slow.rs", "tls.rs"];
+    const NO_CHAT: [&str; 5] = [
+        "admin/requests.rs",
+        "connections.rs",
+        "models.rs",
+        "slow.rs",
+        "tls.rs",
+    ];
     /// What is about one wire's own form: frames, heads, bodies, places for keys and ids, certificates, deadlines and comments.
-    const BY_HAND: [&str; 27] = [
+    const BY_HAND: [&str; 29] = [
         "abuse.rs",
         "admission.rs",
         "answer_limits.rs",
@@ -190,6 +198,8 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
         "choices.rs",
         "deadlines.rs",
         "drain.rs",
+        "early_answers.rs",
+        "early_answers_http2.rs",
         "grpc_chats.rs",
         "grpc_fields.rs",
         "grpc_frames.rs",

@@ -84,7 +84,7 @@ pub(super) const TIME: &[Variable] = &[
     Variable {
         name: "HEADER_READ_TIMEOUT",
         default: "30",
-        meaning: "Seconds that the head of a request may take to arrive; an HTTP/1 connection that rests is closed after it too.",
+        meaning: "Seconds that the head of a request may take to arrive.",
         limits: "more than 0, at most 31536000, decimals allowed",
         live: true,
         set: |settings, given| {
@@ -105,6 +105,32 @@ pub(super) const TIME: &[Variable] = &[
             Ok(())
         },
         show: |settings| seconds(settings.body_read_timeout),
+        ..ROW
+    },
+    Variable {
+        name: "HTTP_IDLE_TIMEOUT",
+        default: "620",
+        meaning: "Seconds that a connection may rest between requests, HTTP/1 and HTTP/2; longer than a balancer in front keeps its own.",
+        limits: "more than 0, at most 31536000, decimals allowed",
+        live: true,
+        set: |settings, given| {
+            settings.http_idle_timeout = given.seconds(false)?;
+            Ok(())
+        },
+        show: |settings| seconds(settings.http_idle_timeout),
+        ..ROW
+    },
+    Variable {
+        name: "MAX_CONNECTION_AGE",
+        default: "0",
+        meaning: "Seconds, give or take a tenth, after which a connection takes no new requests, so that clients spread anew; those under way on HTTP/2 then have SHUTDOWN_GRACE.",
+        limits: "0 to 31536000, decimals allowed; 0 sets no limit",
+        live: true,
+        set: |settings, given| {
+            settings.max_connection_age = Some(given.seconds(true)?).filter(|age| !age.is_zero());
+            Ok(())
+        },
+        show: |settings| seconds(settings.max_connection_age.unwrap_or_default()),
         ..ROW
     },
     Variable {

@@ -205,6 +205,8 @@ fn the_names_and_defaults_are_the_published_ones() {
         ("SHUTDOWN_GRACE", "20"),
         ("HEADER_READ_TIMEOUT", "30"),
         ("BODY_READ_TIMEOUT", "60"),
+        ("HTTP_IDLE_TIMEOUT", "620"),
+        ("MAX_CONNECTION_AGE", "0"),
         ("CONVERSE_IDLE_TIMEOUT", "300"),
         ("CLIENT_WRITE_TIMEOUT", "60"),
         ("MAX_BODY_BYTES", "10485760"),

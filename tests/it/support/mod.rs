@@ -17,6 +17,7 @@ mod program;
 mod raw;
 mod talk;
 mod wait;
+mod wire;
 
 pub(crate) use ask::{Ask, Change};
 pub(crate) use certificates::{Authority, Pair};
@@ -32,3 +33,4 @@ pub(crate) use program::{Running, Serving, duogate, run};
 pub(crate) use raw::{RawAnswer, frame, raw_call, unfinished};
 pub(crate) use talk::{End, Talk};
 pub(crate) use wait::{PATIENCE, crossed, eventually, for_each, for_some, within};
+pub(crate) use wire::Wire;

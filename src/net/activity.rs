@@ -1,0 +1,156 @@
+//! What a connection is doing: whether requests are under way on it, whether the head of one is arriving, and since
+//! when it rests.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::Version;
+use tokio::time::{Duration, Instant, sleep_until};
+
+/// One connection's doings. Cheap to clone; all clones are one connection's.
+#[derive(Debug, Clone)]
+pub(super) struct Activity(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// Requests whose answers have not ended.
+    under_way: usize,
+    /// Since when nothing has been under way.
+    rests_since: Instant,
+    /// Since when a head of HTTP/1 has been arriving.
+    head_since: Option<Instant>,
+    /// What its first request spoke.
+    version: Option<Version>,
+    /// It has reached its age: the next answer of HTTP/1 is its last.
+    is_old: bool,
+}
+
+impl Activity {
+    /// Of a connection that was opened just now.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            under_way: 0,
+            rests_since: Instant::now(),
+            head_since: None,
+            version: None,
+            is_old: false,
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request's head is here. The request is under way until what this gives is dropped.
+    pub(super) fn begin(&self, version: Version) -> UnderWay {
+        let mut state = self.state();
+        state.under_way += 1;
+        state.head_since = None;
+        state.version.get_or_insert(version);
+        UnderWay(self.clone())
+    }
+
+    /// Takes in what HTTP/1 reads: where nothing is under way it begins a head. Empty lines before one are none of it.
+    pub(super) fn heard(&self, bytes: &[u8]) {
+        let mut state = self.state();
+        let begins = bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
+        if state.under_way == 0 && begins {
+            state.head_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Since when a head of HTTP/1 has been arriving.
+    pub(super) fn head_since(&self) -> Option<Instant> {
+        self.state().head_since
+    }
+
+    /// The connection has reached its age. True when it speaks HTTP/1, whose next answer is then the last.
+    pub(super) fn grow_old(&self) -> bool {
+        let mut state = self.state();
+        state.is_old = true;
+        state.version.is_some_and(|version| version < Version::HTTP_2)
+    }
+
+    /// Whether the connection has reached its age.
+    pub(super) fn is_old(&self) -> bool {
+        self.state().is_old
+    }
+
+    /// Waits until the connection has rested for so long. Dropping it is fine at any time.
+    pub(super) async fn rested(&self, patience: Duration) {
+        loop {
+            let now = Instant::now();
+            let until = self.rests_since().unwrap_or(now) + patience;
+            if until <= now {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+
+    fn rests_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.under_way == 0 && state.head_since.is_none()).then_some(state.rests_since)
+    }
+}
+
+/// A request that is under way.
+#[derive(Debug)]
+pub(super) struct UnderWay(Activity);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.under_way -= 1;
+        state.rests_since = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(620);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    async fn after(activity: &Activity) -> Duration {
+        let began = Instant::now();
+        activity.rested(PATIENCE).await;
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_is_counted_from_the_end_of_the_last_request() {
+        let activity = Activity::new();
+        tokio::time::advance(MINUTE).await;
+        assert_eq!(after(&activity).await, PATIENCE - MINUTE);
+        let first = activity.begin(Version::HTTP_2);
+        let second = activity.begin(Version::HTTP_2);
+        let requests = async {
+            tokio::time::sleep(MINUTE).await;
+            drop(second);
+            tokio::time::sleep(10 * PATIENCE).await;
+            drop(first);
+        };
+        let (after, ()) = tokio::join!(after(&activity), requests);
+        assert_eq!(after, MINUTE + 11 * PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_begins_a_head_does_not_rest_and_empty_lines_begin_none() {
+        let activity = Activity::new();
+        activity.heard(b"\r\n\n");
+        assert_eq!(activity.head_since(), None);
+        activity.heard(b"\r\nG");
+        let began = activity.head_since();
+        tokio::time::advance(MINUTE).await;
+        activity.heard(b"ET");
+        assert_eq!(activity.head_since(), began, "the head's first byte counts");
+        let waited = tokio::time::timeout(3 * PATIENCE, activity.rested(PATIENCE)).await;
+        assert!(waited.is_err(), "it does not rest");
+        let request = activity.begin(Version::HTTP_11);
+        activity.heard(b"a body");
+        assert_eq!(activity.head_since(), None);
+        drop(request);
+        assert_eq!(after(&activity).await, PATIENCE);
+    }
+}

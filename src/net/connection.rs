@@ -1,0 +1,291 @@
+//! One connection: served until its client is done with it, it has rested or lasted for too long, or the process ends.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::pending,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, response::Response};
+use futures::FutureExt;
+use http::{HeaderValue, Request, Version, header};
+use hyper::{body::Incoming, service::service_fn, upgrade::OnUpgrade};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulConnection},
+};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use super::{
+    Patience, Stops,
+    activity::Activity,
+    heads::Headed,
+    leftover::{Leftovers, Room},
+    linger::Lingering,
+    stall::Stalling,
+    unread::{Streams, Told},
+};
+
+/// A silent HTTP/2 peer is asked for a sign of life this often, and given up after as long again as the second.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_PATIENCE: Duration = Duration::from_secs(20);
+/// Streams on one HTTP/2 connection. More than the usual 100, since a microservice's client has one connection.
+const MAX_STREAMS: u32 = 1024;
+/// All headers of one request together, in bytes.
+const MAX_HEADERS: u32 = 64 * 1024;
+/// Streams that a peer opened and reset before they were looked at; one more, and the connection ends. What a rapid
+/// reset costs is bounded by it.
+const MAX_UNSEEN_RESETS: usize = 64;
+/// Streams that were reset because the peer broke the rules of HTTP/2; one more, and the connection ends.
+const MAX_FAULTY_STREAMS: usize = 256;
+/// A TLS handshake must be done by then.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a connection is served with.
+pub(super) struct Connection {
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) router: Router,
+    pub(super) patience: Patience,
+    /// Where the streams of HTTP/2 run.
+    pub(super) tasks: TaskTracker,
+    /// Shared by the connections of a port.
+    pub(super) room: Room,
+    pub(super) stops: Stops,
+}
+
+impl Connection {
+    pub(super) async fn serve(self, stream: TcpStream) {
+        // Without it a small answer can wait 40 ms for the peer's delayed acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "a connection was lost before it began");
+            return;
+        }
+        let stream = Stalling::new(Lingering::new(stream), self.patience.write);
+        match self.tls.clone() {
+            None => self.serve_stream(stream).await,
+            Some(config) => {
+                let stream = tokio::select! {
+                    biased;
+                    () = self.stops.soft.cancelled() => return,
+                    stream = shake_hands(stream, config) => stream,
+                };
+                if let Some(stream) = stream {
+                    self.serve_stream(stream).await;
+                }
+            }
+        }
+    }
+
+    async fn serve_stream(self, stream: impl Stream) {
+        let Self {
+            router,
+            patience,
+            tasks,
+            room,
+            stops,
+            ..
+        } = self;
+        let requests = Requests {
+            router,
+            activity: Activity::new(),
+            leftovers: Arc::new(Leftovers {
+                room,
+                tasks: tasks.clone(),
+                patience: patience.body,
+                stop: stops.soft.clone(),
+            }),
+            upgrade: Arc::default(),
+        };
+        let activity = requests.activity.clone();
+        let upgrade = Arc::clone(&requests.upgrade);
+        let streams = Streams {
+            tasks,
+            patience: patience.write,
+        };
+        let builder = builder(streams);
+        let stream = Headed::new(stream, patience.head, activity.clone());
+        let service = service_fn(move |request| requests.answer(request));
+        // Nothing is ever upgraded: only so does the stream come back from a connection on which it was asked for.
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let life = Life {
+            activity,
+            patience,
+            stops: &stops,
+        };
+        if life.run(connection).await {
+            tokio::select! {
+                biased;
+                () = stops.hard.cancelled() => {}
+                () = end_in_order(&upgrade) => {}
+            }
+        }
+    }
+}
+
+/// What a connection's life depends on.
+struct Life<'a> {
+    activity: Activity,
+    patience: Patience,
+    stops: &'a Stops,
+}
+
+impl Life<'_> {
+    /// Serves a connection to its end. False when it broke, or was cut off.
+    async fn run<C>(&self, connection: C) -> bool
+    where
+        C: GracefulConnection<Error: fmt::Display>,
+    {
+        let Self {
+            activity,
+            patience,
+            stops,
+        } = self;
+        let mut connection = pin!(connection);
+        let mut old = pin!(until(patience.age.map(old_age)));
+        let mut grace = None;
+        let (mut closes, mut is_old) = (false, false);
+        loop {
+            tokio::select! {
+                biased;
+                () = stops.hard.cancelled() => return false,
+                () = stops.soft.cancelled(), if !closes => closes = true,
+                () = &mut old, if !is_old && !closes => {
+                    is_old = true;
+                    // Over HTTP/1 the next answer says that it is the last.
+                    closes = !activity.grow_old();
+                    grace = closes.then(|| Instant::now() + patience.grace);
+                }
+                () = activity.rested(patience.rest), if !closes => closes = true,
+                () = until(grace) => {
+                    tracing::debug!("a connection has reached its age, and its grace is over");
+                    return false;
+                }
+                ended = connection.as_mut() => {
+                    if let Err(error) = &ended {
+                        tracing::debug!(error = %error, "a connection broke");
+                    }
+                    return ended.is_ok();
+                }
+            }
+            if closes {
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// Waits for a moment, should there be one.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
+}
+
+/// When a connection that begins now has reached its age: a tenth sooner or later, so that connections that came
+/// together do not go together.
+fn old_age(age: Duration) -> Instant {
+    Instant::now() + age.mul_f64(0.9 + fastrand::f64() / 5.0)
+}
+
+/// Closes a connection that the server library gave back for an upgrade, as it closes others by itself.
+async fn end_in_order(upgrade: &Mutex<Option<OnUpgrade>>) {
+    let asked = upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(Ok(stream)) = asked.and_then(OnUpgrade::now_or_never)
+        && let Err(error) = TokioIo::new(stream).shutdown().await
+    {
+        tracing::debug!(error = %error, "a connection broke");
+    }
+}
+
+/// What requests of one connection are answered with.
+struct Requests {
+    router: Router,
+    activity: Activity,
+    leftovers: Arc<Leftovers>,
+    /// Where the stream comes back when a client has asked for another protocol.
+    upgrade: Arc<Mutex<Option<OnUpgrade>>>,
+}
+
+impl Requests {
+    /// Answers a request; the answer's head goes out when nothing of the request is in the next one's way, or says
+    /// that there is no next one.
+    fn answer(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Told<Body>>, Infallible>> + use<> {
+        let version = request.version();
+        let under_way = self.activity.begin(version);
+        if version < Version::HTTP_2
+            && let Some(asked) = request.extensions_mut().remove::<OnUpgrade>()
+        {
+            *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        }
+        let (request, rest) = self.leftovers.lend(request);
+        let answer = self.router.clone().call(request);
+        let activity = self.activity.clone();
+        async move {
+            let Ok(mut response) = answer.await;
+            let goes_on = match rest {
+                Some(rest) => rest.is_read_away().await,
+                None => true,
+            };
+            if version < Version::HTTP_2 && (!goes_on || activity.is_old()) {
+                let headers = response.headers_mut();
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| Told::new(body, under_way)))
+        }
+    }
+}
+
+/// The connection in its TLS, unless the peer fails at it. It is then told why.
+async fn shake_hands(stream: impl Stream, config: Arc<ServerConfig>) -> Option<impl Stream> {
+    let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
+    match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err((error, mut stream))) => {
+            tracing::debug!(error = %error, "a TLS handshake failed");
+            if let Err(error) = stream.shutdown().await {
+                tracing::debug!(error = %error, "a connection broke");
+            }
+            None
+        }
+        Err(_) => {
+            tracing::debug!("a TLS handshake took too long");
+            None
+        }
+    }
+}
+
+/// What bytes go over.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// Heads of HTTP/1 are timed by [`Headed`]: the library would time a connection's rest by the same measure.
+fn builder(streams: Streams) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(streams);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_PATIENCE)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS)
+        .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
+        .max_local_error_reset_streams(MAX_FAULTY_STREAMS);
+    builder
+}

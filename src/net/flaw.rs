@@ -1,0 +1,95 @@
+//! Flaws in the heads of HTTP/1's requests that the server library passes on.
+
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header, uri::Authority};
+
+/// What is wrong with a request's head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// HTTP/1.1 without a `Host`.
+    NoHost,
+    /// More than one `Host`: who reads the first and who reads the last would not agree.
+    SeveralHosts,
+    /// A `Host` that names none.
+    BadHost,
+    /// A transfer coding other than chunks.
+    UnknownCoding,
+    /// Chunks in chunks.
+    ChunkedTwice,
+}
+
+impl Flaw {
+    /// What is wrong with a request, if anything is.
+    pub fn of<B>(request: &Request<B>) -> Option<Self> {
+        let version = request.version();
+        if version >= Version::HTTP_2 {
+            return None;
+        }
+        let headers = request.headers();
+        Self::of_hosts(version, headers).or_else(|| Self::of_codings(headers))
+    }
+
+    fn of_hosts(version: Version, headers: &HeaderMap) -> Option<Self> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        match (hosts.next(), hosts.next()) {
+            (None, _) => (version >= Version::HTTP_11).then_some(Self::NoHost),
+            (Some(_), Some(_)) => Some(Self::SeveralHosts),
+            (Some(host), None) => (!is_host(host)).then_some(Self::BadHost),
+        }
+    }
+
+    fn of_codings(headers: &HeaderMap) -> Option<Self> {
+        let values = headers.get_all(header::TRANSFER_ENCODING).iter();
+        let codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        let mut chunked = 0;
+        for coding in codings
+            .map(<[u8]>::trim_ascii)
+            .filter(|coding| !coding.is_empty())
+        {
+            if !coding.eq_ignore_ascii_case(b"chunked") {
+                return Some(Self::UnknownCoding);
+            }
+            chunked += 1;
+        }
+        (chunked > 1).then_some(Self::ChunkedTwice)
+    }
+
+    /// The status that the protocol has for it.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NoHost | Self::SeveralHosts | Self::BadHost | Self::ChunkedTwice => StatusCode::BAD_REQUEST,
+            Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+        }
+    }
+
+    /// The header that is at fault.
+    #[must_use]
+    pub fn header(self) -> &'static str {
+        match self {
+            Self::NoHost | Self::SeveralHosts | Self::BadHost => "host",
+            Self::UnknownCoding | Self::ChunkedTwice => "transfer-encoding",
+        }
+    }
+
+    /// What is wrong, in a sentence.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::NoHost => "The Host header is missing: HTTP/1.1 needs one.",
+            Self::SeveralHosts => "The Host header is there more than once.",
+            Self::BadHost => {
+                "The Host header is no host: expected a name or an address, and a port if need be."
+            }
+            Self::UnknownCoding => {
+                "The Transfer-Encoding header names an unknown coding: expected chunked alone."
+            }
+            Self::ChunkedTwice => "The Transfer-Encoding header names chunked more than once.",
+        }
+    }
+}
+
+/// Empty is what a client sends that knows no host.
+fn is_host(value: &HeaderValue) -> bool {
+    let text = value.to_str().unwrap_or(" ");
+    text.is_empty() || (!text.contains('@') && text.parse::<Authority>().is_ok())
+}

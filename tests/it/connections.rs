@@ -1,0 +1,290 @@
+//! How long connections live: they may rest, they may be told to grow no older, and their heads must be sound.
+
+use std::time::Duration;
+
+use duogate::{
+    config::Settings,
+    sim::{Hold, answer_text},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+use crate::support::{
+    Ask, Door, Gateway, KEY, Setup, Wire, eventually,
+    http2::{Attacker, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Told, framed, packed},
+    within,
+};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn with(change: impl FnOnce(&mut Settings)) -> Gateway {
+    Setup::new().settings(change).start().await
+}
+
+fn good() -> String {
+    format!("GET /v1/models HTTP/1.1\r\nhost: it\r\nauthorization: Bearer {KEY}\r\n\r\n")
+}
+
+async fn is_served(wire: &mut Wire) {
+    let heard = wire.ask(good().as_bytes()).await;
+    assert!(heard.status == 200 && !heard.closes(), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_connection_may_rest_for_longer_than_a_head_may_take() {
+    let gateway = with(|settings| settings.header_read_timeout = SHORT).await;
+    for address in [gateway.http, gateway.grpc] {
+        let mut wire = Wire::connect(address).await;
+        for _ in 0..3 {
+            let heard = wire.ask(b"GET / HTTP/1.1\r\nhost: it\r\n\r\n").await;
+            assert!(!heard.closes(), "{heard:?}");
+            // Some clients send an empty line behind a body.
+            wire.send(b"\r\n").await;
+            sleep(2 * SHORT).await;
+        }
+        // What begins after a rest has its time like any other.
+        let began = Instant::now();
+        wire.send(b"GET / HT").await;
+        assert!(wire.hear().await.is_none());
+        assert!(began.elapsed() >= SHORT);
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_rests_for_too_long_is_closed_in_order() {
+    let gateway = with(|settings| settings.http_idle_timeout = SHORT).await;
+    let began = Instant::now();
+    let mut wire = Wire::connect(gateway.http).await;
+    is_served(&mut wire).await;
+    wire.ends().await;
+    assert!(began.elapsed() >= SHORT);
+    let began = Instant::now();
+    let mut rest = Vec::new();
+    let mut client = Attacker::connect(gateway.grpc).await;
+    within("the end", client.read.read_to_end(&mut rest))
+        .await
+        .unwrap();
+    assert!(began.elapsed() >= SHORT);
+    Told(rest).assert_gone_away(0);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_no_rest() {
+    let gateway = with(|settings| settings.http_idle_timeout = SHORT).await;
+    gateway.sim.hold_at(Hold::AfterFirstPiece);
+    let mut opened = Vec::new();
+    for door in Door::BOTH {
+        let mut stream = door.open(&gateway, &Ask::new("take your time")).await.unwrap();
+        stream.first_text().await;
+        opened.push(stream);
+    }
+    sleep(3 * SHORT).await;
+    gateway.sim.release();
+    for stream in opened {
+        let outcome = within("the rest", stream.finish()).await;
+        outcome.assert_whole(&answer_text("take your time"));
+    }
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_time_to_rest_changes_while_it_runs() {
+    let gateway = Gateway::start().await;
+    let mut settings = gateway.live().settings();
+    settings.http_idle_timeout = SHORT;
+    assert!(gateway.live().apply(&settings));
+    let mut wire = Wire::connect(gateway.http).await;
+    is_served(&mut wire).await;
+    wire.ends().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_old_connection_of_http_1_says_so_in_an_answer_and_loses_nothing() {
+    let gateway = with(|settings| settings.max_connection_age = Some(SHORT)).await;
+    let began = Instant::now();
+    let mut wire = Wire::connect(gateway.http).await;
+    is_served(&mut wire).await;
+    // Past its age it waits for one more request.
+    sleep(2 * SHORT).await;
+    let heard = wire.ask(good().as_bytes()).await;
+    assert!(heard.status == 200 && heard.closes(), "{heard:?}");
+    wire.ends().await;
+    assert!(began.elapsed() >= SHORT.mul_f64(0.9));
+    gateway.stop().await;
+}
+
+fn call() -> Vec<u8> {
+    let key = format!("Bearer {KEY}");
+    packed([
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/v1/models"),
+        (":authority", "gateway"),
+        ("authorization", key.as_str()),
+    ])
+}
+
+#[tokio::test]
+async fn an_old_connection_of_http_2_is_drained() {
+    let gateway = with(|settings| settings.max_connection_age = Some(SHORT)).await;
+    let mut client = Attacker::connect(gateway.http).await;
+    client
+        .send(&framed(HEADERS, END_HEADERS | END_STREAM, 1, &call()))
+        .await;
+    let mut heard = Vec::new();
+    within("a farewell", async {
+        while Told(heard.clone()).of(GOAWAY).is_empty() {
+            assert!(client.read.read_buf(&mut heard).await.unwrap() > 0, "no farewell");
+        }
+    })
+    .await;
+    let told = Told(heard);
+    assert!(!told.of(HEADERS).is_empty(), "it was answered before");
+    told.assert_gone_away(0);
+    // A chat that is under way when its connection has grown old runs on to a whole end.
+    gateway.sim.hold_at(Hold::AfterFirstPiece);
+    let mut stream = Door::Grpc.open(&gateway, &Ask::new("old")).await.unwrap();
+    stream.first_text().await;
+    sleep(3 * SHORT).await;
+    gateway.sim.release();
+    let outcome = within("the rest", stream.finish()).await;
+    outcome.assert_whole(&answer_text("old"));
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn after_the_grace_an_old_connection_of_http_2_ends_with_what_is_on_it() {
+    let gateway = with(|settings| {
+        settings.max_connection_age = Some(SHORT);
+        settings.shutdown_grace = SHORT;
+    })
+    .await;
+    gateway.sim.hold_at(Hold::AfterFirstPiece);
+    let mut stream = Door::Grpc.open(&gateway, &Ask::new("too old")).await.unwrap();
+    stream.first_text().await;
+    let outcome = within("the cut", stream.finish()).await;
+    assert!(outcome.failure.is_some(), "{outcome:?}");
+    gateway.sim.release();
+    gateway.settled().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn heads_of_http_1_are_sound_or_refused_by_name() {
+    let gateway = Gateway::start().await;
+    let host = "host: it\r\n";
+    let body = "transfer-encoding: chunked\r\n";
+    for (what, version, headers, status, named) in [
+        ("no host", "1.1", String::new(), 400, "host"),
+        ("two hosts", "1.1", format!("{host}{host}"), 400, "host"),
+        ("two hosts, in 1.0", "1.0", format!("{host}{host}"), 400, "host"),
+        ("a host that is none", "1.1", "host: a b\r\n".into(), 400, "host"),
+        ("hosts in one", "1.1", "host: a, b\r\n".into(), 400, "host"),
+        ("a user", "1.1", "host: me@it\r\n".into(), 400, "host"),
+        (
+            "an unknown coding",
+            "1.1",
+            format!("{host}transfer-encoding: gzip, chunked\r\n"),
+            501,
+            "transfer-encoding",
+        ),
+        (
+            "an unknown coding in a line of its own",
+            "1.1",
+            format!("{host}transfer-encoding: x-mine\r\n{body}"),
+            501,
+            "transfer-encoding",
+        ),
+        (
+            "chunks of chunks",
+            "1.1",
+            format!("{host}transfer-encoding: chunked, chunked\r\n"),
+            400,
+            "transfer-encoding",
+        ),
+    ] {
+        let chunks = if named == "host" {
+            ""
+        } else {
+            "5\r\nabcde\r\n0\r\n\r\n"
+        };
+        let keep = "connection: keep-alive\r\n";
+        for address in [gateway.http, gateway.grpc] {
+            let mut wire = Wire::connect(address).await;
+            let request = format!(
+                "POST /v1/models HTTP/{version}\r\nauthorization: Bearer {KEY}\r\n{keep}{headers}\r\n{chunks}"
+            );
+            let heard = wire.ask(request.as_bytes()).await;
+            assert_eq!(heard.status, status, "{what}: {heard:?}");
+            if address == gateway.http {
+                let body: serde_json::Value = serde_json::from_str(&heard.body).expect(what);
+                assert_eq!(body["error"]["param"], named, "{what}: {body}");
+                assert_eq!(body["error"]["type"], "invalid_request_error", "{what}: {body}");
+                assert_eq!(heard.header("x-should-retry"), Some("false"), "{what}");
+                assert!(heard.header("x-request-id").is_some(), "{what}");
+            } else {
+                assert!(
+                    heard.body.to_ascii_lowercase().contains(named),
+                    "{what}: {heard:?}"
+                );
+            }
+            if !heard.closes() {
+                let heard = wire.ask(b"GET / HTTP/1.1\r\nhost: it\r\n\r\n").await;
+                assert!([200, 415].contains(&heard.status), "{what}: {heard:?}");
+            }
+        }
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn hosts_of_every_good_form_are_served() {
+    let gateway = Gateway::start().await;
+    let key = format!("authorization: Bearer {KEY}\r\n");
+    for (version, host) in [
+        ("1.0", ""),
+        ("1.1", "host:\r\n"),
+        ("1.1", "Host: Example.COM:3333\r\n"),
+        ("1.1", "host: [::1]:3333\r\n"),
+        ("1.1", "host: 127.0.0.1\r\n"),
+        ("1.1", "host: under_score.local\r\n"),
+    ] {
+        let mut wire = Wire::connect(gateway.http).await;
+        let request = format!("GET /v1/models HTTP/{version}\r\n{key}{host}\r\n");
+        assert_eq!(wire.ask(request.as_bytes()).await.status, 200, "{host}");
+    }
+    gateway.stop().await;
+}
+
+/// Where the length of a body cannot be known, nothing behind it is taken for a request.
+#[tokio::test]
+async fn a_coding_that_hides_the_bodys_end_closes_the_connection() {
+    let gateway = Gateway::start().await;
+    let mut stream = TcpStream::connect(gateway.http).await.unwrap();
+    let request = format!(
+        "POST /v1/models HTTP/1.1\r\nhost: it\r\ntransfer-encoding: x-mine\r\n\r\n{}",
+        good()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut heard = String::new();
+    within("the end", stream.read_to_string(&mut heard))
+        .await
+        .unwrap();
+    assert!(
+        heard.starts_with("HTTP/1.1 400 ") && !heard.contains("200 OK"),
+        "{heard}"
+    );
+    eventually("it goes on for others", async || {
+        gateway.get("/livez").await.status() == 200
+    })
+    .await;
+    gateway.stop().await;
+}
