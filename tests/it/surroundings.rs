@@ -19,12 +19,16 @@ async fn run(
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// Settings with one token, whose upstream is at `project`.
-fn settle(directory: &Path, project: &str) {
-    let token = TOKENS[0];
-    let text =
-        format!("API_KEYS=[\"{KEY}\"]\nTOKEN_POOL=[\"{token}\"]\nPROJECT_API_URL={project}\nTIMEOUT=5\n");
-    fs::write(directory.join(".env"), text).unwrap();
+/// Settings with one token, whose upstream takes calls at `project` that come from `site`.
+fn settle(directory: &Path, project: &str, site: &str) {
+    let lines = [
+        format!("API_KEYS=[\"{KEY}\"]"),
+        format!("TOKEN_POOL=[\"{}\"]", TOKENS[0]),
+        format!("PROJECT_API_URL={project}"),
+        format!("SITE_URL={site}"),
+        "TIMEOUT=5".to_owned(),
+    ];
+    fs::write(directory.join(".env"), lines.join("\n")).unwrap();
 }
 
 #[tokio::test]
@@ -35,7 +39,8 @@ async fn no_proxy_may_name_everything_or_a_host_with_its_port() {
     };
     let upstream = Sim::start(config).await.unwrap();
     let place = tempfile::tempdir().unwrap();
-    settle(place.path(), &upstream.endpoints().project);
+    let endpoints = upstream.endpoints();
+    settle(place.path(), &endpoints.project, &endpoints.site);
     // Nobody listens there: what goes by it fails.
     let proxy = ("HTTP_PROXY", "http://127.0.0.1:9");
     let (here, elsewhere) = (
@@ -61,7 +66,7 @@ async fn no_proxy_may_name_everything_or_a_host_with_its_port() {
 #[tokio::test]
 async fn what_cannot_be_used_of_the_surroundings_is_a_warning() {
     let place = tempfile::tempdir().unwrap();
-    settle(place.path(), "http://127.0.0.1:9/project");
+    settle(place.path(), "http://127.0.0.1:9/project", "http://site.test");
     let environment = [
         ("HTTPS_PROXY", "htp://user:very-secret@proxy.test"),
         ("NO_PROXY", "localhost,http://very-secret.test"),
@@ -107,6 +112,7 @@ async fn a_company_s_own_authority_is_trusted_by_ssl_cert_file() {
     settle(
         place.path(),
         &format!("https://localhost:{}/project", address.port()),
+        "http://site.test",
     );
     fs::write(place.path().join("ca.pem"), authority.pem()).unwrap();
     let trusted = place.path().join("ca.pem");
@@ -123,7 +129,7 @@ async fn a_company_s_own_authority_is_trusted_by_ssl_cert_file() {
 async fn a_certificate_past_its_time_and_an_encrypted_key_are_named() {
     let authority = Authority::new();
     let place = tempfile::tempdir().unwrap();
-    settle(place.path(), "http://127.0.0.1:9/project");
+    settle(place.path(), "http://127.0.0.1:9/project", "http://site.test");
     let tls = [("TLS_CERT", "tls.crt"), ("TLS_KEY", "tls.key")];
     for (from, to, complaint) in [
         (
