@@ -2,6 +2,7 @@
 
 mod activity;
 mod connection;
+mod descriptors;
 mod flaw;
 mod heads;
 mod leftover;
@@ -24,9 +25,12 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::telemetry::{Connections, Peer, Refusal, seldom};
+
 pub use self::{
+    descriptors::raise_descriptor_limit,
     flaw::Flaw,
-    tls::{ClientAuth, Protocol, Tls, TlsError, TlsFile, TlsFiles},
+    tls::{ClientAuth, Protocol, Tls, TlsError, TlsFile, TlsFiles, Validity},
     vacancy::look,
 };
 
@@ -95,6 +99,7 @@ impl Listener {
         tls: Option<(Tls, Protocol)>,
         patience: Arc<ArcSwap<Patience>>,
         stops: Stops,
+        counts: Connections,
     ) {
         let connections = TaskTracker::new();
         let room = Room::new();
@@ -106,7 +111,7 @@ impl Listener {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let connection = Connection {
                         tls: tls.as_ref().map(|(tls, protocol)| tls.config(*protocol)),
                         router: router.clone(),
@@ -114,11 +119,17 @@ impl Listener {
                         tasks: connections.clone(),
                         room: room.clone(),
                         stops: stops.clone(),
+                        counts: counts.clone(),
+                        peer: Peer(peer),
+                        open: counts.accepted(),
                     };
                     connections.spawn(connection.serve(stream));
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error, "a connection could not be accepted");
+                    counts.refused(Refusal::of(&error));
+                    if let Some(left_out) = seldom("accept") {
+                        tracing::warn!(error = %error, left_out, "a connection could not be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

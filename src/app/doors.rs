@@ -1,5 +1,7 @@
 //! How the doors are opened: on two ports or on one, with TLS or without, and not to heads that are not sound.
 
+use std::sync::Arc;
+
 use axum::{Router, extract::Request, middleware::Next, response::Response};
 use tower::{ServiceExt, service_fn};
 
@@ -9,6 +11,7 @@ use crate::{
     grpc,
     net::{ClientAuth, Flaw, Listener, Tls, TlsFile, TlsFiles},
     openai,
+    telemetry::Metrics,
 };
 
 /// Where the gRPC door is.
@@ -108,9 +111,9 @@ pub(super) async fn tls(settings: &Settings) -> Result<Option<Tls>, StartError> 
 }
 
 /// Takes new certificates over; never ends.
-pub(super) async fn follow(tls: Option<Tls>) {
+pub(super) async fn follow(tls: Option<Tls>, metrics: Arc<Metrics>) {
     match tls {
-        Some(tls) => tls.follow().await,
+        Some(tls) => tls.follow(metrics).await,
         None => std::future::pending().await,
     }
 }

@@ -1,12 +1,18 @@
 //! What the commands ask of the house without running it.
 
-use std::{error::Error, io, iter::successors, time::Duration};
+use std::{
+    error::Error,
+    io,
+    iter::successors,
+    time::{Duration, SystemTime},
+};
 
 use super::{StartError, Surroundings, doors, parts, tokens, upstream};
 use crate::{
+    backend::{Proxies, roots},
     config::{HttpAddress, Settings, at},
     engine::upstream::Upstream,
-    net,
+    net::{self, Tls},
     state::StateDir,
 };
 
@@ -27,12 +33,28 @@ pub async fn try_tokens(settings: &Settings) -> Result<Vec<(String, Result<(), S
     Ok(results)
 }
 
-/// Reads the files that are read again whenever they change, and nothing else.
+/// Reads the files that are read again whenever they change, and nothing else. Tells what is odd about them and no
+/// error.
 ///
 /// # Errors
 /// When one cannot be used.
-pub async fn check_files(settings: &Settings) -> Result<(), StartError> {
-    doors::tls(settings).await.map(drop)
+pub async fn check_files(settings: &Settings) -> Result<Vec<String>, StartError> {
+    let tls = doors::tls(settings).await?;
+    let validity = tls.as_ref().and_then(Tls::validity);
+    let complaint = validity.and_then(|validity| validity.complaint(SystemTime::now()));
+    Ok(complaint
+        .map(|complaint| format!("TLS_CERT: {complaint}"))
+        .into_iter()
+        .collect())
+}
+
+/// What is odd about the variables that are none of the gateway's own: proxies, and certificates that are trusted.
+#[must_use]
+pub fn odd_surroundings() -> Vec<String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let mut odd = Proxies::of(variable).1;
+    odd.extend(roots::complaints(variable));
+    odd
 }
 
 /// What keeps a gateway from starting, though its settings are in order.

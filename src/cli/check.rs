@@ -20,8 +20,9 @@ pub(super) struct More {
 pub(super) fn run(loaded: &Loaded, more: More) -> Done {
     let settings = &loaded.settings;
     let runtime = runtime(1)?;
-    runtime.block_on(app::check_files(settings))?;
-    for warning in &loaded.warnings {
+    let odd_files = runtime.block_on(app::check_files(settings))?;
+    let odd = odd_files.into_iter().chain(app::odd_surroundings());
+    for warning in loaded.warnings.iter().cloned().chain(odd) {
         complain(&format!("warning: {warning}"));
     }
     let obstacles = runtime.block_on(app::obstacles(settings));

@@ -15,7 +15,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use super::{Done, run_on, runtime, show_aside, signals::stop_on_signals};
+use super::{Done, descriptor_limit, run_on, runtime, show_aside, signals::stop_on_signals};
 use crate::{
     app::{
         App, StartError, Surroundings,
@@ -57,6 +57,7 @@ pub(super) struct DemoArgs {
 
 pub(super) fn run(args: &DemoArgs) -> Done {
     start_logging("warn", LogFormat::Text)?;
+    let _descriptors = descriptor_limit();
     run_on(runtime(0)?, demonstrate(args))
 }
 

@@ -25,7 +25,7 @@ use tokio::{
 
 use self::check::More;
 use crate::{
-    app::{StartError, complain, flush_log, log_as_json, open_log, say},
+    app::{StartError, complain, flush_log, log_as_json, open_log, raise_descriptor_limit, say},
     config::{Flags, LogFormat, Problems, Sources, Watch},
 };
 
@@ -289,4 +289,12 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
         builder.worker_threads(workers);
     }
     builder.enable_all().build()
+}
+
+/// How many descriptors there may be from now on: as many as the process may give itself.
+fn descriptor_limit() -> Option<u64> {
+    let raised = raise_descriptor_limit();
+    raised
+        .inspect_err(|error| tracing::warn!(error = %error, "the limit on file descriptors cannot be raised"))
+        .ok()
 }

@@ -3,19 +3,19 @@
 use std::{convert::Infallible, future::pending, process::ExitCode};
 
 use super::{
-    Done, run_on, runtime,
+    Done, descriptor_limit, run_on, runtime,
     signals::{Hangups, stop_on_signals},
     supervisor::Supervisor,
 };
 use crate::{
-    app::{App, Reload, Stop, Surroundings, start_logging},
+    app::{App, Reload, Stop, Surroundings, odd_surroundings, start_logging},
     config::{Loaded, Watch},
 };
 
 pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
     let settings = &loaded.settings;
     start_logging(&settings.log_level, settings.log_format)?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().cloned().chain(odd_surroundings()) {
         tracing::warn!("{warning}");
     }
     let runtime = runtime(settings.workers)?;
@@ -25,11 +25,13 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
         let (live, mut hangups) = (app.live(), Hangups::watch());
         let grpc = app.grpc_address().map(|address| address.to_string());
         let grpc = grpc.as_deref().unwrap_or("off");
+        let descriptors = descriptor_limit();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             http = %app.http_address(),
             grpc,
             tokens = settings.tokens.len(),
+            descriptors,
             "serving"
         );
         let supervisor = Supervisor::of_this_process();

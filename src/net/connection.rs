@@ -36,6 +36,7 @@ use super::{
     stall::Stalling,
     unread::{Streams, Told},
 };
+use crate::telemetry::{Connections, OpenConnection, Peer, Refusal};
 
 /// A silent HTTP/2 peer is asked for a sign of life this often, and given up after as long again as the second.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
@@ -62,6 +63,10 @@ pub(super) struct Connection {
     /// Shared by the connections of a port.
     pub(super) room: Room,
     pub(super) stops: Stops,
+    pub(super) counts: Connections,
+    pub(super) peer: Peer,
+    /// Counts the connection as open until it is dropped.
+    pub(super) open: OpenConnection,
 }
 
 impl Connection {
@@ -80,8 +85,9 @@ impl Connection {
                     () = self.stops.soft.cancelled() => return,
                     stream = shake_hands(stream, config) => stream,
                 };
-                if let Some(stream) = stream {
-                    self.serve_stream(stream).await;
+                match stream {
+                    Some(stream) => self.serve_stream(stream).await,
+                    None => self.counts.refused(Refusal::TlsHandshake),
                 }
             }
         }
@@ -94,10 +100,13 @@ impl Connection {
             tasks,
             room,
             stops,
+            peer,
+            open: _open,
             ..
         } = self;
         let requests = Requests {
             router,
+            peer,
             activity: Activity::new(),
             leftovers: Arc::new(Leftovers {
                 room,
@@ -212,6 +221,7 @@ async fn end_in_order(upgrade: &Mutex<Option<OnUpgrade>>) {
 /// What requests of one connection are answered with.
 struct Requests {
     router: Router,
+    peer: Peer,
     activity: Activity,
     leftovers: Arc<Leftovers>,
     /// Where the stream comes back when a client has asked for another protocol.
@@ -227,6 +237,7 @@ impl Requests {
     ) -> impl Future<Output = Result<Response<Told<Body>>, Infallible>> + use<> {
         let version = request.version();
         let under_way = self.activity.begin(version);
+        request.extensions_mut().insert(self.peer);
         if version < Version::HTTP_2
             && let Some(asked) = request.extensions_mut().remove::<OnUpgrade>()
         {

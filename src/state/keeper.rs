@@ -22,6 +22,8 @@ pub(super) struct Keeper {
     lines: usize,
     /// A write failed, which was told; the next success is told too.
     pub(super) failing: bool,
+    /// The same of the tokens' state.
+    tokens_failing: bool,
     /// Locked for as long as the process uses the directory.
     _lock: File,
 }
@@ -50,6 +52,7 @@ impl Keeper {
             journal: rewrite(directory, &owed)?,
             lines: owed.len(),
             failing: false,
+            tokens_failing: false,
             _lock: lock,
         };
         Ok((keeper, tokens, owed))
@@ -59,9 +62,8 @@ impl Keeper {
     pub(super) fn keep(&mut self, batch: Batch, owed: impl FnOnce() -> Owed) {
         if let Some(tokens) = batch.tokens {
             let text = format::write_tokens(&tokens);
-            if let Err(error) = replace(&self.directory, TOKENS, text.as_bytes()) {
-                tracing::error!(file = TOKENS, %error, "state cannot be kept");
-            }
+            let kept = replace(&self.directory, TOKENS, text.as_bytes()).map(drop);
+            tell(TOKENS, &kept, &mut self.tokens_failing);
         }
         if batch.overflown || !batch.lines.is_empty() {
             self.note(&batch.lines, batch.overflown, owed);
@@ -81,18 +83,18 @@ impl Keeper {
             }
             Some(_) | None => self.journal.write_all(lines.as_bytes()),
         };
-        match (kept, self.failing) {
-            (Err(error), false) => {
-                self.failing = true;
-                tracing::error!(file = JOURNAL, %error, "state cannot be kept");
-            }
-            (Ok(()), true) => {
-                self.failing = false;
-                tracing::info!(file = JOURNAL, "state can be kept again");
-            }
-            (Err(_), true) | (Ok(()), false) => {}
-        }
+        tell(JOURNAL, &kept, &mut self.failing);
     }
+}
+
+/// Tells that a file cannot be written, once, and that it can be written again.
+fn tell(file: &'static str, kept: &io::Result<()>, failing: &mut bool) {
+    match kept {
+        Err(error) if !*failing => tracing::error!(file, %error, "state cannot be kept"),
+        Ok(()) if *failing => tracing::info!(file, "state can be kept again"),
+        Ok(()) | Err(_) => {}
+    }
+    *failing = kept.is_err();
 }
 
 /// See [`StateDir::look`](super::StateDir::look).
