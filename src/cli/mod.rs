@@ -174,15 +174,31 @@ fn serve_with(args: SettingsArgs) -> Done {
     log_as_json(in_json);
     match loaded {
         Ok(loaded) => serve::run(&loaded, watch),
-        Err(problems) if in_json => Ok(each_unusable(&problems)),
-        Err(problems) => Ok(unusable(&problems)),
+        Err(problems) => {
+            warn(problems.warnings());
+            Ok(if in_json {
+                each_unusable(&problems)
+            } else {
+                unusable(&problems)
+            })
+        }
     }
 }
 
 fn check_with(args: SettingsArgs, more: More) -> Done {
     match Watch::new(args.sources()).load() {
         Ok(loaded) => check::run(&loaded, more),
-        Err(problems) => Ok(unusable(&problems)),
+        Err(problems) => {
+            warn(problems.warnings());
+            Ok(unusable(&problems))
+        }
+    }
+}
+
+/// What is odd about the settings: it may be why they are not usable.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        complain(&format!("warning: {warning}"));
     }
 }
 

@@ -19,12 +19,21 @@ impl fmt::Display for Problem {
 
 /// Everything wrong with the configuration; at least one problem. Displays as one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
 
 impl Problems {
     /// The problems: files first, then variables in the order of the documentation.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.0.iter()
+        self.problems.iter()
+    }
+
+    /// What is odd beside them, as for settings that are right: a misspelled name may be why another one is missing.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }
 
@@ -95,7 +104,10 @@ impl Report {
         if theirs.is_empty() {
             Ok(others)
         } else {
-            Err(Problems(theirs))
+            Err(Problems {
+                problems: theirs,
+                warnings: self.warnings,
+            })
         }
     }
 
@@ -104,7 +116,10 @@ impl Report {
         if self.problems.is_empty() {
             Ok(self.warnings)
         } else {
-            Err(Problems(self.problems))
+            Err(Problems {
+                problems: self.problems,
+                warnings: self.warnings,
+            })
         }
     }
 }

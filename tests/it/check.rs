@@ -357,6 +357,17 @@ fn names_in_lower_case_count_and_near_misses_are_told() {
         assert!(err.contains(told), "{err}");
     }
     assert!(!(out + &err).contains("very-secret"));
+
+    // The name that was meant is told where its lack stops the start, too.
+    fs::write(place.path().join(".env"), "API_KEY=[\"sk-very-secret\"]\n").unwrap();
+    for command in ["check", "serve"] {
+        let (code, _, err) = run(place.path(), &[command], &free);
+        assert_eq!(code, 2, "{command}: {err}");
+        assert!(
+            err.contains("did you mean API_KEYS?") && !err.contains("very-secret"),
+            "{err}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
