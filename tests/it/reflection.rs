@@ -134,10 +134,10 @@ fn symbol(name: &str) -> Question {
 }
 
 fn file_in(told: &Told) -> FileDescriptorProto {
-    match told {
-        Told::Files(files) => FileDescriptorProto::decode(files[0].as_slice()).unwrap(),
-        other => panic!("no file: {other:?}"),
-    }
+    let Told::Files(files) = told else {
+        panic!("no file: {told:?}");
+    };
+    FileDescriptorProto::decode(files[0].as_slice()).unwrap()
 }
 
 #[tokio::test]
@@ -210,11 +210,14 @@ async fn what_is_not_there_is_an_error_within_the_stream_which_goes_on() {
     questions.extend([Question::Nothing, Question::Services]);
     let told = ask_alike_but_for_services(&gateway, &questions).await;
     for (question, told) in questions.iter().zip(&told) {
-        match question {
-            Question::Nothing => assert_eq!(*told, Told::Error(Code::InvalidArgument)),
-            Question::Services => assert!(matches!(told, Told::Services(_)), "{told:?}"),
-            question if *question == known => assert_eq!(file_in(told).name(), "duogate/v1/models.proto"),
-            question => assert_eq!(*told, Told::Error(Code::NotFound), "{question:?}"),
+        if *question == known {
+            assert_eq!(file_in(told).name(), "duogate/v1/models.proto");
+        } else if *question == Question::Nothing {
+            assert_eq!(*told, Told::Error(Code::InvalidArgument));
+        } else if *question == Question::Services {
+            assert!(matches!(told, Told::Services(_)), "{told:?}");
+        } else {
+            assert_eq!(*told, Told::Error(Code::NotFound), "{question:?}");
         }
     }
     gateway.stop().await;
