@@ -8,6 +8,7 @@ use std::{
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     path::Path,
     process::{Command, Stdio},
+    sync::mpsc,
 };
 
 use duogate::sim::{Sim, answer_text};
@@ -17,7 +18,9 @@ use tempfile::TempDir;
 
 use crate::{
     state::{STOCK, serve, upstream},
-    support::{Ask, Gateway, KEY, OTHER_KEY, Running, Ways, duogate, each_crowd, eventually, within},
+    support::{
+        Ask, Gateway, KEY, OTHER_KEY, PATIENCE, Running, Ways, duogate, each_crowd, eventually, within,
+    },
 };
 
 /// What is wrong with it.
@@ -42,9 +45,17 @@ const ALL: [Fault; 5] = [
     Fault::Stalled,
     Fault::NonBlocking,
 ];
-/// Each fault sees three times as many.
-const CHATS: usize = 340;
 const AT_ONCE: usize = 20;
+impl Fault {
+    /// So many chats through either door, and through both at once.
+    fn chats(self) -> usize {
+        match self {
+            Fault::Full | Fault::Stalled => 340,
+            Fault::Closed | Fault::Gone | Fault::NonBlocking => 60,
+        }
+    }
+}
+
 const O_NONBLOCK: i32 = 0o4000;
 
 /// Writes to a pipe until it is full, and tells what was written.
@@ -218,7 +229,7 @@ async fn chats_probes_settings_and_the_end_need_no_log() {
         let upstream = upstream().await;
         let broken = Broken::start(&upstream, fault, &[]).await;
         let gateway = &broken.gateway;
-        broken.chat(ways, CHATS).await;
+        broken.chat(ways, fault.chats()).await;
         let failed = ways
             .nth(0)
             .ask(gateway, &Ask::new("and then?").model("fault:500"))
@@ -251,7 +262,7 @@ async fn chats_probes_settings_and_the_end_need_no_log() {
         assert_eq!(checked.status.code(), Some(0), "{fault:?}: {checked:?}");
         if matches!(fault, Fault::Gone | Fault::Full) {
             eventually("each line is counted", async || {
-                broken.lost().await >= CHATS as u64
+                broken.lost().await >= fault.chats() as u64
             })
             .await;
         }
@@ -265,43 +276,44 @@ async fn chats_probes_settings_and_the_end_need_no_log() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_comes_back_is_told_what_it_has_missed() {
-    each_crowd([Fault::Stalled, Fault::NonBlocking], async |fault, ways| {
+    for fault in [Fault::Stalled, Fault::NonBlocking] {
         let upstream = upstream().await;
         let mut broken = Broken::start(&upstream, fault, &[("LOG_LEVEL", "trace")]).await;
         assert_eq!(broken.lost().await, 0);
-        let mut rounds = 0;
         while broken.lost().await == 0 {
-            broken.chat(ways, AT_ONCE).await;
-            rounds += 1;
+            let path = format!("/{}", "nothing".repeat(20));
+            let asked = (0..AT_ONCE).map(|_| broken.gateway.get(&path));
+            within("answers", join_all(asked)).await;
         }
-        let reader = BufReader::new(broken.reader.take().unwrap());
-        let reading = tokio::task::spawn_blocking(move || {
-            // The pipe was filled with line ends.
-            let lines = reader.lines().map(Result::unwrap).filter(|line| !line.is_empty());
-            let lines = lines.map(|line| serde_json::from_str(&line).expect("a whole line"));
-            let lines: Vec<Value> = lines.collect();
-            lines
-        });
         let lost = broken.lost().await;
-        let gateway_seen = broken.gateway.seen().chats_alone().each_once();
+        let reader = BufReader::new(broken.reader.take().unwrap());
+        let (sender, lines) = mpsc::channel::<Value>();
+        let reading = std::thread::spawn(move || {
+            // The pipe was filled with line ends.
+            for line in reader.lines().map(Result::unwrap).filter(|line| !line.is_empty()) {
+                let line = serde_json::from_str(&line).expect("a whole line");
+                let _nobody_reads = sender.send(line);
+            }
+        });
+        let told = tokio::task::spawn_blocking(move || {
+            loop {
+                let line = lines.recv_timeout(PATIENCE).expect("the notice");
+                if let Some(told) = line["lost"].as_u64() {
+                    return (told, lines);
+                }
+            }
+        });
+        let (told, lines) = told.await.unwrap();
+        assert!(told >= lost, "{fault:?}: {told}, {lost}");
         within("it drains", broken.stop()).await;
-        let lines = within("the log ends", reading).await.unwrap();
-        let told = lines.iter().filter_map(|line| line["lost"].as_u64());
-        let told: Vec<u64> = told.collect();
+        reading.join().unwrap();
+        let rest: Vec<Value> = lines.iter().collect();
+        assert!(rest.iter().any(|line| line["message"] == "stopped"), "{rest:?}");
         assert!(
-            told.iter().sum::<u64>() >= lost,
-            "{fault:?}: {told:?}, {lost}, {rounds}"
+            rest.iter().all(|line| line["lost"].is_null()),
+            "told again: {rest:?}"
         );
-        assert_eq!(told.len(), 1, "{fault:?}: {told:?}");
-        assert_eq!(
-            lines.first().unwrap()["message"].as_str(),
-            lines.first().unwrap()["message"].as_str()
-        );
-        let last = lines.last().unwrap();
-        assert!(last["message"] == "stopped" || last["lost"].is_u64(), "{last}");
-        gateway_seen
-    })
-    .await;
+    }
 }
 
 /// Runs a command to its end, with this standard output and error.
@@ -437,5 +449,50 @@ fn what_stops_the_start_is_json_where_the_log_is() {
                 "{word}: {told}"
             );
         }
+    }
+}
+
+/// Set where the test below runs in a process of its own.
+const CHILD: &str = "DUOGATE_TEST_PANICS";
+
+#[test]
+fn a_panic_is_a_line_of_the_log_and_nothing_else() {
+    if std::env::var_os(CHILD).is_some() {
+        duogate::app::open_log().unwrap();
+        duogate::app::log_as_json(true);
+        let ended = std::thread::spawn(|| panic!("on\npurpose")).join();
+        assert!(ended.is_err());
+        duogate::app::flush_log(PATIENCE);
+        return;
+    }
+    let child = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args([
+                "--exact",
+                "broken_log::a_panic_is_a_line_of_the_log_and_nothing_else",
+            ])
+            .env(CHILD, "1")
+            .env_remove("RUST_BACKTRACE")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    };
+    let output = Running(child().spawn().unwrap()).output();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let line: Value = serde_json::from_str(told.trim_end()).expect(&told);
+    assert_eq!(line["level"], "ERROR");
+    let message = line["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("panicked at ") && message.ends_with(": on\npurpose"),
+        "{message}"
+    );
+    for fault in [Fault::Gone, Fault::Full] {
+        let mut command = child();
+        broken(&mut command, fault);
+        let child = Running(command.spawn().unwrap());
+        drop(command);
+        assert_eq!(child.output().status.code(), Some(0), "{fault:?}");
     }
 }

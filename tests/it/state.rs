@@ -17,7 +17,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Ask, Gateway, KEY, ONCE, Opened, TOKENS, Ways, each_crowd, each_way, eventually, within,
+    ADMIN_KEY, Ask, Gateway, KEY, ONCE, Opened, TOKENS, Ways, each_crowd, each_way, eventually, within,
 };
 
 const WARM: usize = 2;
@@ -366,6 +366,43 @@ async fn a_full_disk_costs_no_chat() {
             process.said().contains("state cannot be kept")
         })
         .await;
+        process.signal("-TERM");
+        assert_eq!(process.ended().await.code(), Some(0), "{}", process.said());
+        gateway.seen().chats_alone()
+    })
+    .await;
+}
+
+/// What it stands for may be on a disk of the same kind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_file_that_does_not_answer_holds_up_neither_chats_nor_the_end() {
+    each_way(ONCE, async |(), way| {
+        let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
+        let file = place.path().join("pool");
+        fs::write(&file, "a-token-of-the-file\n").unwrap();
+        let more = [("TOKEN_POOL_FILE", "pool"), ("ADMIN_KEY", ADMIN_KEY)];
+        let mut process = Process::spawn(&upstream, place.path(), &more);
+        let gateway = process.serving(&upstream).await;
+        fs::remove_file(&file).unwrap();
+        assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+        let added = (0..2).map(async |number| {
+            let request = gateway
+                .web
+                .post(gateway.url("/admin/tokens"))
+                .bearer_auth(ADMIN_KEY);
+            let body = json!({ "token": format!("a-new-token-{number}") });
+            let answer = request.json(&body).send().await.unwrap();
+            answer.json::<Value>().await.unwrap()
+        });
+        for added in within("the operator is answered", join_all(added)).await {
+            assert_eq!(added["persisted"], false, "{added}");
+            assert!(
+                added["note"].as_str().unwrap().contains("does not answer"),
+                "{added}"
+            );
+        }
+        let outcome = way.ask(&gateway, &Ask::new("undisturbed")).await;
+        outcome.assert_whole(&answer_text("undisturbed"));
         process.signal("-TERM");
         assert_eq!(process.ended().await.code(), Some(0), "{}", process.said());
         gateway.seen().chats_alone()

@@ -250,10 +250,11 @@ impl<W: Write> Writer<W> {
         let lost = self.shared.lost.load(Ordering::Relaxed);
         if lost > self.told {
             let notice = (self.notice)(lost - self.told);
-            if self.put(notice.as_bytes()).is_empty() {
+            let left = self.put(notice.as_bytes()).len();
+            if left == 0 {
                 self.told = lost;
             } else {
-                self.torn = true;
+                self.torn = left < notice.len();
             }
         }
     }
