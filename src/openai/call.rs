@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::{
     OpenAi, body, error,
-    fields::{Field, Fields},
-    request::KnownFields,
+    fields::Field,
+    json::{self, KnownFields},
 };
 use crate::{
     auth::Caller,
@@ -59,7 +59,7 @@ impl Call {
         &mut self,
         openai: &OpenAi,
         table: &'static [Field],
-    ) -> Result<Fields, ChatError> {
+    ) -> Result<json::Body, ChatError> {
         let body = self.body.take().unwrap_or_default();
         body::read_fields(&self.headers, body, &openai.limits(), KnownFields(table)).await
     }

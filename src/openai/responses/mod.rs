@@ -23,7 +23,7 @@ use axum::{
 
 pub(super) use self::event::Numbered;
 pub(super) use self::fields::RESPONSES;
-pub(super) use self::items::{HOSTED, ITEM_NAME, ITEMS, MESSAGE, REFERENCE};
+pub(super) use self::items::{ITEM_NAME, ITEMS, MESSAGE, REFERENCE};
 pub use self::store::ResponseStore;
 use self::{
     events::Events,
@@ -88,7 +88,7 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
 }
 
 async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
-    let fields = call.read(openai, RESPONSES).await?;
+    let body = call.read(openai, RESPONSES).await?;
     let capabilities = openai.engine.capabilities();
     let Call {
         context,
@@ -97,7 +97,7 @@ async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> 
         ..
     } = call;
     let reading = Reading::new(&capabilities, openai.unsupported);
-    let asked = request::read(fields, reading, &openai.responses, caller)?;
+    let asked = request::read(body, reading, &openai.responses, caller)?;
     let Asked {
         request,
         stream,
