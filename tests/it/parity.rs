@@ -175,7 +175,7 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
     /// What is no chat: models, operating, connections, certificates.
     const NO_CHAT: [&str; 4] = ["admin/requests.rs", "models.rs", "slow.rs", "tls.rs"];
     /// What is about one wire's own form: frames, heads, bodies, places for keys and ids, certificates, deadlines and comments.
-    const BY_HAND: [&str; 25] = [
+    const BY_HAND: [&str; 27] = [
         "abuse.rs",
         "admission.rs",
         "answer_limits.rs",
@@ -194,7 +194,9 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
         "http_limits.rs",
         "http_paths.rs",
         "http_stream.rs",
+        "json_details.rs",
         "keys.rs",
+        "nulls.rs",
         "openapi.rs",
         "reflection.rs",
         "slow.rs",
