@@ -33,7 +33,7 @@ fn says(request: &mut Request, messages: Vec<ChatMessage>) {
     request.messages = messages;
 }
 
-fn asked(messages: Value, change: Change) -> Ask {
+fn asked(messages: &Value, change: Change) -> Ask {
     Ask::new("").said(json!({ "messages": messages }), change)
 }
 
@@ -43,14 +43,14 @@ fn told() -> Vec<(Ask, &'static str)> {
     let say = |role: &str, content: Value| json!({ "role": role, "content": content });
     vec![
         (
-            asked(json!([say("system", json!("")), user]), |it| {
+            asked(&json!([say("system", json!("")), user]), |it| {
                 says(it, vec![message(Role::System, ""), message(Role::User, "hi")]);
             }),
             "hi",
         ),
         (
             asked(
-                json!([
+                &json!([
                     say("developer", json!([{ "type": "text", "text": "" }])),
                     user,
                     say("assistant", json!(""))
@@ -69,14 +69,14 @@ fn told() -> Vec<(Ask, &'static str)> {
             "hi",
         ),
         (
-            asked(json!([{ "role": "user", "name": "", "content": "hi" }]), |it| {
+            asked(&json!([{ "role": "user", "name": "", "content": "hi" }]), |it| {
                 says(it, vec![named(Role::User, "hi", "")]);
             }),
             "hi",
         ),
         (
             asked(
-                json!([{ "role": "user", "name": "", "content": "hi" }, say("assistant", json!("Hello.")), user]),
+                &json!([{ "role": "user", "name": "", "content": "hi" }, say("assistant", json!("Hello.")), user]),
                 |it| {
                     says(
                         it,
@@ -93,7 +93,7 @@ fn told() -> Vec<(Ask, &'static str)> {
         // White space is something that was said.
         (
             asked(
-                json!([say("system", json!(" ")), { "role": "user", "name": " ", "content": "\n" }]),
+                &json!([say("system", json!(" ")), { "role": "user", "name": " ", "content": "\n" }]),
                 |it| {
                     says(it, vec![message(Role::System, " "), named(Role::User, "\n", " ")]);
                 },
@@ -102,7 +102,7 @@ fn told() -> Vec<(Ask, &'static str)> {
         ),
         (
             asked(
-                json!([
+                &json!([
                     user,
                     { "role": "assistant", "content": "", "refusal": "", "tool_calls": [
                         { "id": "c1", "type": "function", "function": { "name": "f", "arguments": "" } },
@@ -167,26 +167,26 @@ async fn what_is_empty_is_absent_from_what_the_upstream_is_told() {
 async fn a_chat_in_which_nothing_is_said_is_refused() {
     let cases = [
         (
-            asked(json!([{ "role": "system", "content": "" }]), |it| {
+            asked(&json!([{ "role": "system", "content": "" }]), |it| {
                 says(it, vec![message(Role::System, "")]);
             }),
             "messages[0].content",
         ),
         (
-            asked(json!([{ "role": "user", "name": "", "content": "" }]), |it| {
+            asked(&json!([{ "role": "user", "name": "", "content": "" }]), |it| {
                 says(it, vec![named(Role::User, "", "")]);
             }),
             "messages[0].content",
         ),
         (
-            asked(json!([{ "role": "user", "name": "Ann", "content": "" }]), |it| {
+            asked(&json!([{ "role": "user", "name": "Ann", "content": "" }]), |it| {
                 says(it, vec![named(Role::User, "", "Ann")]);
             }),
             "messages[0].content",
         ),
         (
             asked(
-                json!([{ "role": "system", "content": "" }, { "role": "assistant", "content": "" }, { "role": "user", "content": "" }]),
+                &json!([{ "role": "system", "content": "" }, { "role": "assistant", "content": "" }, { "role": "user", "content": "" }]),
                 |it| {
                     says(
                         it,

@@ -192,7 +192,7 @@ fn wrong_but_left_out() -> Vec<Said> {
             |it| it.response_format = format(Format::JsonSchema(JsonSchemaFormat::default())),
         ),
         Said("audio", json!({ "audio": {} }), |it| {
-            it.audio = Some(AudioOptions::default())
+            it.audio = Some(AudioOptions::default());
         }),
         Said("image", content_json(&json!({ "type": "image_url" })), |it| {
             content(it, Part::Image(Image::default()));
@@ -231,7 +231,7 @@ fn wrong_but_left_out() -> Vec<Said> {
             it.logit_bias = [(1, 101.0)].into();
         }),
         Said("top_logprobs", json!({ "top_logprobs": 21 }), |it| {
-            it.top_logprobs = Some(21)
+            it.top_logprobs = Some(21);
         }),
         Said(
             "metadata",
