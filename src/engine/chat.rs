@@ -35,6 +35,25 @@ pub struct Message {
     pub text: String,
 }
 
+impl Message {
+    /// The name, where there is one to tell.
+    pub(super) fn told_name(&self) -> Option<&str> {
+        self.name.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// Whether it is told at all: that a tool gave nothing back is something, else who says nothing is absent.
+    pub(super) fn is_told(&self) -> bool {
+        !self.text.is_empty() || (self.role == Role::Tool && self.told_name().is_some())
+    }
+}
+
+/// How a call of a tool that the model made is told in a conversation's text.
+#[must_use]
+pub fn tell_call(name: &str, given: &str) -> String {
+    let name = if name.is_empty() { "a tool" } else { name };
+    format!("[called {name}({given})]")
+}
+
 /// What a client asks for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatRequest {
@@ -48,7 +67,8 @@ pub struct ChatRequest {
     pub top_p: Option<f64>,
     /// Texts that end the answer; at most [`MAX_STOPS`], none empty. The answer never holds one of them.
     pub stop: Vec<String>,
-    /// The most tokens of the answer, its reasoning included; at least 1. One that is longer is cut.
+    /// The most tokens of the answer, its reasoning included. One that is longer is cut; one of none is empty, and the
+    /// upstream is not asked for it. Which doors take 0 is theirs to say.
     pub max_tokens: Option<u64>,
     /// How many answers: 1, which is also what none means, to [`MAX_CHOICES`].
     pub n: Option<u64>,
@@ -106,20 +126,18 @@ impl ChatRequest {
                            empty array instead.";
             return Err(ChatError::invalid("messages", message));
         }
-        // A lone message is sent as it is, and a conversation service takes no empty one.
-        if let [
-            Message {
-                role: Role::User,
-                name: None,
-                text,
-            },
-        ] = self.messages.as_slice()
-            && text.is_empty()
-        {
-            let message = "Invalid 'messages[0].content': the only message of the chat is empty.";
-            return Err(ChatError::invalid("messages[0].content", message));
+        // What is empty is left out of the text, and a conversation service takes no empty one.
+        if self.messages.iter().any(Message::is_told) {
+            return Ok(());
         }
-        Ok(())
+        let (field, problem) = match self.messages.len() {
+            1 => ("messages[0].content", "the only message of the chat is empty"),
+            _ => ("messages", "every message of the chat is empty"),
+        };
+        Err(ChatError::invalid(
+            field,
+            format!("Invalid '{field}': {problem}."),
+        ))
     }
 
     fn check_settings(&self) -> Result<(), ChatError> {
@@ -141,11 +159,6 @@ impl ChatRequest {
             let field = format!("stop[{index}]");
             let message = format!("Invalid '{field}': empty string.");
             return Err(ChatError::invalid(field, message));
-        }
-        if self.max_tokens == Some(0) {
-            let message = "Invalid 'max_tokens': integer below minimum value. Expected a value >= 1, but got 0 \
-                           instead.";
-            return Err(ChatError::invalid("max_tokens", message));
         }
         match self.n {
             None | Some(1..=MAX_CHOICES) => Ok(()),

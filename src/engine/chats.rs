@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Engine, Permit,
     attempts::{Chat, Tries, Want},
-    chat::{CallContext, ChatRequest, Completion},
+    chat::{CallContext, ChatRequest, Completion, FinishReason, Usage},
     error::ChatError,
     failure::deadline_exceeded,
     inflight::Ticket,
@@ -25,6 +25,26 @@ pub(super) struct Prepared {
     model: String,
     prompt: Arc<Prompt>,
     limits: Limits,
+}
+
+impl Prepared {
+    /// The answer, where it is known without the upstream: one of no tokens is empty.
+    pub(super) async fn foregone(&self) -> Option<Completion> {
+        if self.limits.max_tokens != Some(0) {
+            return None;
+        }
+        let prompt_tokens = self.prompt.tokens().await;
+        Some(Completion {
+            text: String::new(),
+            reasoning: String::new(),
+            reason: FinishReason::Length,
+            usage: Usage {
+                prompt_tokens,
+                total_tokens: prompt_tokens,
+                ..Usage::default()
+            },
+        })
+    }
 }
 
 impl Engine {
@@ -108,6 +128,10 @@ impl Engine {
         context: CallContext,
         permit: Permit,
     ) -> Result<Completion, ChatError> {
+        if let Some(completion) = prepared.foregone().await {
+            context.record.conclude(Outcome::OK);
+            return Ok(completion);
+        }
         let ticket = self.shared.in_flight.enter(&context.record);
         let opened = self.open(prepared, &context, &ticket, Want::Whole).await?;
         let completion = fold(opened, &prepared.prompt).await;

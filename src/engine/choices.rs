@@ -164,13 +164,18 @@ impl Engine {
         permit: Permit,
     ) -> BoxStream<'static, (u32, Result<ChatEvent, ChatError>)> {
         let engine = self.clone();
-        let started = async move { engine.start(&prepared, context, permit).await };
-        let events = stream::once(started).map_ok(|chat| {
-            stream::unfold(chat, |mut chat| async move {
+        let started = async move {
+            if let Some(Completion { reason, usage, .. }) = prepared.foregone().await {
+                return Ok(stream::once(async move { Ok(ChatEvent::Finished { reason, usage }) }).boxed());
+            }
+            let chat = engine.start(&prepared, context, permit).await?;
+            let events = stream::unfold(chat, |mut chat| async move {
                 let event = chat.next().await?;
                 Some((event, chat))
-            })
-        });
+            });
+            Ok(events.boxed())
+        };
+        let events = stream::once(started);
         events.try_flatten().map(move |event| (index, event)).boxed()
     }
 }

@@ -134,9 +134,9 @@ impl Dialogue {
     /// # Errors
     /// `context_length_exceeded`.
     pub fn fits(&self, text: String) -> Result<String, ChatError> {
-        // A lone first turn goes as it is.
+        // A lone first turn goes as it is, and what is empty is no part of what goes.
         let question = question(text);
-        let size = if self.history.is_empty() {
+        let size = if self.size == 0 {
             question.text.len()
         } else {
             self.size + paragraph_len(&question)

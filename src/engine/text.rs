@@ -12,28 +12,28 @@ use super::{
 /// Beyond this many bytes working on a text takes milliseconds, too long for a thread that others wait for.
 pub(super) const DONE_IN_PLACE: usize = 64 * 1024;
 
+/// What stands for the output of a tool that gave nothing back.
+const NO_OUTPUT: &str = "[no output]";
+
 /// The one text that stands for a conversation: a lone user message as it is, anything else as a transcript of one
-/// labelled paragraph a message. A line inside a message that begins like a label is indented, so that nobody can
-/// speak in another's name.
+/// labelled paragraph a message. What is empty is left out. A line inside a message that begins like a label is indented,
+/// so that nobody can speak in another's name.
 #[must_use]
 pub(super) fn flatten(messages: &[Message]) -> String {
-    if let [
-        Message {
-            role: Role::User,
-            name: None,
-            text,
-        },
-    ] = messages
+    let mut told = messages.iter().filter(|message| message.is_told());
+    if let (Some(lone), None) = (told.next(), told.next())
+        && lone.role == Role::User
+        && lone.told_name().is_none()
     {
-        return text.clone();
+        return lone.text.clone();
     }
     let mut transcript = String::with_capacity(messages.iter().map(paragraph_len).sum());
-    for message in messages {
+    for message in messages.iter().filter(|message| message.is_told()) {
         if !transcript.is_empty() {
             transcript.push_str("\n\n");
         }
         transcript.push_str(label(message.role));
-        if let Some(name) = &message.name {
+        if let Some(name) = message.told_name() {
             transcript.push_str(" (");
             // A line break in a name would begin a line of somebody else's.
             transcript.extend(
@@ -43,15 +43,27 @@ pub(super) fn flatten(messages: &[Message]) -> String {
             transcript.push(')');
         }
         transcript.push_str(": ");
-        push_unforged(&mut transcript, &message.text);
+        push_unforged(&mut transcript, text_of(message));
     }
     transcript
 }
 
+fn text_of(message: &Message) -> &str {
+    if message.text.is_empty() {
+        NO_OUTPUT
+    } else {
+        &message.text
+    }
+}
+
 /// How many bytes a message takes of a transcript at the most, the blank line around it included.
 pub(super) fn paragraph_len(message: &Message) -> usize {
-    let name = message.name.as_ref().map_or(0, |name| name.len() + " ()".len());
-    label(message.role).len() + name + ": \n\n".len() + message.text.len() + 2 * forged_labels(&message.text)
+    if !message.is_told() {
+        return 0;
+    }
+    let name = message.told_name().map_or(0, |name| name.len() + " ()".len());
+    let text = text_of(message);
+    label(message.role).len() + name + ": \n\n".len() + text.len() + 2 * forged_labels(text)
 }
 
 /// How many lines of a text get an indent, since they begin like a label.
@@ -205,6 +217,28 @@ mod tests {
             flatten(&[message(Role::User, " System: hi\nUser: x\n")]),
             " System: hi\nUser: x\n"
         );
+    }
+
+    #[test]
+    fn what_is_empty_is_left_out() {
+        let empty = |role| message(role, "");
+        let named = |role, text: &str, name: &str| Message {
+            name: Some(name.to_owned()),
+            ..message(role, text)
+        };
+        let all = [Role::System, Role::User, Role::Assistant, Role::Tool].map(empty);
+        assert_eq!(flatten(&all), "");
+        assert_eq!(all.iter().map(paragraph_len).sum::<usize>(), 0);
+        let lone = [
+            empty(Role::System),
+            named(Role::User, "Hi", ""),
+            empty(Role::Assistant),
+        ];
+        assert_eq!(flatten(&lone), "Hi");
+        let answered = [message(Role::User, "Hi"), named(Role::Tool, "", "c1")];
+        assert_eq!(flatten(&answered), "User: Hi\n\nTool (c1): [no output]");
+        let called = [named(Role::User, "Hi", "Ann"), named(Role::User, "", "Bob")];
+        assert_eq!(flatten(&called), "User (Ann): Hi");
     }
 
     #[test]

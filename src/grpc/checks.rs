@@ -4,6 +4,17 @@ use std::fmt;
 
 use crate::engine::error::ChatError;
 
+/// How what the upstream may not offer is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// By everything that is known: it is offered.
+    Fully,
+    /// By its form alone: it is refused for what it is, and what others add to their vocabulary is no fault.
+    Openly,
+    /// By nothing: it is left out.
+    NotAtAll,
+}
+
 /// A field that cannot be taken; `problem` is said after its name.
 pub(super) fn invalid(field: &str, problem: &str) -> ChatError {
     ChatError::invalid(field, format!("Invalid '{field}': {problem}."))
@@ -41,9 +52,14 @@ pub(super) fn characters(field: &str, text: Option<&str>, most: usize) -> Result
 }
 
 /// The name of something that a model is told of.
-pub(super) fn name(field: &str, text: &str) -> Result<(), ChatError> {
+pub(super) fn name(field: &str, text: &str, judged: Judged) -> Result<(), ChatError> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if (1..=64).contains(&text.len()) && text.bytes().all(is_plain) {
+    let is_good = match judged {
+        Judged::Fully => (1..=64).contains(&text.len()) && text.bytes().all(is_plain),
+        Judged::Openly => !text.is_empty(),
+        Judged::NotAtAll => true,
+    };
+    if is_good {
         Ok(())
     } else {
         Err(invalid(field, "expected 1 to 64 letters, digits, '_' or '-'"))
@@ -59,9 +75,17 @@ pub(super) fn json_object(field: &str, text: Option<&str>) -> Result<(), ChatErr
     }
 }
 
-/// A number that the enum knows.
-pub(super) fn known<E: TryFrom<i32>>(field: &str, number: i32) -> Result<E, ChatError> {
-    E::try_from(number).map_err(|_| invalid(field, &format!("{number} is no value of its enum")))
+/// A number that the enum knows; none where it knows another, and that is no fault.
+pub(super) fn known<E: TryFrom<i32>>(
+    field: &str,
+    number: i32,
+    judged: Judged,
+) -> Result<Option<E>, ChatError> {
+    match (E::try_from(number), judged) {
+        (Ok(value), _) => Ok(Some(value)),
+        (Err(_), Judged::Fully) => Err(invalid(field, &format!("{number} is no value of its enum"))),
+        (Err(_), Judged::Openly | Judged::NotAtAll) => Ok(None),
+    }
 }
 
 /// Whether a field was set at all.

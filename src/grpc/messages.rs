@@ -1,15 +1,15 @@
 //! A chat's messages as texts: all roles, content in parts, and the history of tools told in words.
 
 use super::{
-    checks::{self, invalid},
+    checks::{self, Judged, invalid},
     proto::{
-        self, AudioFormat, ChatMessage, ContentPart, CustomToolCall, FunctionCall, ImageDetail, MessagePhase,
-        ToolCall, content_part::Part, tool_call::Call,
+        self, AudioFormat, ChatMessage, ContentPart, CustomToolCall, FunctionCall, ImageDetail, ToolCall,
+        content_part::Part, tool_call::Call,
     },
     request::Reading,
 };
 use crate::engine::{
-    chat::{Message, Role},
+    chat::{Message, Role, tell_call},
     error::ChatError,
 };
 
@@ -21,15 +21,14 @@ pub(super) fn read(reading: &mut Reading, index: usize, wire: ChatMessage) -> Re
         name,
         tool_call_id,
         tool_calls,
-        phase,
         // What an answer carries for its reader; it comes back with the message, and says nothing to the model.
+        phase: _,
         reasoning: _,
         audio,
         annotations: _,
     } = wire;
     let role = read_role(&format!("{path}.role"), role)?;
     checks::characters(&format!("{path}.name"), name.as_deref(), 64)?;
-    checks::known::<MessagePhase>(&format!("{path}.phase"), phase)?;
     let mut text = if content.is_empty() && role == Role::Assistant {
         String::new()
     } else {
@@ -41,14 +40,21 @@ pub(super) fn read(reading: &mut Reading, index: usize, wire: ChatMessage) -> Re
     }
     let mut told: Vec<String> = (!text.is_empty()).then_some(text).into_iter().collect();
     for (number, ToolCall { id: _, call }) in tool_calls.into_iter().enumerate() {
-        let missing = || checks::missing(&format!("{path}.tool_calls[{number}].call"));
-        told.push(match call.ok_or_else(missing)? {
-            Call::Function(FunctionCall { name, arguments }) => format!("[called {name}({arguments})]"),
-            Call::Custom(CustomToolCall { name, input }) => format!("[called {name}({input})]"),
+        told.push(match call {
+            Some(Call::Function(FunctionCall { name, arguments })) => tell_call(&name, &arguments),
+            Some(Call::Custom(CustomToolCall { name, input })) => tell_call(&name, &input),
+            // It may have come after this schema.
+            None if reading.leaves_out() => {
+                reading.ignore("tool_calls");
+                "[called a tool]".to_owned()
+            }
+            None => return Err(checks::missing(&format!("{path}.tool_calls[{number}].call"))),
         });
     }
     // A tool's answer is named by its function's name, or else by the call that it answers.
-    let name = name.or(tool_call_id.filter(|_| role == Role::Tool));
+    let filled = |text: &String| !text.is_empty();
+    let call = tool_call_id.filter(|id| filled(id) && role == Role::Tool);
+    let name = name.filter(filled).or(call);
     Ok(Message {
         role,
         name,
@@ -101,15 +107,16 @@ fn read_part(
         Some(Part::Text(piece)) => text.push_str(&piece),
         Some(Part::Refusal(refusal)) => text.push_str(&refusal.text),
         Some(Part::Image(image)) => {
-            checks::known::<ImageDetail>(&format!("{path}.image.detail"), image.detail)?;
-            if image.source.is_none() {
+            let judged = reading.judged(|can| can.images);
+            checks::known::<ImageDetail>(&format!("{path}.image.detail"), image.detail, judged)?;
+            if image.source.is_none() && judged != Judged::NotAtAll {
                 return Err(missing("image.source"));
             }
             reading.need(path, "image", "images", |can| can.images)?;
             text.push_str("[image]");
         }
         Some(Part::File(file)) => {
-            if file.source.is_none() {
+            if file.source.is_none() && reading.judged(|can| can.files) != Judged::NotAtAll {
                 return Err(missing("file.source"));
             }
             reading.need(path, "file", "files", |can| can.files)?;
@@ -117,15 +124,17 @@ fn read_part(
         }
         Some(Part::Audio(audio)) => {
             let field = format!("{path}.audio.format");
-            if !matches!(
-                checks::known(&field, audio.format)?,
-                AudioFormat::Wav | AudioFormat::Mp3
-            ) {
+            let judged = reading.judged(|can| can.audio);
+            let format = checks::known(&field, audio.format, judged)?;
+            let is_good = matches!(format, Some(AudioFormat::Wav | AudioFormat::Mp3) | None);
+            if !is_good && judged != Judged::NotAtAll {
                 return Err(invalid(&field, "expected AUDIO_FORMAT_WAV or AUDIO_FORMAT_MP3"));
             }
             reading.need(path, "audio", "audio", |can| can.audio)?;
             text.push_str("[audio]");
         }
+        // It may have come after this schema.
+        None if reading.leaves_out() => reading.ignore("part"),
         None => {
             let field = format!("{path}.part");
             let message = format!("Missing '{field}': a part that this gateway knows must be set.");

@@ -3,12 +3,9 @@
 use std::borrow::Cow;
 
 use super::{
-    checks::{self, Set, beyond, invalid},
+    checks::{self, Judged, Set, beyond, invalid},
     messages,
-    proto::{
-        CreateChatCompletionRequest, Modality, ModerationMode, ModerationOptions, Prediction,
-        PromptCacheRetention, ReasoningEffort, ServiceTier, Verbosity,
-    },
+    proto::{CreateChatCompletionRequest, Modality, ModerationMode, ModerationOptions, Prediction},
     tools,
 };
 use crate::engine::{
@@ -80,8 +77,24 @@ impl Reading {
         }
     }
 
+    /// How something is judged that the upstream may not offer.
+    pub(super) fn judged(&self, offered: fn(&Capabilities) -> bool) -> Judged {
+        if offered(&self.capabilities) {
+            return Judged::Fully;
+        }
+        match self.unsupported {
+            Unsupported::Refuse => Judged::Openly,
+            Unsupported::LeaveOut => Judged::NotAtAll,
+        }
+    }
+
+    /// Whether what has no effect is left out without a look at it.
+    pub(super) fn leaves_out(&self) -> bool {
+        self.unsupported == Unsupported::LeaveOut
+    }
+
     /// Notes that a field has no effect.
-    fn ignore(&mut self, name: impl Into<Cow<'static, str>>) {
+    pub(super) fn ignore(&mut self, name: impl Into<Cow<'static, str>>) {
         let name = name.into();
         if !self.ignored.contains(&name) {
             self.ignored.push(name);
@@ -120,6 +133,7 @@ pub(super) fn read(
 ) -> Result<(ChatRequest, Vec<Cow<'static, str>>), ChatError> {
     let request = read_fields(wire, &mut reading)?;
     request.check()?;
+    check_limit(&request)?;
     Ok((request, reading.ignored))
 }
 
@@ -130,12 +144,29 @@ pub(super) fn read_beginning(
 ) -> Result<(ChatRequest, Vec<Cow<'static, str>>), ChatError> {
     let request = read_fields(wire, &mut reading)?;
     request.check_beginning()?;
+    check_limit(&request)?;
     Ok((request, reading.ignored))
 }
 
+/// An answer of a chat has room for something.
+fn check_limit(request: &ChatRequest) -> Result<(), ChatError> {
+    match request.max_tokens {
+        Some(0) => {
+            let message = "Invalid 'max_tokens': integer below minimum value. Expected a value >= 1, but got 0 \
+                           instead.";
+            Err(ChatError::invalid("max_tokens", message))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn read_fields(wire: CreateChatCompletionRequest, reading: &mut Reading) -> Result<ChatRequest, ChatError> {
-    check_hints(&wire)?;
-    tools::check(&wire)?;
+    let judges_hints = !reading.leaves_out();
+    if judges_hints {
+        check_hints(&wire)?;
+    }
+    check_needs(&wire, reading)?;
+    tools::check(&wire, reading)?;
     note_hints(&wire, reading);
     read_extra(&wire, reading)?;
     meet_needs(&wire, reading)?;
@@ -147,23 +178,20 @@ fn read_fields(wire: CreateChatCompletionRequest, reading: &mut Reading) -> Resu
     Ok(ChatRequest {
         messages: messages.collect::<Result<_, _>>()?,
         model: wire.model,
-        temperature: wire.temperature,
-        top_p: wire.top_p,
+        temperature: wire.temperature.filter(|_| judges_hints),
+        top_p: wire.top_p.filter(|_| judges_hints),
         stop: wire.stop,
         max_tokens: wire.max_tokens.map(u64::from),
         n: wire.n.map(u64::from),
     })
 }
 
-/// The limits of fields that the engine never sees.
+/// The limits of hints that the engine never sees. Their words are somebody else's, and grow.
 fn check_hints(wire: &CreateChatCompletionRequest) -> Result<(), ChatError> {
     checks::number("presence_penalty", wire.presence_penalty, -2.0, 2.0)?;
     checks::number("frequency_penalty", wire.frequency_penalty, -2.0, 2.0)?;
     for (token, bias) in &wire.logit_bias {
         checks::number(&format!("logit_bias[{token}]"), Some(*bias), -100.0, 100.0)?;
-    }
-    if let Some(count @ 21..) = wire.top_logprobs {
-        return Err(beyond("top_logprobs", "0 to 20", count));
     }
     if wire.metadata.len() > 16 {
         return Err(beyond("metadata", "at most 16 pairs", wire.metadata.len()));
@@ -173,32 +201,40 @@ fn check_hints(wire: &CreateChatCompletionRequest) -> Result<(), ChatError> {
         checks::characters("metadata", Some(value), 512)?;
     }
     checks::characters("safety_identifier", wire.safety_identifier.as_deref(), 128)?;
-    checks::known::<ReasoningEffort>("reasoning_effort", wire.reasoning_effort)?;
-    checks::known::<Verbosity>("verbosity", wire.verbosity)?;
-    checks::known::<ServiceTier>("service_tier", wire.service_tier)?;
-    checks::known::<PromptCacheRetention>("prompt_cache_retention", wire.prompt_cache_retention)?;
-    if let Some(ModerationOptions {
-        model: _,
-        input,
-        output,
-    }) = &wire.moderation
-    {
-        checks::known::<ModerationMode>("moderation.input", *input)?;
-        checks::known::<ModerationMode>("moderation.output", *output)?;
-    }
-    for (index, modality) in wire.modalities.iter().enumerate() {
-        let field = format!("modalities[{index}]");
-        checks::known::<Modality>(&field, *modality)?;
-        if *modality == i32::from(Modality::Unspecified) {
-            return Err(invalid(&field, "a kind of answer must be set"));
-        }
-    }
     match &wire.prediction {
         Some(Prediction { content }) if content.is_empty() => {
             Err(invalid("prediction.content", "expected at least one part"))
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// The limits of what the upstream may not offer, besides tools and formats.
+fn check_needs(wire: &CreateChatCompletionRequest, reading: &Reading) -> Result<(), ChatError> {
+    if let Some(count @ 21..) = wire.top_logprobs
+        && reading.judged(|can| can.logprobs) != Judged::NotAtAll
+    {
+        return Err(beyond("top_logprobs", "0 to 20", count));
+    }
+    if let Some(ModerationOptions {
+        model: _,
+        input,
+        output,
+    }) = &wire.moderation
+    {
+        let judged = reading.judged(|can| can.moderation);
+        checks::known::<ModerationMode>("moderation.input", *input, judged)?;
+        checks::known::<ModerationMode>("moderation.output", *output, judged)?;
+    }
+    let judged = reading.judged(|can| can.audio);
+    for (index, modality) in wire.modalities.iter().enumerate() {
+        let field = format!("modalities[{index}]");
+        let known = checks::known(&field, *modality, judged)?;
+        if known == Some(Modality::Unspecified) && judged != Judged::NotAtAll {
+            return Err(invalid(&field, "a kind of answer must be set"));
+        }
+    }
+    Ok(())
 }
 
 /// Fields that give an answer another flavour, which a conversation has no setting for.
@@ -252,7 +288,7 @@ fn read_extra(wire: &CreateChatCompletionRequest, reading: &mut Reading) -> Resu
 /// Fields without which the answer would be another.
 fn meet_needs(wire: &CreateChatCompletionRequest, reading: &mut Reading) -> Result<(), ChatError> {
     tools::meet_needs(wire, reading)?;
-    let audio = i32::from(Modality::Audio);
+    let text = i32::from(Modality::Text);
     type Offered = fn(&Capabilities) -> bool;
     let needs: [(&'static str, bool, &str, Offered); 6] = [
         (
@@ -270,7 +306,7 @@ fn meet_needs(wire: &CreateChatCompletionRequest, reading: &mut Reading) -> Resu
         ("audio", wire.audio.is_some(), "audio", |can| can.audio),
         (
             "modalities",
-            wire.modalities.contains(&audio),
+            wire.modalities.iter().any(|modality| *modality != text),
             "modalities other than text",
             |can| can.audio,
         ),

@@ -1,7 +1,7 @@
 //! Tools and forms of answers: what a request says of them, and what an upstream must be able to do for it.
 
 use super::{
-    checks::{self, invalid, missing},
+    checks::{self, Judged, invalid, missing},
     proto::{
         AllowedTools, CreateChatCompletionRequest, FunctionTool, Grammar, GrammarSyntax, JsonSchemaFormat,
         Tool, ToolChoiceMode, ToolReference, response_format::Format, tool, tool_choice::Choice,
@@ -13,27 +13,40 @@ use crate::engine::error::ChatError;
 /// The most tools of one request.
 const MOST_TOOLS: usize = 128;
 
-/// Checks what stands in these fields, whether the upstream can do it or not.
-pub(super) fn check(wire: &CreateChatCompletionRequest) -> Result<(), ChatError> {
-    if wire.tools.len() > MOST_TOOLS {
+/// Checks what stands in these fields, as far as it is judged.
+pub(super) fn check(wire: &CreateChatCompletionRequest, reading: &Reading) -> Result<(), ChatError> {
+    let judged = reading.judged(|can| can.tools);
+    if judged == Judged::Fully && wire.tools.len() > MOST_TOOLS {
         let expected = format!("at most {MOST_TOOLS} tools");
         return Err(checks::beyond("tools", &expected, wire.tools.len()));
     }
-    for (index, tool) in wire.tools.iter().enumerate() {
-        check_tool(&format!("tools[{index}]"), tool)?;
+    if judged != Judged::NotAtAll {
+        for (index, tool) in wire.tools.iter().enumerate() {
+            check_tool(&format!("tools[{index}]"), tool, judged)?;
+        }
+        if let Some(choice) = &wire.tool_choice {
+            check_choice(choice.choice.as_ref(), judged)?;
+        }
     }
-    if let Some(choice) = &wire.tool_choice {
-        check_choice(choice.choice.as_ref())?;
-    }
+    let judged = reading.judged(|can| can.response_formats);
     match &wire.response_format {
-        None => Ok(()),
-        Some(format) => check_format(format.format.as_ref()),
+        Some(format) if judged != Judged::NotAtAll => check_format(format.format.as_ref(), judged),
+        Some(_) | None => Ok(()),
     }
 }
 
-fn check_tool(path: &str, tool: &Tool) -> Result<(), ChatError> {
+/// Nothing is set, or what is set came after this schema: a fault only where it is to be obeyed.
+fn unset(field: &str, judged: Judged) -> Result<(), ChatError> {
+    if judged == Judged::Fully {
+        Err(missing(field))
+    } else {
+        Ok(())
+    }
+}
+
+fn check_tool(path: &str, tool: &Tool, judged: Judged) -> Result<(), ChatError> {
     match &tool.tool {
-        None => Err(missing(&format!("{path}.tool"))),
+        None => unset(&format!("{path}.tool"), judged),
         Some(tool::Tool::Function(function)) => {
             let FunctionTool {
                 name,
@@ -41,11 +54,11 @@ fn check_tool(path: &str, tool: &Tool) -> Result<(), ChatError> {
                 parameters,
                 strict: _,
             } = function;
-            checks::name(&format!("{path}.function.name"), name)?;
+            checks::name(&format!("{path}.function.name"), name, judged)?;
             checks::json_object(&format!("{path}.function.parameters"), parameters.as_deref())
         }
         Some(tool::Tool::Custom(custom)) => {
-            checks::name(&format!("{path}.custom.name"), &custom.name)?;
+            checks::name(&format!("{path}.custom.name"), &custom.name, judged)?;
             let Some(Grammar {
                 syntax,
                 definition: _,
@@ -54,44 +67,49 @@ fn check_tool(path: &str, tool: &Tool) -> Result<(), ChatError> {
                 return Ok(());
             };
             let field = format!("{path}.custom.grammar.syntax");
-            match checks::known(&field, *syntax)? {
-                GrammarSyntax::Unspecified => Err(missing(&field)),
-                GrammarSyntax::Lark | GrammarSyntax::Regex => Ok(()),
+            match checks::known(&field, *syntax, judged)? {
+                Some(GrammarSyntax::Unspecified) => Err(missing(&field)),
+                Some(GrammarSyntax::Lark | GrammarSyntax::Regex) | None => Ok(()),
             }
         }
     }
 }
 
-fn check_choice(choice: Option<&Choice>) -> Result<(), ChatError> {
+fn check_choice(choice: Option<&Choice>, judged: Judged) -> Result<(), ChatError> {
     match choice {
-        None => Err(missing("tool_choice.choice")),
-        Some(Choice::Mode(mode)) => checks::known::<ToolChoiceMode>("tool_choice.mode", *mode).map(drop),
-        Some(Choice::Function(name)) => checks::name("tool_choice.function", name),
-        Some(Choice::Custom(name)) => checks::name("tool_choice.custom", name),
-        Some(Choice::AllowedTools(AllowedTools { mode, tools })) => {
-            let field = "tool_choice.allowed_tools.mode";
-            let mode = checks::known(field, *mode)?;
-            if !matches!(mode, ToolChoiceMode::Auto | ToolChoiceMode::Required) {
-                return Err(invalid(
-                    field,
-                    "expected TOOL_CHOICE_MODE_AUTO or TOOL_CHOICE_MODE_REQUIRED",
-                ));
-            }
-            let field = "tool_choice.allowed_tools.tools";
-            if tools.is_empty() {
-                return Err(invalid(field, "expected at least one tool"));
-            }
-            match tools.iter().position(|ToolReference { tool }| tool.is_none()) {
-                Some(index) => Err(missing(&format!("{field}[{index}].tool"))),
-                None => Ok(()),
-            }
+        None => unset("tool_choice.choice", judged),
+        Some(Choice::Mode(mode)) => {
+            checks::known::<ToolChoiceMode>("tool_choice.mode", *mode, judged).map(drop)
         }
+        Some(Choice::Function(name)) => checks::name("tool_choice.function", name, judged),
+        Some(Choice::Custom(name)) => checks::name("tool_choice.custom", name, judged),
+        Some(Choice::AllowedTools(allowed)) => check_allowed(allowed, judged),
     }
 }
 
-fn check_format(format: Option<&Format>) -> Result<(), ChatError> {
+fn check_allowed(allowed: &AllowedTools, judged: Judged) -> Result<(), ChatError> {
+    let AllowedTools { mode, tools } = allowed;
+    let field = "tool_choice.allowed_tools.mode";
+    match checks::known(field, *mode, judged)? {
+        Some(ToolChoiceMode::Auto | ToolChoiceMode::Required) | None => {}
+        Some(ToolChoiceMode::Unspecified | ToolChoiceMode::None) => {
+            let expected = "expected TOOL_CHOICE_MODE_AUTO or TOOL_CHOICE_MODE_REQUIRED";
+            return Err(invalid(field, expected));
+        }
+    }
+    let field = "tool_choice.allowed_tools.tools";
+    if tools.is_empty() {
+        return Err(invalid(field, "expected at least one tool"));
+    }
+    match tools.iter().position(|ToolReference { tool }| tool.is_none()) {
+        Some(index) => unset(&format!("{field}[{index}].tool"), judged),
+        None => Ok(()),
+    }
+}
+
+fn check_format(format: Option<&Format>, judged: Judged) -> Result<(), ChatError> {
     match format {
-        None => Err(missing("response_format.format")),
+        None => unset("response_format.format", judged),
         Some(Format::Text(_) | Format::JsonObject(_)) => Ok(()),
         Some(Format::JsonSchema(schema)) => {
             let JsonSchemaFormat {
@@ -100,7 +118,7 @@ fn check_format(format: Option<&Format>) -> Result<(), ChatError> {
                 schema,
                 strict: _,
             } = schema;
-            checks::name("response_format.json_schema.name", name)?;
+            checks::name("response_format.json_schema.name", name, judged)?;
             checks::json_object("response_format.json_schema.schema", schema.as_deref())
         }
     }
@@ -108,11 +126,8 @@ fn check_format(format: Option<&Format>) -> Result<(), ChatError> {
 
 /// Asks for what the upstream must be able to do.
 pub(super) fn meet_needs(wire: &CreateChatCompletionRequest, reading: &mut Reading) -> Result<(), ChatError> {
-    let choice = wire
-        .tool_choice
-        .as_ref()
-        .and_then(|choice| choice.choice.as_ref());
-    let mode = match choice {
+    let choice = wire.tool_choice.as_ref();
+    let mode = match choice.and_then(|choice| choice.choice.as_ref()) {
         Some(Choice::Mode(mode)) => ToolChoiceMode::try_from(*mode).ok(),
         Some(_) | None => None,
     };
@@ -129,11 +144,8 @@ pub(super) fn meet_needs(wire: &CreateChatCompletionRequest, reading: &mut Readi
     if chooses {
         reading.need("tool_choice", "tool_choice", "a choice of tools", |can| can.tools)?;
     }
-    let format = wire
-        .response_format
-        .as_ref()
-        .and_then(|format| format.format.as_ref());
-    if matches!(format, Some(Format::JsonObject(_) | Format::JsonSchema(_))) {
+    let format = wire.response_format.as_ref().map(|format| &format.format);
+    if format.is_some_and(|format| !matches!(format, Some(Format::Text(_)))) {
         let what = "response formats other than text";
         reading.need("response_format", "response_format", what, |can| {
             can.response_formats

@@ -9,8 +9,7 @@ use tokio::time::timeout;
 use super::{
     Limits,
     coding::{Coding, too_large},
-    fields::Fields,
-    request::{Found, KnownFields},
+    json::{self, KnownFields},
 };
 use crate::engine::error::{ChatError, ErrorKind};
 
@@ -23,7 +22,7 @@ pub(super) async fn read_fields(
     body: Body,
     limits: &Limits,
     table: KnownFields,
-) -> Result<Fields, ChatError> {
+) -> Result<json::Body, ChatError> {
     let bytes = read(headers, body, limits).await?;
     if bytes.len() <= PARSED_IN_PLACE {
         return parse(&bytes, table);
@@ -86,17 +85,13 @@ fn check_type(headers: &HeaderMap) -> Result<(), ChatError> {
     Err(ChatError::new(ErrorKind::UnsupportedMediaType, message))
 }
 
-pub(super) fn parse(bytes: &[u8], table: KnownFields) -> Result<Fields, ChatError> {
+pub(super) fn parse(bytes: &[u8], table: KnownFields) -> Result<json::Body, ChatError> {
+    // Some write a byte order mark before everything.
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let Found { fields, twice } = table.deserialize(&mut json).map_err(|error| broken(&error))?;
+    let body = table.deserialize(&mut json).map_err(|error| broken(&error))?;
     json.end().map_err(|error| broken(&error))?;
-    match twice {
-        None => Ok(fields),
-        Some(name) => {
-            let message = format!("Duplicate parameter: '{name}' was given more than once.");
-            Err(ChatError::invalid(name, message))
-        }
-    }
+    Ok(body)
 }
 
 fn broken(error: &serde_json::Error) -> ChatError {

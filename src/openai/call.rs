@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::{
     OpenAi, body, error,
-    fields::{Field, Fields},
-    request::KnownFields,
+    fields::Field,
+    json::{self, KnownFields},
     spelling::Deployment,
 };
 use crate::{
@@ -63,13 +63,13 @@ impl Call {
         &mut self,
         openai: &OpenAi,
         table: &'static [Field],
-    ) -> Result<Fields, ChatError> {
+    ) -> Result<json::Body, ChatError> {
         let body = self.body.take().unwrap_or_default();
-        let mut fields = body::read_fields(&self.headers, body, &openai.limits(), KnownFields(table)).await?;
+        let mut body = body::read_fields(&self.headers, body, &openai.limits(), KnownFields(table)).await?;
         if let Some(deployment) = self.deployment.take() {
-            deployment.settle(&mut fields)?;
+            deployment.settle(&mut body.fields)?;
         }
-        Ok(fields)
+        Ok(body)
     }
 }
 

@@ -73,9 +73,9 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
 }
 
 async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
-    let fields = call.read(openai, CHAT).await?;
+    let body = call.read(openai, CHAT).await?;
     let capabilities = openai.engine.capabilities();
-    let asked = request::read(fields, Reading::new(&capabilities, openai.unsupported))?;
+    let asked = request::read(body, Reading::new(&capabilities, openai.unsupported))?;
     let Call { context, permit, .. } = call;
     context.record.set_model(&asked.request.model);
     let head = Head::new(asked.request.model.clone());

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     messages::MESSAGE_NAME,
-    schema::{Key, Shape, TEXT, key, nullable, required},
+    schema::{Key, Shape, TEXT, key, required},
 };
 use crate::engine::upstream::Capabilities;
 
@@ -17,6 +17,8 @@ pub(super) enum Use {
     Ignored,
     /// Leaving it out would change what the answer means.
     Needs(Need),
+    /// An object whose fields mean different things.
+    Parts(&'static [Field]),
 }
 
 /// Something that not every upstream can do.
@@ -66,6 +68,13 @@ pub(super) const fn needs(
     }
 }
 
+pub(super) const fn parts(name: &'static str, of: &'static [Field]) -> Field {
+    Field {
+        key: key(name, Shape::AnyObject),
+        meaning: Use::Parts(of),
+    }
+}
+
 pub(super) const BOOL: Shape = Shape::Bool;
 /// No upper bound is known to OpenAI's clients.
 pub(super) const TOKENS: Shape = Shape::Integer(1, i128::MAX);
@@ -77,9 +86,9 @@ pub(super) const SAFETY_IDENTIFIER: Shape = Shape::Text(0, 128);
 
 const FUNCTION: &[Key] = &[
     key("name", Shape::Text(1, 64)),
-    nullable("description", TEXT),
-    nullable("parameters", Shape::AnyObject),
-    nullable("strict", BOOL),
+    key("description", TEXT),
+    key("parameters", Shape::AnyObject),
+    key("strict", BOOL),
 ];
 const TOOL: Shape = Shape::Tagged(
     "type",
@@ -89,7 +98,7 @@ const TOOL: Shape = Shape::Tagged(
             "custom",
             &[key(
                 "custom",
-                Shape::Object(&[key("name", TEXT), nullable("description", TEXT)]),
+                Shape::Object(&[key("name", TEXT), key("description", TEXT)]),
             )],
         ),
     ],
@@ -117,9 +126,9 @@ const TOOL_CHOICE: &[Shape] = &[
 ];
 const JSON_SCHEMA: &[Key] = &[
     key("name", Shape::Text(1, 64)),
-    nullable("description", TEXT),
-    nullable("schema", Shape::AnyObject),
-    nullable("strict", BOOL),
+    key("description", TEXT),
+    key("schema", Shape::AnyObject),
+    key("strict", BOOL),
 ];
 const RESPONSE_FORMAT: Shape = Shape::Tagged(
     "type",
@@ -135,19 +144,16 @@ const AUDIO: &[Key] = &[
 ];
 pub(super) const MODERATION: &[Key] = &[
     key("model", TEXT),
-    nullable(
+    key(
         "policy",
         Shape::Object(&[
-            nullable("input", Shape::Object(MODERATED)),
-            nullable("output", Shape::Object(MODERATED)),
+            key("input", Shape::Object(MODERATED)),
+            key("output", Shape::Object(MODERATED)),
         ]),
     ),
 ];
 const MODERATED: &[Key] = &[key("mode", Shape::Word(&["score", "block"]))];
-pub(super) const STREAM_OPTIONS: &[Key] = &[
-    nullable("include_usage", BOOL),
-    nullable("include_obfuscation", BOOL),
-];
+pub(super) const STREAM_OPTIONS: &[Key] = &[key("include_usage", BOOL), key("include_obfuscation", BOOL)];
 const PREDICTION: Shape = Shape::Tagged(
     "type",
     &[(
@@ -159,12 +165,12 @@ const PREDICTION: Shape = Shape::Tagged(
     )],
 );
 pub(super) const CACHE_OPTIONS: &[Key] = &[
-    nullable("mode", TEXT),
-    nullable("ttl", Shape::Either(&[TEXT, Shape::Integer(0, i128::MAX)])),
+    key("mode", TEXT),
+    key("ttl", Shape::Either(&[TEXT, Shape::Integer(0, i128::MAX)])),
 ];
 const WEB_SEARCH: &[Key] = &[
     key("search_context_size", Shape::Word(&["low", "medium", "high"])),
-    nullable("user_location", Shape::AnyObject),
+    key("user_location", Shape::AnyObject),
 ];
 pub(super) const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 pub(super) const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priority", "fast"];
@@ -176,15 +182,15 @@ pub(super) static CHAT: &[Field] = &[
         "messages",
         Shape::List(1, MANY, &Shape::Apart(MESSAGE_NAME)),
     )),
-    obeyed(nullable("stream", BOOL)),
-    obeyed(nullable("stream_options", Shape::Object(STREAM_OPTIONS))),
-    obeyed(nullable("n", Shape::Integer(1, 128))),
-    obeyed(nullable(
+    obeyed(key("stream", BOOL)),
+    obeyed(key("stream_options", Shape::Object(STREAM_OPTIONS))),
+    obeyed(key("n", Shape::Integer(1, 128))),
+    obeyed(key(
         "stop",
-        Shape::Either(&[Shape::Text(1, MANY), Shape::List(1, 4, &Shape::Text(1, MANY))]),
+        Shape::Either(&[Shape::Text(1, MANY), Shape::List(0, 4, &Shape::Text(1, MANY))]),
     )),
-    obeyed(nullable("max_completion_tokens", TOKENS)),
-    obeyed(nullable("max_tokens", TOKENS)),
+    obeyed(key("max_completion_tokens", TOKENS)),
+    obeyed(key("max_tokens", TOKENS)),
     needs(
         key("tools", Shape::List(0, 128, &TOOL)),
         "tools",
@@ -201,7 +207,7 @@ pub(super) static CHAT: &[Field] = &[
         |can| can.tools,
     ),
     needs(
-        key("functions", Shape::List(1, 128, &Shape::Object(FUNCTION))),
+        key("functions", Shape::List(0, 128, &Shape::Object(FUNCTION))),
         "functions",
         |functions, fields| is_filled(functions) && !is_word(fields.get("function_call"), &["none"]),
         |can| can.tools,
@@ -213,7 +219,7 @@ pub(super) static CHAT: &[Field] = &[
         ),
         "a choice of functions",
         |choice, fields| {
-            choice.is_object()
+            !is_word(Some(choice), &["none", "auto"])
                 || (is_word(Some(choice), &["auto"]) && fields.get("functions").is_some_and(is_filled))
         },
         |can| can.tools,
@@ -225,32 +231,29 @@ pub(super) static CHAT: &[Field] = &[
         |can| can.response_formats,
     ),
     needs(
-        nullable("logprobs", BOOL),
+        key("logprobs", BOOL),
         "log probabilities",
-        |asked, _| asked == &Value::Bool(true),
+        |asked, _| asked != &Value::Bool(false),
         |can| can.logprobs,
     ),
     needs(
-        nullable("top_logprobs", Shape::Integer(0, 20)),
+        key("top_logprobs", Shape::Integer(0, 20)),
         "log probabilities",
-        |asked, _| asked.as_f64().is_some_and(|many| many > 0.0),
+        |asked, _| asked.as_f64() != Some(0.0),
         |can| can.logprobs,
     ),
     needs(
-        nullable("audio", Shape::Object(AUDIO)),
+        key("audio", Shape::Object(AUDIO)),
         "audio",
         |_, _| true,
         |can| can.audio,
     ),
     needs(
-        nullable("modalities", Shape::List(1, 2, &Shape::Word(&["text", "audio"]))),
+        key("modalities", Shape::List(0, 2, &Shape::Word(&["text", "audio"]))),
         "modalities other than text",
         |modalities, _| {
-            modalities
-                .as_array()
-                .into_iter()
-                .flatten()
-                .any(|one| one == "audio")
+            let all = modalities.as_array();
+            all.is_none_or(|all| all.iter().any(|one| one != "text"))
         },
         |can| can.audio,
     ),
@@ -261,38 +264,35 @@ pub(super) static CHAT: &[Field] = &[
         |can| can.web_search,
     ),
     needs(
-        nullable("moderation", Shape::Object(MODERATION)),
+        key("moderation", Shape::Object(MODERATION)),
         "moderation",
         |_, _| true,
         |can| can.moderation,
     ),
-    ignored(nullable("temperature", Shape::Number(0.0, 2.0))),
-    ignored(nullable("top_p", Shape::Number(0.0, 1.0))),
-    ignored(nullable("frequency_penalty", PENALTY)),
-    ignored(nullable("presence_penalty", PENALTY)),
-    ignored(nullable(
+    ignored(key("temperature", Shape::Number(0.0, 2.0))),
+    ignored(key("top_p", Shape::Number(0.0, 1.0))),
+    ignored(key("frequency_penalty", PENALTY)),
+    ignored(key("presence_penalty", PENALTY)),
+    ignored(key(
         "logit_bias",
         Shape::Pairs(MANY, MANY, &Shape::Number(-100.0, 100.0)),
     )),
-    ignored(nullable(
-        "seed",
-        Shape::Integer(i64::MIN as i128, i64::MAX as i128),
-    )),
-    ignored(nullable("metadata", Shape::Pairs(16, 64, &Shape::Text(0, 512)))),
+    ignored(key("seed", Shape::Integer(i64::MIN as i128, i64::MAX as i128))),
+    ignored(key("metadata", Shape::Pairs(16, 64, &Shape::Text(0, 512)))),
     ignored(key("parallel_tool_calls", BOOL)),
-    ignored(nullable("prediction", PREDICTION)),
-    ignored(nullable("prompt_cache_key", TEXT)),
-    ignored(nullable("prompt_cache_options", Shape::Object(CACHE_OPTIONS))),
-    ignored(nullable(
+    ignored(key("prediction", PREDICTION)),
+    ignored(key("prompt_cache_key", TEXT)),
+    ignored(key("prompt_cache_options", Shape::Object(CACHE_OPTIONS))),
+    ignored(key(
         "prompt_cache_retention",
         Shape::Word(&["in_memory", "in-memory", "24h"]),
     )),
-    ignored(nullable("reasoning_effort", Shape::Word(EFFORTS))),
-    ignored(nullable("safety_identifier", SAFETY_IDENTIFIER)),
-    ignored(nullable("service_tier", Shape::Word(TIERS))),
-    ignored(nullable("store", BOOL)),
+    ignored(key("reasoning_effort", Shape::Word(EFFORTS))),
+    ignored(key("safety_identifier", SAFETY_IDENTIFIER)),
+    ignored(key("service_tier", Shape::Word(TIERS))),
+    ignored(key("store", BOOL)),
     ignored(key("user", TEXT)),
-    ignored(nullable("verbosity", Shape::Word(&["low", "medium", "high"]))),
+    ignored(key("verbosity", Shape::Word(&["low", "medium", "high"]))),
 ];
 
 pub(super) fn is_word(value: Option<&Value>, words: &[&str]) -> bool {
@@ -301,8 +301,9 @@ pub(super) fn is_word(value: Option<&Value>, words: &[&str]) -> bool {
         .is_some_and(|word| words.contains(&word))
 }
 
+/// Whether anything but an empty list is there; whatever is left out may be anything.
 pub(super) fn is_filled(list: &Value) -> bool {
-    list.as_array().is_some_and(|items| !items.is_empty())
+    !list.is_null() && list.as_array().is_none_or(|items| !items.is_empty())
 }
 
 #[cfg(test)]

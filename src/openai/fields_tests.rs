@@ -6,6 +6,7 @@ use super::*;
 use crate::engine::error::ErrorKind;
 use crate::openai::{
     completions::COMPLETIONS,
+    json::Body,
     request::{Reading, Unsupported, read},
     responses::RESPONSES,
 };
@@ -25,6 +26,14 @@ fn documented(table: &[Field]) -> String {
     for Field { key, meaning } in table {
         let name = key.name;
         match meaning {
+            Use::Parts(parts) => parts.iter().try_for_each(|Field { key, meaning }| {
+                let what = match meaning {
+                    Use::Obeyed | Use::Parts(_) => "obeyed",
+                    Use::Ignored => "ignored",
+                    Use::Needs(need) => &format!("refused: {}", need.what),
+                };
+                writeln!(text, "| `{name}.{}` | {what} |", key.name)
+            }),
             Use::Obeyed => writeln!(text, "| `{name}` | obeyed |"),
             Use::Ignored => writeln!(text, "| `{name}` | ignored |"),
             Use::Needs(need) => writeln!(text, "| `{name}` | refused: {} |", need.what),
@@ -64,9 +73,12 @@ fn no_field_stands_twice_in_a_table() {
 }
 
 /// A request with one more field.
-fn request(name: &str, value: &Value) -> Fields {
+fn request(name: &str, value: &Value) -> Body {
     let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }], name: value });
-    body.as_object().unwrap().clone()
+    Body {
+        fields: body.as_object().unwrap().clone(),
+        ..Body::default()
+    }
 }
 
 /// For each thing that needs an upstream which can do more: a request, and how such an upstream is declared.
@@ -136,15 +148,12 @@ fn what_the_upstream_lacks_is_refused_or_named_and_what_it_declares_is_taken() {
 
 #[test]
 fn what_has_no_effect_is_named_in_the_tables_order() {
-    let mut fields = request("user", &json!("u"));
+    let mut body = request("user", &json!("u"));
+    let fields = &mut body.fields;
     fields.insert("temperature".into(), json!(1));
     fields.insert("stream".into(), json!(true));
     fields.insert("stream_options".into(), json!({ "include_usage": true }));
-    let asked = read(
-        fields,
-        Reading::new(&Capabilities::default(), Unsupported::Refuse),
-    )
-    .unwrap();
+    let asked = read(body, Reading::new(&Capabilities::default(), Unsupported::Refuse)).unwrap();
     assert_eq!(asked.ignored, ["temperature", "user"]);
     assert!(asked.stream && asked.include_usage);
 }
@@ -152,13 +161,9 @@ fn what_has_no_effect_is_named_in_the_tables_order() {
 #[test]
 fn of_two_limits_the_smaller_holds() {
     let limit = |both: Value| {
-        let mut fields = request("stop", &json!("x"));
-        fields.extend(both.as_object().unwrap().clone());
-        let asked = read(
-            fields,
-            Reading::new(&Capabilities::default(), Unsupported::Refuse),
-        )
-        .unwrap();
+        let mut body = request("stop", &json!("x"));
+        body.fields.extend(both.as_object().unwrap().clone());
+        let asked = read(body, Reading::new(&Capabilities::default(), Unsupported::Refuse)).unwrap();
         assert_eq!(asked.request.stop, ["x"]);
         asked.request.max_tokens
     };

@@ -3,7 +3,8 @@
 use super::{
     Unsupported, body, error,
     fields::CHAT,
-    request::{self, KnownFields, Reading},
+    json::KnownFields,
+    request::{self, Reading},
 };
 use crate::engine::upstream::Capabilities;
 
@@ -13,13 +14,15 @@ use crate::engine::upstream::Capabilities;
 /// When what passes is no request, or what fails is not told as the client's mistake.
 pub fn chat(bytes: &[u8]) {
     let capabilities = Capabilities::default();
-    let reading = Reading::new(&capabilities, Unsupported::Refuse);
-    let read = body::parse(bytes, KnownFields(CHAT)).and_then(|fields| request::read(fields, reading));
-    match read {
-        Ok(asked) => assert!(asked.request.check().is_ok()),
-        Err(failure) => {
-            assert!(failure.kind().is_callers(), "{failure:?}");
-            assert!(error::body(&failure)["error"]["message"].is_string());
+    for unsupported in [Unsupported::Refuse, Unsupported::LeaveOut] {
+        let reading = Reading::new(&capabilities, unsupported);
+        let read = body::parse(bytes, KnownFields(CHAT)).and_then(|body| request::read(body, reading));
+        match read {
+            Ok(asked) => assert!(asked.request.check().is_ok()),
+            Err(failure) => {
+                assert!(failure.kind().is_callers(), "{failure:?}");
+                assert!(error::body(&failure)["error"]["message"].is_string());
+            }
         }
     }
 }

@@ -11,7 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
-use super::error::{RETRY_AFTER_MS, SHOULD_RETRY};
+use super::{
+    error::{RETRY_AFTER_MS, SHOULD_RETRY},
+    request::Ignored,
+};
 use crate::telemetry::CallRecord;
 
 const IGNORED: HeaderName = HeaderName::from_static("x-duogate-ignored");
@@ -21,7 +24,7 @@ pub(super) const VERSION: HeaderName = HeaderName::from_static("openai-version")
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Names the fields that were understood and have no effect.
-pub(super) fn name_ignored(headers: &mut HeaderMap, ignored: &[&str]) {
+pub(super) fn name_ignored(headers: &mut HeaderMap, ignored: &Ignored) {
     if ignored.is_empty() {
         return;
     }

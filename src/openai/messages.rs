@@ -4,31 +4,31 @@ use serde_json::{Map, Value};
 
 use super::{
     request::Reading,
-    schema::{Key, Shape, TEXT, missing, nullable, required, unknown_word, wrong_type},
+    schema::{Key, Shape, TEXT, key, missing, required, unknown_word, wrong_type},
 };
 use crate::engine::{
-    chat::{Message, Role},
+    chat::{Message, Role, tell_call},
     error::ChatError,
 };
 
-const CALLED: &[Key] = &[nullable("name", TEXT), nullable("arguments", TEXT)];
-const CUSTOM: &[Key] = &[nullable("name", TEXT), nullable("input", TEXT)];
+const CALLED: &[Key] = &[key("name", TEXT), key("arguments", TEXT)];
+const CUSTOM: &[Key] = &[key("name", TEXT), key("input", TEXT)];
 const CALL: Shape = Shape::Object(&[
-    nullable("id", TEXT),
-    nullable("type", TEXT),
-    nullable("function", Shape::Object(CALLED)),
-    nullable("custom", Shape::Object(CUSTOM)),
+    key("id", TEXT),
+    key("type", TEXT),
+    key("function", Shape::Object(CALLED)),
+    key("custom", Shape::Object(CUSTOM)),
 ]);
 
 /// What a message may hold besides role and content. What clients send back as they got it is full of nulls.
 pub(super) static MESSAGE: &[Key] = &[
     // OpenAI's own limit.
-    nullable("name", Shape::Text(0, 64)),
-    nullable("tool_call_id", TEXT),
-    nullable("tool_calls", Shape::List(0, usize::MAX, &CALL)),
-    nullable("function_call", Shape::Object(CALLED)),
-    nullable("refusal", TEXT),
-    nullable("audio", Shape::AnyObject),
+    key("name", Shape::Text(0, 64)),
+    key("tool_call_id", TEXT),
+    key("tool_calls", Shape::List(0, usize::MAX, &CALL)),
+    key("function_call", Shape::Object(CALLED)),
+    key("refusal", TEXT),
+    key("audio", Shape::AnyObject),
 ];
 
 pub(super) const ROLES: &[&str] = &["system", "developer", "assistant", "user", "function", "tool"];
@@ -41,7 +41,7 @@ const PARTS: &[(&str, &[Key])] = &[
     ("file", &[]),
 ];
 /// A part of a message's content.
-pub(super) const PART: Shape = Shape::Tagged("type", PARTS);
+pub(super) const PART: Shape = Shape::Kinds("type", PARTS);
 
 /// The name of a message in the document.
 pub(super) const MESSAGE_NAME: &str = "ChatMessage";
@@ -52,12 +52,17 @@ pub(super) fn read(reading: &mut Reading<'_>, index: usize, message: Value) -> R
     let Value::Object(mut message) = message else {
         return Err(wrong_type(path, "an object", &message));
     };
+    let judge = reading.judge();
+    judge.check_used(&format!("{path}.role"))?;
     let (role, word) = read_role(&path, message.get("role"))?;
-    MESSAGE.iter().try_for_each(|key| key.check(&message, &path))?;
+    MESSAGE
+        .iter()
+        .try_for_each(|key| key.check(&message, &path, judge))?;
     let field = format!("{path}.content");
+    judge.check_used(&field)?;
     let text = match message.remove("content") {
         Some(Value::String(text)) => text,
-        Some(Value::Array(parts)) => read_parts(reading, &field, parts)?,
+        Some(Value::Array(parts)) => read_parts(reading, &field, role, parts)?,
         // Only the model may have said nothing: it called a tool, or refused.
         None | Some(Value::Null) if role == Role::Assistant => take_text(&mut message, "refusal"),
         None | Some(Value::Null) if word == Word::Function => String::new(),
@@ -69,11 +74,11 @@ pub(super) fn read(reading: &mut Reading<'_>, index: usize, message: Value) -> R
         told.extend(calls.iter().map(tell_tool_call));
     }
     if let Some(Value::Object(call)) = message.get("function_call") {
-        told.push(tell_call(call, "arguments"));
+        told.push(tell_one(call, "arguments"));
     }
     // A tool's answer is named by its function's name, or else by the call that it answers.
     let named = |message: &mut Map<String, Value>, key| match message.remove(key) {
-        Some(Value::String(name)) => Some(name),
+        Some(Value::String(name)) if !name.is_empty() => Some(name),
         _ => None,
     };
     let name = named(&mut message, "name").or_else(|| {
@@ -110,7 +115,12 @@ fn read_role(path: &str, role: Option<&Value>) -> Result<(Role, Word), ChatError
     }
 }
 
-fn read_parts(reading: &mut Reading<'_>, field: &str, parts: Vec<Value>) -> Result<String, ChatError> {
+fn read_parts(
+    reading: &mut Reading<'_>,
+    field: &str,
+    role: Role,
+    parts: Vec<Value>,
+) -> Result<String, ChatError> {
     if parts.is_empty() {
         let message = format!(
             "Invalid '{field}': empty array. Expected an array with minimum length 1, but got an empty array instead."
@@ -120,12 +130,16 @@ fn read_parts(reading: &mut Reading<'_>, field: &str, parts: Vec<Value>) -> Resu
     let mut joined = String::new();
     for (number, part) in parts.into_iter().enumerate() {
         let path = format!("{field}[{number}]");
-        PART.check(&part, &path)?;
-        match part["type"].as_str() {
-            Some(key @ ("text" | "refusal")) => joined.push_str(part[key].as_str().unwrap_or_default()),
-            Some("image_url") => joined.push_str(reading.left_out(&path, "image_url", |can| can.images)?),
-            Some("input_audio") => joined.push_str(reading.left_out(&path, "input_audio", |can| can.audio)?),
-            _ => joined.push_str(reading.left_out(&path, "file", |can| can.files)?),
+        PART.check(&part, &path, reading.judge())?;
+        match part["type"].as_str().unwrap_or_default() {
+            key @ ("text" | "refusal") => joined.push_str(part[key].as_str().unwrap_or_default()),
+            "image_url" => joined.push_str(reading.left_out(&path, "image_url", |can| can.images)?),
+            "input_audio" => joined.push_str(reading.left_out(&path, "input_audio", |can| can.audio)?),
+            "file" => joined.push_str(reading.left_out(&path, "file", |can| can.files)?),
+            unknown => {
+                let by_model = role == Role::Assistant;
+                joined += &reading.left_out_unknown(&path, unknown, by_model, "messages")?;
+            }
         }
     }
     Ok(joined)
@@ -141,13 +155,14 @@ fn take_text(object: &mut Map<String, Value>, key: &str) -> String {
 /// A call that the model made earlier in the conversation.
 fn tell_tool_call(call: &Value) -> String {
     match (call.get("function"), call.get("custom")) {
-        (Some(Value::Object(function)), _) => tell_call(function, "arguments"),
-        (_, Some(Value::Object(custom))) => tell_call(custom, "input"),
+        (Some(Value::Object(function)), _) => tell_one(function, "arguments"),
+        (_, Some(Value::Object(custom))) => tell_one(custom, "input"),
         _ => "[called a tool]".to_owned(),
     }
 }
 
-pub(super) fn tell_call(call: &Map<String, Value>, given: &str) -> String {
+/// A call, whose input stands under the key `given`.
+pub(super) fn tell_one(call: &Map<String, Value>, given: &str) -> String {
     let text = |key: &str| call.get(key).and_then(Value::as_str).unwrap_or_default();
-    format!("[called {}({})]", text("name"), text(given))
+    tell_call(text("name"), text(given))
 }

@@ -14,6 +14,7 @@ mod fields;
 #[doc(hidden)]
 pub mod fuzzing;
 mod headers;
+mod json;
 mod messages;
 mod models;
 mod request;

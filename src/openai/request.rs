@@ -1,14 +1,14 @@
 //! A request's fields made the engine's. Bad input ends here, with its field named.
 
-use std::fmt;
+use std::borrow::Cow;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::{
-    fields::{CHAT, Field, Fields, Need, Use},
+    fields::{CHAT, Field, Fields, Use},
+    json::{Body, Oddities},
     messages,
-    schema::{Key, integer, missing},
+    schema::{Judge, Open, Shape, child, integer, missing},
 };
 use crate::engine::{
     chat::ChatRequest,
@@ -32,15 +32,22 @@ pub(super) struct Asked {
     pub(super) stream: bool,
     pub(super) include_usage: bool,
     /// The fields that were understood and have no effect.
-    pub(super) ignored: Vec<&'static str>,
+    pub(super) ignored: Ignored,
 }
+
+/// More names of a client's own are told in one word.
+const MOST_TOLD: usize = 40;
+
+/// The names of what has no effect.
+pub(super) type Ignored = Vec<Cow<'static, str>>;
 
 /// What requests are read by, and what has been ignored so far.
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
     pub(super) capabilities: &'a Capabilities,
     pub(super) unsupported: Unsupported,
-    pub(super) ignored: Vec<&'static str>,
+    pub(super) ignored: Ignored,
+    oddities: Oddities,
 }
 
 impl<'a> Reading<'a> {
@@ -49,31 +56,97 @@ impl<'a> Reading<'a> {
             capabilities,
             unsupported,
             ignored: Vec::new(),
+            oddities: Oddities::default(),
         }
     }
 
     /// Checks all fields of a table, and notes or refuses those that have no effect here. A fault in any field comes
-    /// before what is not offered.
-    pub(super) fn check(&mut self, table: &'static [Field], fields: &Fields) -> Result<(), ChatError> {
-        table.iter().try_for_each(|field| field.key.check(fields, ""))?;
+    /// before what is not offered, and nobody looks for one in what is left out.
+    pub(super) fn check(&mut self, table: &'static [Field], body: Body) -> Result<Fields, ChatError> {
+        let Body { mut fields, oddities } = body;
+        oddities.check_many()?;
+        self.oddities = oddities;
+        self.find_faults(table, &fields, "")?;
+        self.meet(table, &mut fields, "")?;
+        Ok(fields)
+    }
+
+    /// By what an obeyed value is judged.
+    pub(super) fn judge(&self) -> Judge<'_> {
+        Judge {
+            open: Open::No,
+            oddities: &self.oddities,
+        }
+    }
+
+    /// How a field with this meaning is judged; none where it is left out, whatever it is.
+    fn openness(&self, meaning: &Use) -> Option<Open> {
+        let leaves_out = self.unsupported == Unsupported::LeaveOut;
+        match meaning {
+            Use::Obeyed | Use::Parts(_) => Some(Open::No),
+            Use::Needs(need) if (need.offered)(self.capabilities) => Some(Open::No),
+            Use::Ignored | Use::Needs(_) if leaves_out => None,
+            Use::Ignored => Some(Open::Words),
+            Use::Needs(_) => Some(Open::Lengths),
+        }
+    }
+
+    fn find_faults(&self, table: &[Field], fields: &Fields, path: &str) -> Result<(), ChatError> {
         for Field { key, meaning } in table {
-            let Some(value) = fields.get(key.name).filter(|value| !value.is_null()) else {
+            let Some(open) = self.openness(meaning) else {
                 continue;
             };
-            match meaning {
-                Use::Obeyed => {}
-                Use::Ignored => self.ignore(key.name),
-                Use::Needs(need) => self.meet(key, need, value, fields)?,
+            let judge = Judge {
+                open,
+                oddities: &self.oddities,
+            };
+            key.check(fields, path, judge)?;
+            if let (Use::Parts(parts), Some(Value::Object(inside))) = (meaning, fields.get(key.name)) {
+                self.find_faults(parts, inside, &child(path, key.name))?;
             }
         }
         Ok(())
     }
 
-    fn meet(&mut self, key: &Key, need: &Need, value: &Value, fields: &Fields) -> Result<(), ChatError> {
-        if (need.offered)(self.capabilities) || !(need.asked)(value, fields) {
-            return Ok(());
+    fn meet(&mut self, table: &'static [Field], fields: &mut Fields, path: &str) -> Result<(), ChatError> {
+        for Field { key, meaning } in table {
+            let Some(value) = fields.get(key.name).filter(|value| !value.is_null()) else {
+                continue;
+            };
+            let name = if path.is_empty() {
+                Cow::Borrowed(key.name)
+            } else {
+                Cow::Owned(child(path, key.name))
+            };
+            match meaning {
+                Use::Obeyed => {}
+                Use::Ignored => self.ignore(name),
+                Use::Needs(need) => {
+                    if !(need.offered)(self.capabilities) && (need.asked)(value, fields) {
+                        self.lack(&name.clone(), name, need.what)?;
+                    }
+                }
+                Use::Parts(parts) => {
+                    if let Some(Value::Object(inside)) = fields.get_mut(key.name) {
+                        self.meet(parts, inside, &name)?;
+                    }
+                }
+            }
+            self.drop_unfit(&key.shape, key.name, meaning, fields);
         }
-        self.lack(key.name, key.name, need.what)
+        Ok(())
+    }
+
+    /// What was left out unjudged and is nonsense is not told back either.
+    fn drop_unfit(&self, shape: &Shape, name: &str, meaning: &Use, fields: &mut Fields) {
+        let judge = Judge {
+            open: Open::Words,
+            oddities: &self.oddities,
+        };
+        let unfit = |value: &Value| shape.check(value, name, judge).is_err();
+        if self.openness(meaning).is_none() && fields.get(name).is_some_and(unfit) {
+            fields.remove(name);
+        }
     }
 
     /// What stands in a text for a content part that the upstream cannot take.
@@ -93,8 +166,40 @@ impl<'a> Reading<'a> {
         })
     }
 
+    /// What stands in a text for a content part of a kind that nobody here knows; nothing where the model sent it, whose
+    /// thoughts and calls are no text. Where its kind is no name `otherwise` is noted.
+    pub(super) fn left_out_unknown(
+        &mut self,
+        path: &str,
+        kind: &str,
+        by_model: bool,
+        otherwise: &'static str,
+    ) -> Result<String, ChatError> {
+        let shown: String = kind.chars().take(64).collect();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        // A header tells them, and they are the client's own.
+        let is_name = (1..=64).contains(&kind.len()) && kind.bytes().all(is_plain);
+        let is_told = is_name && self.ignored.len() < MOST_TOLD;
+        let name = if is_told {
+            Cow::Owned(shown.clone())
+        } else {
+            otherwise.into()
+        };
+        self.lack(path, name, &format!("content parts of type '{shown}'"))?;
+        Ok(match (by_model, is_name) {
+            (true, _) => String::new(),
+            (false, true) => format!("[{shown}]"),
+            (false, false) => "[part]".to_owned(),
+        })
+    }
+
     /// Refuses what the upstream cannot do, or leaves it out.
-    pub(super) fn lack(&mut self, field: &str, name: &'static str, what: &str) -> Result<(), ChatError> {
+    pub(super) fn lack(
+        &mut self,
+        field: &str,
+        name: impl Into<Cow<'static, str>>,
+        what: &str,
+    ) -> Result<(), ChatError> {
         match self.unsupported {
             Unsupported::LeaveOut => {
                 self.ignore(name);
@@ -109,7 +214,8 @@ impl<'a> Reading<'a> {
     }
 
     /// Notes a field that has no effect.
-    pub(super) fn ignore(&mut self, name: &'static str) {
+    pub(super) fn ignore(&mut self, name: impl Into<Cow<'static, str>>) {
+        let name = name.into();
         if !self.ignored.contains(&name) {
             self.ignored.push(name);
         }
@@ -117,8 +223,8 @@ impl<'a> Reading<'a> {
 }
 
 /// Reads a chat's fields.
-pub(super) fn read(mut fields: Fields, mut reading: Reading<'_>) -> Result<Asked, ChatError> {
-    reading.check(CHAT, &fields)?;
+pub(super) fn read(body: Body, mut reading: Reading<'_>) -> Result<Asked, ChatError> {
+    let mut fields = reading.check(CHAT, body)?;
     let (stream, include_usage) = read_stream(&fields)?;
     let Some(Value::Array(messages)) = fields.remove("messages") else {
         return Err(missing("messages"));
@@ -180,47 +286,5 @@ pub(super) fn texts(value: Option<Value>) -> Vec<String> {
         Some(Value::String(text)) => vec![text],
         Some(Value::Array(items)) => items.into_iter().flat_map(|item| texts(Some(item))).collect(),
         _ => Vec::new(),
-    }
-}
-
-/// Reads a request's body: an object, of which only the fields of a table are kept.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct KnownFields(pub(super) &'static [Field]);
-
-/// What a body holds of the fields of a table.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) fields: Fields,
-    /// A field that stands there twice: nobody can know which is meant.
-    pub(super) twice: Option<String>,
-}
-
-impl<'de> DeserializeSeed<'de> for KnownFields {
-    type Value = Found;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for KnownFields {
-    type Value = Found;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
-        let mut found = Found::default();
-        while let Some(name) = map.next_key::<String>()? {
-            if !self.0.iter().any(|field| field.key.name == name) {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            if found.fields.insert(name.clone(), map.next_value()?).is_some() {
-                found.twice = Some(name);
-            }
-        }
-        Ok(found)
     }
 }

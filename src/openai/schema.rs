@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::json::Oddities;
 use crate::engine::error::ChatError;
 
 /// What a value may be.
@@ -22,6 +23,8 @@ pub(super) enum Shape {
     Object(&'static [Key]),
     /// An object whose other keys depend on the word under this key.
     Tagged(&'static str, &'static [(&'static str, &'static [Key])]),
+    /// The same, but what becomes of a word that is not known is its reader's to say.
+    Kinds(&'static str, &'static [(&'static str, &'static [Key])]),
     /// Any keys: at most so many, of so many characters, each with a value of this shape.
     Pairs(usize, usize, &'static Shape),
     /// The first shape that is of the value's JSON type.
@@ -47,23 +50,63 @@ pub(super) struct Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
     /// It may be absent, and null means that it is.
-    Nullable,
-    /// It may be absent, but not null.
     Optional,
     /// It must be there.
     Required,
 }
 
-/// A key that may be null.
-pub(super) const fn nullable(name: &'static str, shape: Shape) -> Key {
-    Key {
-        name,
-        shape,
-        presence: Presence::Nullable,
+/// How much is let pass of what only somebody else's growing vocabulary decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Open {
+    /// Nothing: the value is obeyed.
+    No,
+    /// Words and kinds that are not known: the value has no effect.
+    Words,
+    /// Lengths beyond what is known too: the value is refused in any case, and for what it is.
+    Lengths,
+}
+
+/// By what a value is judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judge<'a> {
+    pub(super) open: Open,
+    pub(super) oddities: &'a Oddities,
+}
+
+impl Judge<'_> {
+    fn is_open(self) -> bool {
+        self.open != Open::No
+    }
+
+    /// The most of something that is known to have so many.
+    fn most(self, known: usize) -> usize {
+        if self.open == Open::Lengths {
+            usize::MAX
+        } else {
+            known
+        }
+    }
+
+    /// Half a character in what has no effect has none either.
+    fn check_text(self, path: &str) -> Result<(), ChatError> {
+        if self.is_open() {
+            Ok(())
+        } else {
+            self.oddities.check_text(path)
+        }
+    }
+
+    /// Checks that what is used at `path` stands there once, and holds no half of a character.
+    ///
+    /// # Errors
+    /// `invalid_request` with the path.
+    pub(super) fn check_used(self, path: &str) -> Result<(), ChatError> {
+        self.oddities.check_once(path)?;
+        self.check_text(path)
     }
 }
 
-/// A key that may be absent, but not null.
+/// A key that may be absent, for which null stands too.
 pub(super) const fn key(name: &'static str, shape: Shape) -> Key {
     Key {
         name,
@@ -83,21 +126,41 @@ pub(super) const fn required(name: &'static str, shape: Shape) -> Key {
 
 impl Key {
     /// Checks this key of the object at `path`.
-    pub(super) fn check(&self, object: &Map<String, Value>, path: &str) -> Result<(), ChatError> {
-        match object.get(self.name) {
-            None if self.presence == Presence::Required => Err(missing(join(path, self.name))),
-            None => Ok(()),
-            Some(Value::Null) if self.presence == Presence::Nullable => Ok(()),
-            Some(value) => self.shape.check(value, &join(path, self.name)),
+    ///
+    /// # Errors
+    /// `invalid_request`, naming the innermost field that is at fault.
+    pub(super) fn check(
+        &self,
+        object: &Map<String, Value>,
+        path: &str,
+        judge: Judge<'_>,
+    ) -> Result<(), ChatError> {
+        let Some(value) = object.get(self.name) else {
+            return match self.presence {
+                Presence::Required => Err(missing(child(path, self.name))),
+                Presence::Optional => Ok(()),
+            };
+        };
+        let path = child(path, self.name);
+        judge.oddities.check_once(&path)?;
+        if value.is_null() && self.presence == Presence::Optional {
+            return Ok(());
         }
+        self.shape.check(value, &path, judge)
     }
 }
 
-fn join(path: &str, name: &str) -> String {
+/// The path of what stands under a name, of which no more is told than anybody reads.
+pub(super) fn child(path: &str, name: &str) -> String {
+    const SHOWN: usize = 64;
+    let shown = name
+        .char_indices()
+        .nth(SHOWN)
+        .map_or(name, |(end, _)| &name[..end]);
     if path.is_empty() {
-        name.to_owned()
+        shown.to_owned()
     } else {
-        format!("{path}.{name}")
+        format!("{path}.{shown}")
     }
 }
 
@@ -168,9 +231,12 @@ impl Shape {
             Shape::Text(..) => "a string".to_owned(),
             Shape::Word(words) => format!("one of '{}'", words.join("', '")),
             Shape::List(..) => "an array".to_owned(),
-            Shape::Object(_) | Shape::Tagged(..) | Shape::Pairs(..) | Shape::AnyObject | Shape::Apart(_) => {
-                "an object".to_owned()
-            }
+            Shape::Object(_)
+            | Shape::Tagged(..)
+            | Shape::Kinds(..)
+            | Shape::Pairs(..)
+            | Shape::AnyObject
+            | Shape::Apart(_) => "an object".to_owned(),
             Shape::Either(shapes) => {
                 let each: Vec<String> = shapes.iter().map(Shape::expected).collect();
                 each.join(" or ")
@@ -186,9 +252,12 @@ impl Shape {
             Shape::Number(..) => value.is_number(),
             Shape::Text(..) | Shape::Word(_) => value.is_string(),
             Shape::List(..) => value.is_array(),
-            Shape::Object(_) | Shape::Tagged(..) | Shape::Pairs(..) | Shape::AnyObject | Shape::Apart(_) => {
-                value.is_object()
-            }
+            Shape::Object(_)
+            | Shape::Tagged(..)
+            | Shape::Kinds(..)
+            | Shape::Pairs(..)
+            | Shape::AnyObject
+            | Shape::Apart(_) => value.is_object(),
             Shape::Either(shapes) => shapes.iter().any(|shape| shape.is_of_type(value)),
         }
     }
@@ -197,7 +266,7 @@ impl Shape {
     ///
     /// # Errors
     /// `invalid_request`, naming the innermost field that is at fault.
-    pub(super) fn check(&self, value: &Value, path: &str) -> Result<(), ChatError> {
+    pub(super) fn check(&self, value: &Value, path: &str, judge: Judge<'_>) -> Result<(), ChatError> {
         if !self.is_of_type(value) {
             return Err(wrong_type(path, &self.expected(), value));
         }
@@ -211,54 +280,69 @@ impl Shape {
                 in_range(path, "decimal", number, *least, *most)
             }
             (Shape::Text(least, most), Value::String(text)) => {
+                judge.check_text(path)?;
+                let most = judge.most(*most);
                 // Counting characters is needed only where bytes do not settle it.
-                let settled = text.len() <= *most && *least <= 1;
+                let settled = text.len() <= most && *least <= 1;
                 let length = if settled { text.len() } else { text.chars().count() };
-                in_size(path, "string", length, *least, *most)
+                in_size(path, "string", length, *least, most)
             }
-            (Shape::Word(words), Value::String(word)) if !words.contains(&word.as_str()) => {
+            (Shape::Word(words), Value::String(word))
+                if !judge.is_open() && !words.contains(&word.as_str()) =>
+            {
                 Err(unknown_word(path, word, words))
             }
             (Shape::List(least, most, of), Value::Array(items)) => {
-                in_size(path, "array", items.len(), *least, *most)?;
+                in_size(path, "array", items.len(), *least, judge.most(*most))?;
                 let mut items = items.iter().enumerate();
-                items.try_for_each(|(index, item)| of.check(item, &format!("{path}[{index}]")))
+                items.try_for_each(|(index, item)| of.check(item, &format!("{path}[{index}]"), judge))
             }
             (Shape::Object(keys), Value::Object(object)) => {
-                keys.iter().try_for_each(|key| key.check(object, path))
+                keys.iter().try_for_each(|key| key.check(object, path, judge))
             }
-            (Shape::Tagged(tag, kinds), Value::Object(object)) => check_tagged(tag, kinds, object, path),
+            (Shape::Tagged(tag, kinds), Value::Object(object)) => {
+                check_kind((tag, kinds), judge.is_open(), object, path, judge)
+            }
+            (Shape::Kinds(tag, kinds), Value::Object(object)) => {
+                check_kind((tag, kinds), true, object, path, judge)
+            }
             (Shape::Pairs(most, longest, of), Value::Object(object)) => {
-                in_size(path, "object", object.len(), 0, *most)?;
+                judge.check_text(path)?;
+                in_size(path, "object", object.len(), 0, judge.most(*most))?;
                 object.iter().try_for_each(|(name, value)| {
-                    in_size(path, "key", name.chars().count(), 0, *longest)?;
-                    let shown: String = name.chars().take(64).collect();
-                    of.check(value, &format!("{path}.{shown}"))
+                    in_size(path, "key", name.chars().count(), 0, judge.most(*longest))?;
+                    let path = child(path, name);
+                    judge.oddities.check_once(&path)?;
+                    of.check(value, &path, judge)
                 })
             }
             (Shape::Either(shapes), value) => {
                 let shape = shapes.iter().find(|shape| shape.is_of_type(value));
-                shape.map_or(Ok(()), |shape| shape.check(value, path))
+                shape.map_or(Ok(()), |shape| shape.check(value, path, judge))
             }
             _ => Ok(()),
         }
     }
 }
 
-fn check_tagged(
-    tag: &str,
-    kinds: &[(&str, &[Key])],
+/// Checks an object whose keys depend on the word under its tag; any other word will do where it is `open`.
+fn check_kind(
+    (tag, kinds): (&str, &[(&str, &[Key])]),
+    open: bool,
     object: &Map<String, Value>,
     path: &str,
+    judge: Judge<'_>,
 ) -> Result<(), ChatError> {
-    let field = format!("{path}.{tag}");
+    let field = child(path, tag);
+    judge.check_used(&field)?;
     let word = match object.get(tag) {
         None => return Err(missing(field)),
         Some(Value::String(word)) => word,
         Some(other) => return Err(wrong_type(field, "a string", other)),
     };
     match kinds.iter().find(|(name, _)| name == word) {
-        Some((_, keys)) => keys.iter().try_for_each(|key| key.check(object, path)),
+        Some((_, keys)) => keys.iter().try_for_each(|key| key.check(object, path, judge)),
+        None if open => Ok(()),
         None => {
             let known: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
             Err(unknown_word(field, word, &known))

@@ -28,6 +28,7 @@ import openai_async  # noqa: E402,F401
 import openai_endpoints  # noqa: E402,F401
 import openai_errors  # noqa: E402,F401
 import openai_raw  # noqa: E402,F401
+import null_checks  # noqa: E402,F401
 import openapi_checks  # noqa: E402,F401
 import grpc_checks  # noqa: E402,F401
 import grpc_web_checks  # noqa: E402,F401

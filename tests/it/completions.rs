@@ -150,7 +150,7 @@ async fn a_bad_request_is_told_with_the_field_that_is_at_fault() {
         (json!({ "n": 0 }), invalid, "n"),
         (json!({ "n": 129 }), invalid, "n"),
         (json!({ "n": 9 }), unsupported, "n"),
-        (json!({ "max_tokens": 0 }), invalid, "max_tokens"),
+        (json!({ "max_tokens": -1 }), invalid, "max_tokens"),
         (json!({ "max_tokens": "16" }), invalid, "max_tokens"),
         (json!({ "echo": 1 }), invalid, "echo"),
         (json!({ "best_of": 21 }), invalid, "best_of"),
@@ -165,7 +165,6 @@ async fn a_bad_request_is_told_with_the_field_that_is_at_fault() {
         (json!({ "stream_options": {} }), invalid, "stream_options"),
         (json!({ "temperature": 2.5 }), invalid, "temperature"),
         (json!({ "logit_bias": { "1": 101 } }), invalid, "logit_bias.1"),
-        (json!({ "user": null }), invalid, "user"),
     ];
     for_each(cases, async |(more, kind, field)| {
         let failure = error_of(post(&gateway, PATH, &body(more)).await).await;
@@ -249,5 +248,75 @@ async fn other_methods_are_refused_as_openai_does() {
         .post(gateway.url("/v1/completions/x"))
         .bearer_auth(KEY);
     assert_eq!(error_of(unknown.send().await.unwrap()).await.kind, "unknown_url");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn no_tokens_are_an_empty_answer_that_no_upstream_is_asked_for() {
+    let gateway = Gateway::start().await;
+    for (more, texts) in [
+        (json!({}), vec![""]),
+        (json!({ "echo": true }), vec!["one two"]),
+        (json!({ "prompt": ["one", "two"], "n": 2 }), vec![""; 4]),
+        (
+            json!({ "prompt": ["one", "two"], "n": 2, "echo": true, "stop": "o" }),
+            vec!["one", "one", "two", "two"],
+        ),
+    ] {
+        let limited: Value = post(&gateway, PATH, &body(more.clone()))
+            .await
+            .json()
+            .await
+            .unwrap();
+        gateway.settled().await;
+        let before = gateway.sim.counts().calls.clone();
+        let mut asked = body(more);
+        asked["max_tokens"] = json!(0);
+        let whole: Value = post(&gateway, PATH, &asked).await.json().await.unwrap();
+        for (index, text) in texts.iter().enumerate() {
+            let choice = json!({ "text": text, "index": index, "logprobs": null, "finish_reason": "length" });
+            assert_eq!(whole["choices"][index], choice);
+        }
+        assert_eq!(whole["choices"].as_array().unwrap().len(), texts.len());
+        assert_eq!(whole["usage"]["completion_tokens"], 0, "{whole}");
+        assert_eq!(whole["usage"]["prompt_tokens"], limited["usage"]["prompt_tokens"]);
+        assert_eq!(whole["usage"]["total_tokens"], whole["usage"]["prompt_tokens"]);
+        asked["stream"] = json!(true);
+        asked["stream_options"] = json!({ "include_usage": true });
+        let streamed = post(&gateway, PATH, &asked).await.text().await.unwrap();
+        assert!(streamed.ends_with("data: [DONE]\n\n"), "{streamed}");
+        let mut said = vec![String::new(); texts.len()];
+        let mut finished = 0;
+        for event in events_of(&streamed, false) {
+            let Some(choice) = event["choices"].get(0) else {
+                assert_eq!(event["usage"], whole["usage"]);
+                continue;
+            };
+            let index = usize::try_from(choice["index"].as_u64().unwrap()).unwrap();
+            said[index] += choice["text"].as_str().unwrap();
+            finished += usize::from(choice["finish_reason"] == "length");
+        }
+        assert_eq!(
+            (said, finished),
+            (texts.iter().map(|text| (*text).to_owned()).collect(), texts.len())
+        );
+        assert_eq!(gateway.sim.counts().calls, before, "nothing went upstream");
+    }
+    let unknown = json!({ "model": "no-such-model", "max_tokens": 0 });
+    gateway.settled().await;
+    gateway.stop().await;
+    let few = |settings: &mut duogate::config::Settings| {
+        settings.available_models = vec!["it-model".to_owned()];
+        settings.max_prompt_bytes = 1024;
+    };
+    let gateway = Setup::new().settings(few).start().await;
+    let refused = error_of(post(&gateway, PATH, &body(unknown)).await).await;
+    assert_eq!(refused.kind, "model_not_found");
+    let long = json!({ "prompt": "x".repeat(1025), "max_tokens": 0 });
+    let refused = error_of(post(&gateway, PATH, &body(long)).await).await;
+    assert_eq!(
+        (refused.kind, refused.field.as_deref()),
+        ("context_length_exceeded", Some("prompt"))
+    );
     gateway.stop().await;
 }

@@ -1,6 +1,8 @@
 //! What a chat can be asked for besides its messages, said to each door in its own words: what has no effect is named,
 //! what the upstream cannot do is refused or left out, what is wrong is told by its field.
 
+mod growing;
+
 use duogate::{
     app::client::{
         AudioFormat, AudioOptions, ContentPart, CreateChatCompletionRequest as Request, File, FunctionCall,
@@ -245,9 +247,6 @@ fn wrong() -> Vec<Said> {
                 it.top_logprobs = Some(21);
             },
         ),
-        Said("reasoning_effort", json!({ "reasoning_effort": "all" }), |it| {
-            it.reasoning_effort = 99;
-        }),
         Said(
             "safety_identifier",
             json!({ "safety_identifier": "x".repeat(129) }),

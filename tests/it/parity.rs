@@ -190,7 +190,7 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
         "tls.rs",
     ];
     /// What is about one wire's own form: frames, heads, bodies, places for keys and ids, certificates, deadlines and comments.
-    const BY_HAND: [&str; 29] = [
+    const BY_HAND: [&str; 31] = [
         "abuse.rs",
         "admission.rs",
         "answer_limits.rs",
@@ -212,8 +212,10 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
         "http_limits.rs",
         "http_paths.rs",
         "http_stream.rs",
+        "json_details.rs",
         "keep_alive.rs",
         "keys.rs",
+        "nulls.rs",
         "openapi.rs",
         "reflection.rs",
         "slow.rs",

@@ -97,7 +97,7 @@ fn bad() -> Vec<(Value, &'static str, &'static str)> {
         (json!({ "input": ["hi"] }), invalid, "input[0]"),
         (item(json!({})), invalid, "input[0].type"),
         (item(json!({ "type": 3 })), invalid, "input[0].type"),
-        (item(json!({ "type": "unheard_of" })), invalid, "input[0].type"),
+        (item(json!({ "type": "program" })), unsupported, "input[0].type"),
         (
             item(json!({ "type": "message", "content": "hi" })),
             invalid,
@@ -117,9 +117,9 @@ fn bad() -> Vec<(Value, &'static str, &'static str)> {
         (part(json!("hi")), invalid, "input[0].content[0]"),
         (part(json!({})), invalid, "input[0].content[0].type"),
         (
-            part(json!({ "type": "text", "text": "x" })),
-            invalid,
-            "input[0].content[0].type",
+            part(json!({ "type": "hologram", "text": "x" })),
+            unsupported,
+            "input[0].content[0]",
         ),
         (
             part(json!({ "type": "input_text" })),
@@ -157,7 +157,7 @@ fn bad() -> Vec<(Value, &'static str, &'static str)> {
             "input[0].name",
         ),
         (
-            item(json!({ "type": "function_call_output", "output": "x" })),
+            item(json!({ "type": "custom_tool_call_output", "output": "x" })),
             invalid,
             "input[0].call_id",
         ),
@@ -181,18 +181,14 @@ fn bad() -> Vec<(Value, &'static str, &'static str)> {
         (json!({ "metadata": { "a": 1 } }), invalid, "metadata.a"),
         (json!({ "store": "yes" }), invalid, "store"),
         (json!({ "stream_options": {} }), invalid, "stream_options"),
-        (json!({ "truncation": "some" }), invalid, "truncation"),
         (
-            json!({ "reasoning": { "effort": "huge" } }),
+            json!({ "reasoning": { "effort": 7 } }),
             invalid,
             "reasoning.effort",
         ),
-        (json!({ "include": ["everything"] }), invalid, "include[0]"),
-        (
-            json!({ "text": { "verbosity": "loud" } }),
-            invalid,
-            "text.verbosity",
-        ),
+        (json!({ "include": [7] }), invalid, "include[0]"),
+        (json!({ "text": { "verbosity": 7 } }), invalid, "text.verbosity"),
+        (json!({ "text": 7 }), invalid, "text"),
         (json!({ "text": { "format": {} } }), invalid, "text.format.type"),
         (
             json!({ "text": { "format": { "type": "json_object" } } }),
@@ -205,10 +201,17 @@ fn bad() -> Vec<(Value, &'static str, &'static str)> {
             "text.format",
         ),
         (
+            json!({ "text": { "format": { "type": "yaml" } } }),
+            unsupported,
+            "text.format",
+        ),
+        (
             json!({ "tools": [{ "type": "function", "name": "f" }] }),
             unsupported,
             "tools",
         ),
+        (json!({ "tools": [{ "type": "program" }] }), unsupported, "tools"),
+        (json!({ "tool_choice": "perhaps" }), unsupported, "tool_choice"),
         (json!({ "tool_choice": "required" }), unsupported, "tool_choice"),
         (json!({ "background": true }), unsupported, "background"),
         (json!({ "conversation": "conv_1" }), unsupported, "conversation"),
@@ -271,7 +274,7 @@ async fn what_is_not_supported_can_be_left_out_and_is_named() {
         assert!(
             named
                 .split(", ")
-                .any(|name| name == field || part && name.starts_with("input_")),
+                .any(|name| name == field || part && (name.starts_with("input_") || name == "hologram")),
             "{named}"
         );
     })
@@ -306,6 +309,11 @@ async fn settings_without_effect_are_taken_and_named() {
         (
             json!({ "temperature": 1, "text": { "verbosity": "low" }, "truncation": "auto" }),
             Some("text.verbosity, temperature, truncation"),
+        ),
+        (
+            json!({ "text": { "verbosity": "loud" }, "truncation": "some", "reasoning": { "effort": "huge" },
+                "include": ["everything"], "service_tier": "gold" }),
+            Some("text.verbosity, truncation, reasoning, include, service_tier"),
         ),
     ] {
         for stream in [false, true] {

@@ -66,9 +66,9 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
 }
 
 async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
-    let fields = call.read(openai, COMPLETIONS).await?;
+    let body = call.read(openai, COMPLETIONS).await?;
     let capabilities = openai.engine.capabilities();
-    let asked = request::read(fields, Reading::new(&capabilities, openai.unsupported))?;
+    let asked = request::read(body, Reading::new(&capabilities, openai.unsupported))?;
     let Asked {
         requests,
         echoes,

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::{
     super::{
-        fields::Fields,
-        request::{Reading, count, read_stream, texts, truth},
+        json::Body,
+        request::{Ignored, Reading, Unsupported, count, read_stream, texts, truth},
         schema::wrong_type,
     },
     fields::COMPLETIONS,
@@ -29,14 +29,15 @@ pub(super) struct Asked {
     pub(super) echoes: Vec<String>,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
-    pub(super) ignored: Vec<&'static str>,
+    pub(super) ignored: Ignored,
 }
 
-pub(super) fn read(mut fields: Fields, mut reading: Reading<'_>) -> Result<Asked, ChatError> {
-    reading.check(COMPLETIONS, &fields)?;
+pub(super) fn read(body: Body, mut reading: Reading<'_>) -> Result<Asked, ChatError> {
+    let mut fields = reading.check(COMPLETIONS, body)?;
     let (stream, include_usage) = read_stream(&fields)?;
     let n = count(&fields, "n").unwrap_or(1);
-    if let Some(best_of) = count(&fields, "best_of").filter(|best_of| *best_of < n) {
+    let judged = reading.unsupported == Unsupported::Refuse;
+    if let Some(best_of) = count(&fields, "best_of").filter(|best_of| judged && *best_of < n) {
         let message = format!(
             "You requested that the server return more choices than it will generate: 'n' (currently {n}) must be at \
              most 'best_of' (currently {best_of})."

@@ -13,7 +13,7 @@ use super::{
         fields::CHAT,
         messages,
         responses::{self, RESPONSES},
-        schema::{Shape, TEXT},
+        schema::{Open, Shape, TEXT},
     },
     shape,
 };
@@ -41,13 +41,13 @@ impl ToSchema for ChatBody {
 
 /// A message of a chat.
 fn message() -> RefOr<Schema> {
-    let role = shape::schema(&Shape::Word(messages::ROLES));
-    let parts = shape::schema(&Shape::List(1, usize::MAX, &messages::PART));
-    let text = shape::schema(&TEXT);
+    let role = shape::schema(&Shape::Word(messages::ROLES), Open::No);
+    let parts = shape::schema(&Shape::List(1, usize::MAX, &messages::PART), Open::No);
+    let text = shape::schema(&TEXT, Open::No);
     let null = ObjectBuilder::new().schema_type(Type::Null).description(Some(
         "Only the model may have said nothing: it called a tool, or refused.",
     ));
-    let message = shape::object(messages::MESSAGE);
+    let message = shape::object(messages::MESSAGE, Open::No);
     let content = shape::any([text, parts, null.into()].into_iter());
     let message = message.property("role", role).required("role");
     message.property("content", content).into()
@@ -91,18 +91,15 @@ impl ToSchema for ResponseBody {
 fn item() -> RefOr<Schema> {
     let tagged = responses::ITEMS
         .iter()
-        .map(|(word, keys)| shape::tagged("type", word, keys).into());
+        .map(|(word, keys)| shape::tagged("type", word, keys, Open::No).into());
     let bare = [responses::MESSAGE, responses::REFERENCE].map(|keys| {
-        shape::object(keys)
+        shape::object(keys, Open::No)
             .description(Some("The type may be left out."))
             .into()
     });
-    let hosted = ObjectBuilder::new()
-        .property("type", shape::schema(&Shape::Word(responses::HOSTED)))
-        .required("type")
-        .description(Some(
-            "What OpenAI's own tools leave: refused with `unsupported_parameter`, or left out where \
-             `UNSUPPORTED_PARAMS=ignore` is set.",
-        ));
-    shape::any(tagged.chain(bare).chain([hosted.into()]))
+    let others = shape::any_kind("type").description(Some(
+        "What OpenAI's own tools leave, and any other type: refused with `unsupported_parameter`, or left out where \
+         `UNSUPPORTED_PARAMS=ignore` is set.",
+    ));
+    shape::any(tagged.chain(bare).chain([others.into()]))
 }

@@ -8,36 +8,48 @@ use utoipa::openapi::{
 
 use super::super::{
     fields::{Field, Use},
-    schema::{Key, Presence, Shape},
+    schema::{Key, Open, Presence, Shape},
 };
 
-/// The body of a request that is read by `table`.
+/// The body of a request that is read by `table`, where nothing is left out.
 pub(super) fn body(table: &[Field]) -> RefOr<Schema> {
     let fields = table.iter().fold(ObjectBuilder::new(), |object, field| {
         let Field { key, meaning } = field;
-        let meaning = match meaning {
-            Use::Obeyed => None,
-            Use::Ignored => Some("Checked, and without effect: the upstream has no such setting.".to_owned()),
-            Use::Needs(need) => Some(format!(
-                "This gateway does not offer {}. A request for it is refused with `unsupported_parameter`, or \
-                 answered without where `UNSUPPORTED_PARAMS=ignore` is set.",
-                need.what
-            )),
+        let (schema, meaning) = match meaning {
+            Use::Obeyed => (schema(&key.shape, Open::No), None),
+            Use::Parts(parts) => (body(parts), None),
+            Use::Ignored => (
+                schema(&key.shape, Open::Words),
+                Some("Checked, and without effect: the upstream has no such setting.".to_owned()),
+            ),
+            Use::Needs(need) => (
+                schema(&key.shape, Open::Lengths),
+                Some(format!(
+                    "This gateway does not offer {}. A request for it is refused with `unsupported_parameter`, or \
+                     answered without where `UNSUPPORTED_PARAMS=ignore` is set.",
+                    need.what
+                )),
+            ),
         };
-        add(object, key, meaning)
+        add(object, key, schema, meaning)
     });
     fields.into()
 }
 
 /// An object of these keys.
-pub(super) fn object(keys: &[Key]) -> ObjectBuilder {
-    keys.iter()
-        .fold(ObjectBuilder::new(), |object, key| add(object, key, None))
+pub(super) fn object(keys: &[Key], open: Open) -> ObjectBuilder {
+    keys.iter().fold(ObjectBuilder::new(), |object, key| {
+        add(object, key, schema(&key.shape, open), None)
+    })
 }
 
-fn add(object: ObjectBuilder, key: &Key, description: Option<String>) -> ObjectBuilder {
-    let mut schema = schema(&key.shape);
-    if key.presence == Presence::Nullable {
+fn add(
+    object: ObjectBuilder,
+    key: &Key,
+    mut schema: RefOr<Schema>,
+    description: Option<String>,
+) -> ObjectBuilder {
+    if key.presence == Presence::Optional {
         schema = nullable(schema);
     }
     let object = object.property(key.name, described(schema, description));
@@ -48,8 +60,8 @@ fn add(object: ObjectBuilder, key: &Key, description: Option<String>) -> ObjectB
     }
 }
 
-/// What a value of this shape may be.
-pub(super) fn schema(shape: &Shape) -> RefOr<Schema> {
+/// What a value of this shape may be, as far as it is judged.
+pub(super) fn schema(shape: &Shape, open: Open) -> RefOr<Schema> {
     let of = |kind: Type| ObjectBuilder::new().schema_type(kind);
     match shape {
         Shape::Bool => of(Type::Boolean).into(),
@@ -62,37 +74,58 @@ pub(super) fn schema(shape: &Shape) -> RefOr<Schema> {
         Shape::Number(least, most) => of(Type::Number).minimum(Some(*least)).maximum(Some(*most)).into(),
         Shape::Text(least, most) => {
             let text = of(Type::String).min_length(at_least(*least));
-            text.max_length(at_most(*most)).into()
+            text.max_length(at_most(open, *most)).into()
         }
-        Shape::Word(words) => of(Type::String).enum_values(Some(words.iter().copied())).into(),
+        Shape::Word(words) if open == Open::No => {
+            of(Type::String).enum_values(Some(words.iter().copied())).into()
+        }
+        Shape::Word(words) => {
+            let known = words.iter().map(|word| Value::from(*word));
+            of(Type::String).examples(known).into()
+        }
         Shape::List(least, most, item) => {
-            let list = ArrayBuilder::new().items(schema(item));
-            let list = list.min_items(at_least(*least)).max_items(at_most(*most));
+            let list = ArrayBuilder::new().items(schema(item, open));
+            let list = list.min_items(at_least(*least)).max_items(at_most(open, *most));
             Schema::Array(list.build()).into()
         }
-        Shape::Object(keys) => object(keys).into(),
-        Shape::Tagged(tag, kinds) => {
-            let kinds = kinds.iter().map(|(word, keys)| tagged(tag, word, keys));
+        Shape::Object(keys) => object(keys, open).into(),
+        Shape::Tagged(tag, kinds) if open != Open::No => {
+            let known = kinds
+                .iter()
+                .map(|(word, keys)| tagged(tag, word, keys, open).into());
+            any(known.chain([any_kind(tag).into()]))
+        }
+        Shape::Tagged(tag, kinds) | Shape::Kinds(tag, kinds) => {
+            let kinds = kinds.iter().map(|(word, keys)| tagged(tag, word, keys, open));
             let kinds = kinds.fold(OneOfBuilder::new(), |all, one| all.item(one));
             Schema::OneOf(kinds.build()).into()
         }
         Shape::Pairs(most, longest, value) => {
-            let pairs = ObjectBuilder::new().additional_properties(Some(schema(value)));
-            let names = at_most(*longest).map(|most| of(Type::String).max_length(Some(most)).build());
-            pairs.max_properties(at_most(*most)).property_names(names).into()
+            let pairs = ObjectBuilder::new().additional_properties(Some(schema(value, open)));
+            let names = at_most(open, *longest).map(|most| of(Type::String).max_length(Some(most)).build());
+            pairs
+                .max_properties(at_most(open, *most))
+                .property_names(names)
+                .into()
         }
-        Shape::Either(shapes) => any(shapes.iter().map(schema)),
+        Shape::Either(shapes) => any(shapes.iter().map(|shape| schema(shape, open))),
         Shape::AnyObject => of(Type::Object).into(),
         Shape::Apart(name) => Ref::from_schema_name(*name).into(),
     }
 }
 
 /// The keys that an object has where its tag is this word.
-pub(super) fn tagged(tag: &str, word: &str, keys: &[Key]) -> ObjectBuilder {
+pub(super) fn tagged(tag: &str, word: &str, keys: &[Key], open: Open) -> ObjectBuilder {
     let word = ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some([word]));
-    object(keys).property(tag, word).required(tag)
+    object(keys, open).property(tag, word).required(tag)
+}
+
+/// An object of a kind that this gateway need not know.
+pub(super) fn any_kind(tag: &str) -> ObjectBuilder {
+    let word = ObjectBuilder::new().schema_type(Type::String);
+    ObjectBuilder::new().property(tag, word).required(tag)
 }
 
 /// Whatever one of these is.
@@ -105,8 +138,8 @@ fn at_least(least: usize) -> Option<usize> {
     (least > 0).then_some(least)
 }
 
-fn at_most(most: usize) -> Option<usize> {
-    (most < usize::MAX).then_some(most)
+fn at_most(open: Open, most: usize) -> Option<usize> {
+    (most < usize::MAX && open != Open::Lengths).then_some(most)
 }
 
 fn null() -> RefOr<Schema> {

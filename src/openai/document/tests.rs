@@ -5,7 +5,7 @@ use super::super::{
     completions::COMPLETIONS,
     fields::{CHAT, Field, Use},
     responses::RESPONSES,
-    schema::{Presence, Shape, key, nullable, required},
+    schema::{Open, Presence, Shape, key, required},
 };
 use super::{ChatBody, CompletionBody, ResponseBody, shape};
 
@@ -29,7 +29,7 @@ fn every_field_of_a_table_is_in_the_document_as_the_table_has_it() {
             assert_eq!(must, key.presence == Presence::Required, "{}", key.name);
             let description = property["description"].as_str().unwrap_or_default();
             match meaning {
-                Use::Obeyed => assert_eq!(description, "", "{}", key.name),
+                Use::Obeyed | Use::Parts(_) => assert_eq!(description, "", "{}", key.name),
                 Use::Ignored => assert!(description.contains("without effect"), "{}", key.name),
                 Use::Needs(need) => assert!(description.contains(need.what), "{}", key.name),
             }
@@ -40,20 +40,26 @@ fn every_field_of_a_table_is_in_the_document_as_the_table_has_it() {
 #[test]
 fn what_must_be_there_is_missed_by_the_reader() {
     use super::super::{
+        fields::Fields,
+        json::Body,
         request::{Reading, Unsupported, read},
         schema::missing,
     };
+    let body = |fields: &Fields| Body {
+        fields: fields.clone(),
+        ..Body::default()
+    };
     let bare = Default::default();
-    let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }] });
-    let fields = body.as_object().unwrap();
+    let good = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }] });
+    let fields = good.as_object().unwrap();
     for field in CHAT
         .iter()
         .filter(|field| field.key.presence == Presence::Required)
     {
         let mut fields = fields.clone();
-        assert!(read(fields.clone(), Reading::new(&bare, Unsupported::Refuse)).is_ok());
+        assert!(read(body(&fields), Reading::new(&bare, Unsupported::Refuse)).is_ok());
         fields.remove(field.key.name).unwrap();
-        let failure = read(fields, Reading::new(&bare, Unsupported::Refuse)).unwrap_err();
+        let failure = read(body(&fields), Reading::new(&bare, Unsupported::Refuse)).unwrap_err();
         assert_eq!(failure.message(), missing(field.key.name).message());
     }
 }
@@ -61,7 +67,7 @@ fn what_must_be_there_is_missed_by_the_reader() {
 #[test]
 fn each_shape_has_its_schema() {
     const WORD: Shape = Shape::Word(&["a", "b"]);
-    const KIND: Shape = Shape::Tagged("kind", &[("k", &[nullable("x", WORD)])]);
+    const KIND: Shape = Shape::Tagged("kind", &[("k", &[key("x", WORD)])]);
     const KEYS: &[crate::openai::schema::Key] = &[required("in", Shape::Bool), key("or", Shape::Bool)];
     for (shape, schema) in [
         (Shape::Bool, json!({ "type": "boolean" })),
@@ -86,7 +92,7 @@ fn each_shape_has_its_schema() {
             Shape::Object(KEYS),
             json!({
                 "type": "object", "required": ["in"],
-                "properties": { "in": { "type": "boolean" }, "or": { "type": "boolean" } },
+                "properties": { "in": { "type": "boolean" }, "or": { "type": ["boolean", "null"] } },
             }),
         ),
         (
@@ -116,7 +122,49 @@ fn each_shape_has_its_schema() {
             json!({ "$ref": "#/components/schemas/Name" }),
         ),
     ] {
-        assert_eq!(told(&shape::schema(&shape)), schema);
+        assert_eq!(told(&shape::schema(&shape, Open::No)), schema);
+    }
+}
+
+#[test]
+fn what_is_not_obeyed_is_open_to_what_others_add() {
+    const KIND: Shape = Shape::Tagged("kind", &[("k", &[required("x", Shape::Text(1, 8))])]);
+    for (shape, open, schema) in [
+        (
+            Shape::Word(&["a", "b"]),
+            Open::Words,
+            json!({ "type": "string", "examples": ["a", "b"] }),
+        ),
+        (
+            Shape::Text(1, 64),
+            Open::Words,
+            json!({ "type": "string", "minLength": 1, "maxLength": 64 }),
+        ),
+        (
+            Shape::List(1, 4, &Shape::Bool),
+            Open::Lengths,
+            json!({ "type": "array", "minItems": 1, "items": { "type": "boolean" } }),
+        ),
+        (
+            KIND,
+            Open::Lengths,
+            json!({ "anyOf": [
+                {
+                    "type": "object", "required": ["kind", "x"],
+                    "properties": {
+                        "kind": { "type": "string", "enum": ["k"] },
+                        "x": { "type": "string", "minLength": 1 },
+                    },
+                },
+                { "type": "object", "required": ["kind"], "properties": { "kind": { "type": "string" } } },
+            ] }),
+        ),
+    ] {
+        let mut told = told(&shape::schema(&shape, open));
+        if let Some(required) = told.pointer_mut("/anyOf/0/required") {
+            required.as_array_mut().unwrap().sort_by_key(Value::to_string);
+        }
+        assert_eq!(told, schema);
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::super::{
     fields::{
-        BOOL, CACHE_OPTIONS, EFFORTS, Field, Fields, MANY, MODERATION, SAFETY_IDENTIFIER, TIERS, ignored,
-        is_filled, is_word, needs, obeyed,
+        BOOL, CACHE_OPTIONS, EFFORTS, Field, MANY, MODERATION, SAFETY_IDENTIFIER, TIERS, ignored, is_filled,
+        is_word, needs, obeyed, parts,
     },
-    schema::{Key, Shape, TEXT, key, nullable, required},
+    schema::{Key, Shape, TEXT, key, required},
 };
 use super::items::ITEM_NAME;
 use serde_json::Value;
@@ -13,27 +13,33 @@ use serde_json::Value;
 const TOOL: Shape = Shape::Object(&[key("type", TEXT)]);
 const JSON_SCHEMA: &[Key] = &[
     key("name", Shape::Text(1, 64)),
-    nullable("description", TEXT),
-    nullable("schema", Shape::AnyObject),
-    nullable("strict", BOOL),
+    key("description", TEXT),
+    key("schema", Shape::AnyObject),
+    key("strict", BOOL),
 ];
-const TEXT_OPTIONS: &[Key] = &[
-    nullable(
-        "format",
-        Shape::Tagged(
-            "type",
-            &[("text", &[]), ("json_object", &[]), ("json_schema", JSON_SCHEMA)],
+const TEXT_OPTIONS: &[Field] = &[
+    needs(
+        key(
+            "format",
+            Shape::Tagged(
+                "type",
+                &[("text", &[]), ("json_object", &[]), ("json_schema", JSON_SCHEMA)],
+            ),
         ),
+        "response formats other than text",
+        |format, _| !is_word(format.get("type"), &["text"]),
+        |can| can.response_formats,
     ),
-    nullable("verbosity", Shape::Word(&["low", "medium", "high"])),
+    ignored(key("verbosity", Shape::Word(&["low", "medium", "high"]))),
 ];
 const REASONING: &[Key] = &[
-    nullable("effort", Shape::Word(EFFORTS)),
-    nullable("summary", Shape::Word(&["auto", "concise", "detailed"])),
-    nullable("generate_summary", Shape::Word(&["auto", "concise", "detailed"])),
+    key("effort", Shape::Word(EFFORTS)),
+    key("summary", Shape::Word(&["auto", "concise", "detailed"])),
+    key("generate_summary", Shape::Word(&["auto", "concise", "detailed"])),
 ];
 const LOGPROBS: &str = "message.output_text.logprobs";
-const INCLUDABLE: &[&str] = &[
+/// What can be asked to be included, as far as is known.
+pub(super) const INCLUDABLE: &[&str] = &[
     "file_search_call.results",
     "web_search_call.results",
     "web_search_call.action.sources",
@@ -47,22 +53,21 @@ const INCLUDABLE: &[&str] = &[
 /// Every field that is known, in the order in which their faults are told.
 pub(in crate::openai) static RESPONSES: &[Field] = &[
     obeyed(required("model", TEXT)),
-    obeyed(nullable(
+    obeyed(key(
         "input",
         Shape::Either(&[TEXT, Shape::List(0, MANY, &Shape::Apart(ITEM_NAME))]),
     )),
-    obeyed(nullable("instructions", TEXT)),
-    obeyed(nullable("stream", BOOL)),
-    obeyed(nullable(
+    obeyed(key("instructions", TEXT)),
+    obeyed(key("stream", BOOL)),
+    obeyed(key(
         "stream_options",
-        Shape::Object(&[nullable("include_obfuscation", BOOL)]),
+        Shape::Object(&[key("include_obfuscation", BOOL)]),
     )),
-    obeyed(nullable("max_output_tokens", Shape::Integer(16, i128::MAX))),
-    obeyed(nullable("previous_response_id", TEXT)),
-    obeyed(nullable("store", BOOL)),
-    obeyed(nullable("metadata", Shape::Pairs(16, 64, &Shape::Text(0, 512)))),
-    // Its format is looked at apart: part of it may be fine.
-    obeyed(nullable("text", Shape::Object(TEXT_OPTIONS))),
+    obeyed(key("max_output_tokens", Shape::Integer(16, i128::MAX))),
+    obeyed(key("previous_response_id", TEXT)),
+    obeyed(key("store", BOOL)),
+    obeyed(key("metadata", Shape::Pairs(16, 64, &Shape::Text(0, 512)))),
+    parts("text", TEXT_OPTIONS),
     needs(
         key("tools", Shape::List(0, MANY, &TOOL)),
         "tools",
@@ -83,69 +88,59 @@ pub(in crate::openai) static RESPONSES: &[Field] = &[
         |can| can.tools,
     ),
     needs(
-        nullable("background", BOOL),
+        key("background", BOOL),
         "responses in the background",
-        is_true,
+        |asked, _| asked != &Value::Bool(false),
         |_| false,
     ),
     needs(
-        nullable("conversation", Shape::Either(&[TEXT, Shape::AnyObject])),
+        key("conversation", Shape::Either(&[TEXT, Shape::AnyObject])),
         "kept conversations; use 'previous_response_id'",
         |_, _| true,
         |_| false,
     ),
     needs(
-        nullable("prompt", Shape::AnyObject),
+        key("prompt", Shape::AnyObject),
         "prompt templates",
         |_, _| true,
         |_| false,
     ),
     needs(
-        nullable("moderation", Shape::Object(MODERATION)),
+        key("moderation", Shape::Object(MODERATION)),
         "moderation",
         |_, _| true,
         |can| can.moderation,
     ),
     needs(
-        nullable("top_logprobs", Shape::Integer(0, 20)),
+        key("top_logprobs", Shape::Integer(0, 20)),
         "log probabilities",
-        |asked, _| asked.as_f64().is_some_and(|many| many > 0.0),
+        |asked, _| asked.as_f64() != Some(0.0),
         |can| can.logprobs,
     ),
     // What else can be included belongs to items that never occur here.
     needs(
-        nullable("include", Shape::List(0, MANY, &Shape::Word(INCLUDABLE))),
+        key("include", Shape::List(0, MANY, &Shape::Word(INCLUDABLE))),
         "log probabilities",
         |include, _| {
-            include
-                .as_array()
-                .into_iter()
-                .flatten()
-                .any(|one| one == LOGPROBS)
+            let all = include.as_array();
+            all.is_none_or(|all| all.iter().any(|one| one == LOGPROBS))
         },
         |can| can.logprobs,
     ),
-    ignored(nullable("temperature", Shape::Number(0.0, 2.0))),
-    ignored(nullable("top_p", Shape::Number(0.0, 1.0))),
-    ignored(nullable("reasoning", Shape::Object(REASONING))),
-    ignored(nullable("parallel_tool_calls", BOOL)),
-    ignored(nullable("max_tool_calls", Shape::Integer(0, i128::MAX))),
-    ignored(nullable("truncation", Shape::Word(&["auto", "disabled"]))),
-    ignored(nullable(
-        "context_management",
-        Shape::List(0, MANY, &Shape::AnyObject),
-    )),
-    ignored(nullable("service_tier", Shape::Word(TIERS))),
-    ignored(nullable("prompt_cache_key", TEXT)),
-    ignored(nullable("prompt_cache_options", Shape::Object(CACHE_OPTIONS))),
-    ignored(nullable(
+    ignored(key("temperature", Shape::Number(0.0, 2.0))),
+    ignored(key("top_p", Shape::Number(0.0, 1.0))),
+    ignored(key("reasoning", Shape::Object(REASONING))),
+    ignored(key("parallel_tool_calls", BOOL)),
+    ignored(key("max_tool_calls", Shape::Integer(0, i128::MAX))),
+    ignored(key("truncation", Shape::Word(&["auto", "disabled"]))),
+    ignored(key("context_management", Shape::List(0, MANY, &Shape::AnyObject))),
+    ignored(key("service_tier", Shape::Word(TIERS))),
+    ignored(key("prompt_cache_key", TEXT)),
+    ignored(key("prompt_cache_options", Shape::Object(CACHE_OPTIONS))),
+    ignored(key(
         "prompt_cache_retention",
         Shape::Word(&["in_memory", "in-memory", "24h"]),
     )),
-    ignored(nullable("safety_identifier", SAFETY_IDENTIFIER)),
-    ignored(nullable("user", TEXT)),
+    ignored(key("safety_identifier", SAFETY_IDENTIFIER)),
+    ignored(key("user", TEXT)),
 ];
-
-fn is_true(value: &Value, _: &Fields) -> bool {
-    value == &Value::Bool(true)
-}

@@ -6,11 +6,12 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        messages::tell_call,
+        json::Oddities,
+        messages::tell_one,
         request::Reading,
-        schema::{missing, unknown_word, wrong_type},
+        schema::{Judge, missing, wrong_type},
     },
-    items::{HOSTED, ITEMS},
+    items::{ITEMS, REFERENCE},
 };
 use crate::engine::{
     chat::{Message, Role},
@@ -56,34 +57,40 @@ fn read_item(
     let Value::Object(item) = item else {
         return Err(wrong_type(path, "an object", &item));
     };
-    let item = match kind_of(&item, path)? {
+    reading.judge().check_used(&format!("{path}.type"))?;
+    let whole = Oddities::default();
+    let (item, oddities) = match kind_of(&item, path)? {
         Kind::Reference => {
-            let found = called_back(&item, path, find)?;
+            let found = called_back(reading.judge(), &item, path, find)?;
             let Value::Object(found) = found else {
                 return Err(wrong_type(path, "an object", &found));
             };
-            found
+            (found, Some(&whole))
         }
-        Kind::Item => item,
+        Kind::Item => (item, None),
     };
     let kind = item
         .get("type")
         .and_then(Value::as_str)
         .unwrap_or("message")
         .to_owned();
-    if HOSTED.contains(&kind.as_str()) {
-        let what = format!("input items of type '{kind}'");
-        reading.lack(&format!("{path}.type"), "input", &what)?;
-    } else {
-        let Some((_, keys)) = ITEMS.iter().find(|(name, _)| *name == kind) else {
-            let known: Vec<&str> = ITEMS.iter().map(|(name, _)| *name).collect();
-            return Err(unknown_word(format!("{path}.type"), &kind, &known));
+    if let Some((_, keys)) = ITEMS.iter().find(|(name, _)| *name == kind) {
+        let judge = reading.judge();
+        // What is kept here was whole when it came.
+        let judge = Judge {
+            oddities: oddities.unwrap_or(judge.oddities),
+            ..judge
         };
-        keys.iter().try_for_each(|key| key.check(&item, path))?;
+        keys.iter().try_for_each(|key| key.check(&item, path, judge))?;
         if let Some(message) = read_known(reading, &kind, &item, path)? {
             given.messages.push(message);
             given.places.push(path.to_owned());
         }
+    } else {
+        // What OpenAI's own tools leave in a conversation, and what comes after them.
+        let shown: String = kind.chars().take(64).collect();
+        let what = format!("input items of type '{shown}'");
+        reading.lack(&format!("{path}.type"), "input", &what)?;
     }
     given.items.push(as_kept(item, &kind));
     Ok(())
@@ -96,7 +103,12 @@ fn read_known(
     item: &Map<String, Value>,
     path: &str,
 ) -> Result<Option<Message>, ChatError> {
-    let name = || item.get("call_id").and_then(Value::as_str).map(str::to_owned);
+    // As in chats: the function's name, or else the id of the call.
+    let name = || {
+        let names = ["name", "call_id"].into_iter();
+        let mut names = names.filter_map(|key| item.get(key).and_then(Value::as_str));
+        names.find(|name| !name.is_empty()).map(str::to_owned)
+    };
     let (role, name, text) = match kind {
         "message" => {
             let role = match item.get("role").and_then(Value::as_str) {
@@ -107,9 +119,9 @@ fn read_known(
             (role, None, read_content(reading, item, "content", path)?)
         }
         // Calls that the model made earlier in the conversation.
-        "function_call" => (Role::Assistant, None, tell_call(item, "arguments")),
-        "custom_tool_call" => (Role::Assistant, None, tell_call(item, "input")),
-        // What a tool gave back, under the id of the call that it answers.
+        "function_call" => (Role::Assistant, None, tell_one(item, "arguments")),
+        "custom_tool_call" => (Role::Assistant, None, tell_one(item, "input")),
+        // What a tool gave back.
         "function_call_output" | "custom_tool_call_output" => {
             (Role::Tool, name(), read_content(reading, item, "output", path)?)
         }
@@ -126,23 +138,28 @@ enum Kind {
 
 /// A reference may come without a type, as a message may.
 fn kind_of(item: &Map<String, Value>, path: &str) -> Result<Kind, ChatError> {
+    let is_there = |key: &str| item.get(key).is_some_and(|value| !value.is_null());
     match item.get("type") {
         Some(Value::String(kind)) if kind == "item_reference" => Ok(Kind::Reference),
         Some(Value::String(_)) => Ok(Kind::Item),
-        None | Some(Value::Null) if item.contains_key("role") => Ok(Kind::Item),
-        None | Some(Value::Null) if item.contains_key("id") => Ok(Kind::Reference),
+        None | Some(Value::Null) if is_there("role") => Ok(Kind::Item),
+        None | Some(Value::Null) if is_there("id") => Ok(Kind::Reference),
         None | Some(Value::Null) => Err(missing(format!("{path}.type"))),
         Some(other) => Err(wrong_type(format!("{path}.type"), "a string", other)),
     }
 }
 
-fn called_back(item: &Map<String, Value>, path: &str, find: FindItem<'_>) -> Result<Value, ChatError> {
+fn called_back(
+    judge: Judge<'_>,
+    item: &Map<String, Value>,
+    path: &str,
+    find: FindItem<'_>,
+) -> Result<Value, ChatError> {
+    REFERENCE
+        .iter()
+        .try_for_each(|key| key.check(item, path, judge))?;
     let field = format!("{path}.id");
-    let id = match item.get("id") {
-        Some(Value::String(id)) => id,
-        None => return Err(missing(field)),
-        Some(other) => return Err(wrong_type(field, "a string", other)),
-    };
+    let id = item.get("id").and_then(Value::as_str).unwrap_or_default();
     find(id).ok_or_else(|| {
         let shown: String = id.chars().take(128).collect();
         let message = format!("Item with id '{shown}' not found.");
@@ -176,7 +193,9 @@ fn as_kept(mut item: Map<String, Value>, kind: &str) -> Value {
             };
             item.insert("content".to_owned(), json!([part]));
         }
-        item.entry("status").or_insert_with(|| "completed".into());
+        if item.get("status").is_none_or(Value::is_null) {
+            item.insert("status".to_owned(), "completed".into());
+        }
     }
     Value::Object(item)
 }
@@ -190,21 +209,28 @@ fn read_content(
     match item.get(name) {
         Some(Value::Array(parts)) => {
             let parts = parts.iter().enumerate();
-            let texts =
-                parts.map(|(index, part)| read_part(reading, part, &format!("{path}.{name}[{index}]")));
+            let by_model = item.get("role").is_some_and(|role| role == "assistant");
+            let texts = parts
+                .map(|(index, part)| read_part(reading, part, &format!("{path}.{name}[{index}]"), by_model));
             texts.collect()
         }
         text => Ok(text.and_then(Value::as_str).unwrap_or_default().to_owned()),
     }
 }
 
-fn read_part(reading: &mut Reading<'_>, part: &Value, path: &str) -> Result<String, ChatError> {
-    let text = match part["type"].as_str() {
-        Some("input_text" | "output_text") => part["text"].as_str(),
-        Some("refusal") => part["refusal"].as_str(),
-        Some("input_image") => Some(reading.left_out(path, "input_image", |can| can.images)?),
-        Some("input_audio") => Some(reading.left_out(path, "input_audio", |can| can.audio)?),
-        _ => Some(reading.left_out(path, "input_file", |can| can.files)?),
+fn read_part(
+    reading: &mut Reading<'_>,
+    part: &Value,
+    path: &str,
+    by_model: bool,
+) -> Result<String, ChatError> {
+    let text = match part["type"].as_str().unwrap_or_default() {
+        "input_text" | "output_text" => part["text"].as_str(),
+        "refusal" => part["refusal"].as_str(),
+        "input_image" => Some(reading.left_out(path, "input_image", |can| can.images)?),
+        "input_audio" => Some(reading.left_out(path, "input_audio", |can| can.audio)?),
+        "input_file" => Some(reading.left_out(path, "input_file", |can| can.files)?),
+        unknown => return reading.left_out_unknown(path, unknown, by_model, "input"),
     };
     Ok(text.unwrap_or_default().to_owned())
 }

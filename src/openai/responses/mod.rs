@@ -24,7 +24,7 @@ use http::{Method, header};
 
 pub(super) use self::event::Numbered;
 pub(super) use self::fields::RESPONSES;
-pub(super) use self::items::{HOSTED, ITEM_NAME, ITEMS, MESSAGE, REFERENCE};
+pub(super) use self::items::{ITEM_NAME, ITEMS, MESSAGE, REFERENCE};
 pub use self::store::ResponseStore;
 use self::{
     events::Events,
@@ -92,7 +92,7 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
 }
 
 async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
-    let fields = call.read(openai, RESPONSES).await?;
+    let body = call.read(openai, RESPONSES).await?;
     let capabilities = openai.engine.capabilities();
     let Call {
         context,
@@ -101,7 +101,7 @@ async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> 
         ..
     } = call;
     let reading = Reading::new(&capabilities, openai.unsupported);
-    let asked = request::read(fields, reading, &openai.responses, caller)?;
+    let asked = request::read(body, reading, &openai.responses, caller)?;
     let Asked {
         request,
         stream,

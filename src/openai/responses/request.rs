@@ -4,11 +4,12 @@ use serde_json::Value;
 
 use super::{
     super::{
-        fields::Fields,
-        request::{Reading, count, read_stream, texts},
+        fields::{Fields, is_word},
+        json::Body,
+        request::{Ignored, Reading, count, read_stream, texts},
         schema::missing,
     },
-    fields::RESPONSES,
+    fields::{INCLUDABLE, RESPONSES},
     input::{self, Given},
     keeping::Keeping,
     object::Draft,
@@ -27,18 +28,18 @@ pub(super) struct Asked {
     pub(super) draft: Draft,
     /// Where the answer is kept, if it is.
     pub(super) keeping: Option<Keeping>,
-    pub(super) ignored: Vec<&'static str>,
+    pub(super) ignored: Ignored,
 }
 
 /// Reads a response's fields; what they point at is looked for among the `owner`'s.
 pub(super) fn read(
-    mut fields: Fields,
+    body: Body,
     mut reading: Reading<'_>,
     store: &ResponseStore,
     owner: Owner,
 ) -> Result<Asked, ChatError> {
-    reading.check(RESPONSES, &fields)?;
-    check_text(&mut reading, fields.get("text"))?;
+    let mut fields = reading.check(RESPONSES, body)?;
+    note_unknown(&mut reading, &fields);
     let (stream, _) = read_stream(&fields)?;
     let mut history = match fields.get("previous_response_id") {
         Some(Value::String(id)) => history_of(store, &owner, id)?,
@@ -54,7 +55,11 @@ pub(super) fn read(
     };
     history.extend(messages);
     if history.is_empty() {
-        return Err(missing("input"));
+        return Err(if items.is_empty() {
+            missing("input")
+        } else {
+            ChatError::invalid("input", "Invalid 'input': no item of it says anything.")
+        });
     }
     let keep = fields.get("store") != Some(&Value::Bool(false)) && store.is_open();
     let model = texts(fields.remove("model")).pop().unwrap_or_default();
@@ -89,19 +94,16 @@ pub(super) fn read(
     })
 }
 
-fn check_text(reading: &mut Reading<'_>, text: Option<&Value>) -> Result<(), ChatError> {
-    let part = |name: &str| {
-        text.and_then(|text| text.get(name))
-            .filter(|part| !part.is_null())
-    };
-    let is_text = |format: &Value| format.get("type").is_some_and(|kind| kind == "text");
-    if part("format").is_some_and(|format| !is_text(format)) && !reading.capabilities.response_formats {
-        reading.lack("text.format", "text.format", "response formats other than text")?;
+/// What is to be included belongs to items that never occur here; of words that nobody knows that cannot be said.
+fn note_unknown(reading: &mut Reading<'_>, fields: &Fields) {
+    let mut included = fields
+        .get("include")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    if included.any(|one| !is_word(Some(one), INCLUDABLE)) {
+        reading.ignore("include");
     }
-    if part("verbosity").is_some() {
-        reading.ignore("text.verbosity");
-    }
-    Ok(())
 }
 
 fn history_of(store: &ResponseStore, owner: &Owner, id: &str) -> Result<Vec<Message>, ChatError> {

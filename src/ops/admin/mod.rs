@@ -192,7 +192,9 @@ async fn read_token(headers: &HeaderMap, body: Body) -> Result<SecretString, Cha
         Some(coding) => coding.undo(bytes, LARGEST_BODY).await?,
     };
     const FORM: &str = r#"expected a JSON object such as {"token": "…"}"#;
-    let object: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|_| {
+    // Some write a byte order mark before everything.
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+    let object: Map<String, Value> = serde_json::from_slice(bytes).map_err(|_| {
         ChatError::new(
             ErrorKind::InvalidRequest,
             format!("The request's body cannot be read: {FORM}."),

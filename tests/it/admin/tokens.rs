@@ -126,6 +126,8 @@ async fn a_body_that_holds_no_token_is_refused_without_repeating_it() {
         (r#"{"token": ["very-secret"]}"#, Some("token")),
         (r#"{"token": 4815162342}"#, Some("token")),
         (r#"{"token": null}"#, Some("token")),
+        // A byte order mark is no part of it.
+        ("\u{feff}{\"token\": null}", Some("token")),
     ] {
         let refused = post(body).await;
         assert_eq!(

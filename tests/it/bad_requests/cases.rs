@@ -25,7 +25,6 @@ pub(super) fn nested() -> Vec<(String, Option<String>)> {
         ("stop", json!(7), "stop"),
         ("stop", json!({}), "stop"),
         ("stop", json!(""), "stop"),
-        ("stop", json!([]), "stop"),
         ("stop", json!(["a", ""]), "stop[1]"),
         ("stop", json!(["a", 7]), "stop[1]"),
         ("stop", json!(["a", null]), "stop[1]"),
@@ -43,32 +42,15 @@ pub(super) fn nested() -> Vec<(String, Option<String>)> {
         ("seed", json!("1"), "seed"),
         ("seed", json!(u64::MAX), "seed"),
         ("seed", json!(-1e19), "seed"),
-        ("audio", json!({ "voice": "v", "format": "midi" }), "audio.format"),
         ("audio", json!({ "voice": 7, "format": "mp3" }), "audio.voice"),
-        ("modalities", json!(["text", "smell"]), "modalities[1]"),
         ("moderation", json!({ "model": 7 }), "moderation.model"),
-        (
-            "moderation",
-            json!({ "policy": { "input": { "mode": "x" } } }),
-            "moderation.policy.input.mode",
-        ),
         ("prediction", json!({ "content": "x" }), "prediction.type"),
-        (
-            "prediction",
-            json!({ "type": "x", "content": "x" }),
-            "prediction.type",
-        ),
         (
             "prediction",
             json!({ "type": "content", "content": 7 }),
             "prediction.content",
         ),
         ("response_format", json!({}), "response_format.type"),
-        (
-            "response_format",
-            json!({ "type": "yaml" }),
-            "response_format.type",
-        ),
         ("response_format", json!({ "type": null }), "response_format.type"),
         ("response_format", schema(json!(7)), "response_format.json_schema"),
         (
@@ -87,7 +69,6 @@ pub(super) fn nested() -> Vec<(String, Option<String>)> {
             "response_format.json_schema.strict",
         ),
         ("tools", json!([{}]), "tools[0].type"),
-        ("tools", json!([{ "type": "hammer" }]), "tools[0].type"),
         (
             "tools",
             json!([{ "type": "function", "function": 7 }]),
@@ -103,22 +84,14 @@ pub(super) fn nested() -> Vec<(String, Option<String>)> {
             json!([{ "type": "custom", "custom": [] }]),
             "tools[0].custom",
         ),
-        ("tool_choice", json!("perhaps"), "tool_choice"),
         ("tool_choice", json!(7), "tool_choice"),
-        ("tool_choice", Value::Null, "tool_choice"),
         ("tool_choice", json!({}), "tool_choice.type"),
         (
             "tool_choice",
             json!({ "type": "function", "function": 7 }),
             "tool_choice.function",
         ),
-        ("function_call", json!("perhaps"), "function_call"),
         ("function_call", json!({ "name": 7 }), "function_call.name"),
-        (
-            "web_search_options",
-            json!({ "search_context_size": "huge" }),
-            "web_search_options.search_context_size",
-        ),
         (
             "stream_options",
             json!({ "include_usage": true }),
@@ -203,18 +176,8 @@ pub(super) fn by_hand() -> Vec<(String, Option<String>)> {
     let broken = [
         good[..good.len() / 2].to_owned(),
         good[..good.len() - 1].to_owned(),
-        good.replace("hi", "\\ud800"),
-        good.replace("hi", "\\udc00\\ud800"),
         good.replace("hi", "\\x"),
         good.replace("hi", "a\nb"),
-        put(&format!("\"tools\":{}", nested(200))),
-        put(&format!("\"messages\":{}", nested(1_000_000))),
-        put(&format!(
-            "\"metadata\":{}1{}",
-            "{\"a\":".repeat(10_000),
-            "}".repeat(10_000)
-        )),
-        put("\"temperature\":1e999"),
         put("\"temperature\":-"),
         put("\"temperature\":01"),
         put("\"temperature\":NaN"),
@@ -222,7 +185,6 @@ pub(super) fn by_hand() -> Vec<(String, Option<String>)> {
         put("\"seed\":0x10"),
         format!("{good}{good}"),
         format!("{good},"),
-        format!("\u{feff}{good}"),
         "\0".repeat(1000),
         "{\"model\"}".to_owned(),
     ];
@@ -231,6 +193,27 @@ pub(super) fn by_hand() -> Vec<(String, Option<String>)> {
         (put("\"model\":\"other\""), Some("model".to_owned())),
         (put("\"messages\":[]"), Some("messages".to_owned())),
         (put("\"n\":1,\"n\":2"), Some("n".to_owned())),
+        (
+            put(&format!("\"tools\":{}", nested(200))),
+            Some("tools[0]".to_owned()),
+        ),
+        (
+            put(&format!("\"messages\":{}", nested(1_000_000))),
+            Some("messages".to_owned()),
+        ),
+        (
+            put(&format!(
+                "\"metadata\":{}1{}",
+                "{\"a\":".repeat(10_000),
+                "}".repeat(10_000)
+            )),
+            Some("metadata.a".to_owned()),
+        ),
+        (put("\"temperature\":1e999"), Some("temperature".to_owned())),
+        (
+            good.replace("hi", "\\ud800"),
+            Some("messages[0].content".to_owned()),
+        ),
         (put("\"n\":1e30"), Some("n".to_owned())),
         (put("\"n\":99999999999999999999999999"), Some("n".to_owned())),
         (
