@@ -51,7 +51,7 @@ impl Fault {
     fn chats(self) -> usize {
         match self {
             Fault::Full | Fault::Stalled => 340,
-            Fault::Closed | Fault::Gone | Fault::NonBlocking => 60,
+            Fault::Closed | Fault::Gone | Fault::NonBlocking => 20,
         }
     }
 }
@@ -225,7 +225,7 @@ fn keys(place: &Path, keys: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chats_probes_settings_and_the_end_need_no_log() {
-    each_crowd(ALL, async |fault, ways| {
+    let scenario = async |fault: Fault, ways: Ways| {
         let upstream = upstream().await;
         let broken = Broken::start(&upstream, fault, &[]).await;
         let gateway = &broken.gateway;
@@ -270,8 +270,8 @@ async fn chats_probes_settings_and_the_end_need_no_log() {
         within("it drains", broken.stop()).await;
         assert_eq!(upstream.control().counts().conversations_left, 0);
         seen
-    })
-    .await;
+    };
+    each_crowd(ALL, scenario).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -376,7 +376,7 @@ fn a_reader_of_standard_output_that_has_gone_is_no_fault() {
         let output = Running(command.spawn().unwrap()).output();
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {told}");
-        assert!(!told.contains("duogate:"), "{arguments:?}: {told}");
+        assert!(!told.contains("written"), "{arguments:?}: {told}");
         assert_eq!(
             run(place.path(), arguments, gone(), gone(), &good),
             Some(0),
@@ -420,8 +420,12 @@ fn what_stops_the_start_is_json_where_the_log_is() {
         ("TLS_KEY", "no"),
     ];
     let level = [json, ("LOG_LEVEL", "a=b=c"), ("REQUIRE_API_KEY", "false")];
-    let cases: [(&[(&str, &str)], i32, &[&str]); 4] = [
-        (&bad, 2, &["PORT", "TIMEOUT", "the settings are not usable"]),
+    let cases = [
+        (
+            &bad[..],
+            2,
+            &["PORT", "TIMEOUT", "the settings are not usable"][..],
+        ),
         (&busy, 1, &["in use"]),
         (&file, 2, &["TLS_CERT"]),
         (&level, 2, &["LOG_LEVEL"]),

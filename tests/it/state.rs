@@ -323,7 +323,10 @@ async fn a_disk_that_does_not_answer_holds_up_no_chat_and_no_end() {
         let mut process = Process::spawn(&upstream, place.path(), &[("TOKEN_COOLDOWN", "0.2")]);
         let gateway = process.serving(&upstream).await;
         let stuck = place.path().join("state/tokens.json.new");
-        assert!(Command::new("mkfifo").arg(stuck).status().unwrap().success());
+        eventually("no such file is just being written", async || {
+            Command::new("mkfifo").arg(&stuck).status().unwrap().success()
+        })
+        .await;
         sim.revoke(TOKENS[0]);
         for number in 0..40 {
             let outcome = ways.nth(number).ask(&gateway, &Ask::new("and now?")).await;

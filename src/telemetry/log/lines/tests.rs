@@ -183,7 +183,7 @@ fn lines_of_many_threads_are_whole_and_in_each_ones_order() {
         for name in ["a", "b", "c"] {
             let lines = lines.clone();
             scope.spawn(move || {
-                (0..EACH).for_each(|number| lines.push(format!("{name} {number}\n").as_bytes()))
+                (0..EACH).for_each(|number| lines.push(format!("{name} {number}\n").as_bytes()));
             });
         }
     });
