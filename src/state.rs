@@ -4,44 +4,157 @@
 //! The first is replaced whole and atomically. The second is a journal: one line is appended, in one write, before a new
 //! conversation is used, so that a process which is killed at any moment leaves nothing that the next one does not know
 //! of. It is rewritten when most of it tells of conversations that are gone.
+//!
+//! A thread of its own writes both. Chats wait for it, but not for a disk that does not answer.
 
 mod format;
+mod keeper;
 
 use std::{
     collections::HashMap,
-    fmt,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    fmt, io, mem,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
 };
 
+use futures::future::BoxFuture;
+use tokio::{sync::watch, time::timeout};
+
+use self::keeper::Keeper;
 use crate::engine::{
     store::{Saved, SavedConversation, SavedToken, Store},
     upstream::RemoteId,
 };
 
-const TOKENS: &str = "tokens.json";
-const JOURNAL: &str = "conversations.log";
-const LOCK: &str = "lock";
-/// A journal shorter than this is never rewritten.
-const SHORT: usize = 10_000;
+/// Lines of the journal that wait for a disk that does not answer are gathered up to this many bytes; then the journal
+/// is rewritten once it does.
+const MOST_WAITING: usize = 1 << 20;
+/// How long the end of the process waits for the disk.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
+/// Conversations that are owed a removal: where each one's project is.
+type Owed = HashMap<([u8; 32], RemoteId), RemoteId>;
 
 /// Keeps state in a directory, which it holds for itself.
 pub struct StateDir {
     directory: PathBuf,
-    journal: Mutex<Journal>,
-    /// Locked for as long as the process uses the directory.
-    _lock: File,
+    desk: Arc<Desk>,
 }
 
-struct Journal {
-    file: File,
-    lines: usize,
-    /// What is owed: where each conversation's project is.
-    owed: HashMap<([u8; 32], RemoteId), RemoteId>,
-    /// A write failed, which was told; the next success is told too.
-    failing: bool,
+/// Where state is handed over to the thread that writes it.
+struct Desk {
+    tray: Mutex<Tray>,
+    /// There is something to write, or nothing more will come.
+    work: Condvar,
+    /// The thread has ended.
+    over: Condvar,
+    /// The number of the last thing that was written, or could not be.
+    done: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Tray {
+    owed: Owed,
+    /// Lines that the journal lacks.
+    lines: String,
+    tokens: Option<Vec<SavedToken>>,
+    /// Too many lines have waited: the journal is to be rewritten.
+    overflown: bool,
+    /// The number of the last thing that was handed over.
+    handed: u64,
+    /// The disk did not answer in time, which was told.
+    stalled: bool,
+    closing: bool,
+    over: bool,
+}
+
+/// What is written at once.
+struct Batch {
+    lines: String,
+    tokens: Option<Vec<SavedToken>>,
+    overflown: bool,
+    number: u64,
+}
+
+impl Desk {
+    fn new(owed: Owed) -> Self {
+        Self {
+            tray: Mutex::new(Tray {
+                owed,
+                ..Tray::default()
+            }),
+            work: Condvar::new(),
+            over: Condvar::new(),
+            done: watch::Sender::new(0),
+        }
+    }
+
+    fn tray(&self) -> MutexGuard<'_, Tray> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hand_over(&self, change: impl FnOnce(&mut Tray)) {
+        let mut tray = self.tray();
+        change(&mut tray);
+        tray.handed += 1;
+        drop(tray);
+        self.work.notify_one();
+    }
+
+    fn note(&self, line: &str, change: impl FnOnce(&mut Owed)) {
+        self.hand_over(|tray| {
+            change(&mut tray.owed);
+            if tray.lines.len() + line.len() > MOST_WAITING {
+                tray.overflown = true;
+                tray.lines = String::new();
+            } else if !tray.overflown {
+                tray.lines.push_str(line);
+            }
+        });
+    }
+
+    /// The next batch. Waits for it; `None` when nothing more will come.
+    fn next(&self) -> Option<Batch> {
+        let tray = self.tray();
+        let waited = self
+            .work
+            .wait_while(tray, |tray| !tray.closing && tray.handed == *self.done.borrow());
+        let mut tray = waited.unwrap_or_else(PoisonError::into_inner);
+        if tray.handed == *self.done.borrow() {
+            return None;
+        }
+        Some(Batch {
+            lines: mem::take(&mut tray.lines),
+            tokens: tray.tokens.take(),
+            overflown: mem::take(&mut tray.overflown),
+            number: tray.handed,
+        })
+    }
+
+    fn owed(&self) -> Owed {
+        self.tray().owed.clone()
+    }
+
+    fn finish(&self, number: u64) {
+        let has_stalled = mem::take(&mut self.tray().stalled);
+        self.done.send_replace(number);
+        if has_stalled {
+            tracing::info!("the disk of STATE_DIR answers again");
+        }
+    }
+
+    fn run(&self, mut keeper: Keeper) {
+        while let Some(batch) = self.next() {
+            let number = batch.number;
+            keeper.keep(batch, || self.owed());
+            self.finish(number);
+        }
+        drop(keeper);
+        self.tray().over = true;
+        self.over.notify_all();
+    }
 }
 
 impl StateDir {
@@ -49,28 +162,9 @@ impl StateDir {
     /// understood is left out, with a word to the log.
     ///
     /// # Errors
-    /// When the directory cannot be read and written, or another process holds it.
+    /// When the directory cannot be read and written, another process holds it, or there can be no thread for it.
     pub fn open(directory: &Path) -> io::Result<(Self, Saved)> {
-        fs::create_dir_all(directory)?;
-        let lock = private().write(true).create(true).open(directory.join(LOCK))?;
-        lock.try_lock().map_err(|failure| match failure {
-            TryLockError::WouldBlock => io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "another process keeps its state there",
-            ),
-            TryLockError::Error(error) => error,
-        })?;
-        let tokens = read(&directory.join(TOKENS))?;
-        let tokens = format::read_tokens(&tokens).unwrap_or_else(|problem| {
-            tracing::error!(
-                file = TOKENS,
-                problem,
-                "the tokens' state cannot be read, and is left out"
-            );
-            Vec::new()
-        });
-        let owed = format::read_journal(&read(&directory.join(JOURNAL))?);
-        let file = rewrite(directory, &owed)?;
+        let (keeper, tokens, owed) = Keeper::open(directory)?;
         let conversations = owed.iter().map(|((digest, conversation), project)| {
             format::saved(*digest, project.clone(), conversation.clone())
         });
@@ -78,44 +172,31 @@ impl StateDir {
             tokens,
             conversations: conversations.collect(),
         };
-        let journal = Journal {
-            file,
-            lines: owed.len(),
-            owed,
-            failing: false,
-        };
+        let desk = Arc::new(Desk::new(owed));
+        let writing = Arc::clone(&desk);
+        thread::Builder::new()
+            .name("state".to_owned())
+            .spawn(move || writing.run(keeper))?;
         let state = Self {
             directory: directory.to_owned(),
-            journal: Mutex::new(journal),
-            _lock: lock,
+            desk,
         };
         Ok((state, saved))
     }
+}
 
-    fn note(&self, line: &str, change: impl FnOnce(&mut Journal)) {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut journal);
-        journal.lines += 1;
-        // After a failed write the file may end in half a line, and lacks what was noted since: only a new one is whole.
-        let is_long = journal.lines >= SHORT && journal.lines / 4 > journal.owed.len();
-        let kept = if journal.failing || is_long {
-            rewrite(&self.directory, &journal.owed).map(|file| {
-                journal.file = file;
-                journal.lines = journal.owed.len();
-            })
-        } else {
-            journal.file.write_all(line.as_bytes())
-        };
-        match (kept, journal.failing) {
-            (Err(error), false) => {
-                journal.failing = true;
-                tracing::error!(file = JOURNAL, %error, "state cannot be kept");
-            }
-            (Ok(()), true) => {
-                journal.failing = false;
-                tracing::info!(file = JOURNAL, "state can be kept again");
-            }
-            (Err(_), true) | (Ok(()), false) => {}
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        let mut tray = self.desk.tray();
+        tray.closing = true;
+        self.desk.work.notify_one();
+        let ended = self
+            .desk
+            .over
+            .wait_timeout_while(tray, LAST_WRITES, |tray| !tray.over);
+        let (tray, _) = ended.unwrap_or_else(PoisonError::into_inner);
+        if !tray.over {
+            tracing::error!("state cannot be kept: the disk of STATE_DIR does not answer");
         }
     }
 }
@@ -127,61 +208,42 @@ impl fmt::Debug for StateDir {
 }
 
 impl Store for StateDir {
-    fn keep_tokens(&self, tokens: &[SavedToken]) {
-        let text = format::write_tokens(tokens);
-        if let Err(error) = replace(&self.directory, TOKENS, text.as_bytes()) {
-            tracing::error!(file = TOKENS, %error, "state cannot be kept");
-        }
+    fn keep_tokens(&self, tokens: Vec<SavedToken>) {
+        self.desk.hand_over(|tray| tray.tokens = Some(tokens));
     }
 
     fn owe(&self, conversation: &SavedConversation) {
         let reference = &conversation.reference;
-        self.note(&format::made(conversation), |journal| {
+        self.desk.note(&format::made(conversation), |owed| {
             let key = (conversation.digest, reference.conversation.clone());
-            journal.owed.insert(key, reference.project.clone());
+            owed.insert(key, reference.project.clone());
         });
     }
 
     fn settle(&self, conversation: &SavedConversation) {
-        self.note(&format::gone(conversation), |journal| {
+        self.desk.note(&format::gone(conversation), |owed| {
             let key = (conversation.digest, conversation.reference.conversation.clone());
-            journal.owed.remove(&key);
+            owed.remove(&key);
         });
     }
-}
 
-/// For files that are nobody else's business.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(error),
+    fn kept(&self, patience: Duration) -> BoxFuture<'static, ()> {
+        let desk = Arc::clone(&self.desk);
+        let handed = desk.tray().handed;
+        Box::pin(async move {
+            if desk.tray().stalled {
+                return;
+            }
+            let mut done = desk.done.subscribe();
+            let written = timeout(patience, done.wait_for(|done| *done >= handed)).await;
+            if written.is_ok() {
+                return;
+            }
+            if !mem::replace(&mut desk.tray().stalled, true) {
+                tracing::error!("state cannot be kept: the disk of STATE_DIR does not answer");
+            }
+        })
     }
-}
-
-/// Puts a file in the place of another, so that a reader sees the one or the other and nothing between, and hands back
-/// the new one, open at its end.
-fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<File> {
-    let aside = directory.join(format!("{name}.new"));
-    let mut file = private().write(true).create(true).truncate(true).open(&aside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&aside, directory.join(name))?;
-    Ok(file)
-}
-
-fn rewrite(directory: &Path, owed: &HashMap<([u8; 32], RemoteId), RemoteId>) -> io::Result<File> {
-    let lines = owed.iter().map(|((digest, conversation), project)| {
-        format::made(&format::saved(*digest, project.clone(), conversation.clone()))
-    });
-    replace(directory, JOURNAL, lines.collect::<String>().as_bytes())
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ mod gate;
 mod keeping;
 mod view;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
 
 pub use choice::{Candidate, Choice, Standing};
 pub use gate::Gate;
@@ -25,6 +26,8 @@ const LONGEST_TOKEN: usize = 16 * 1024;
 /// So many digits of its SHA-256 name a token at least; all of them at most.
 const FEWEST_DIGITS: usize = 8;
 const ALL_DIGITS: usize = 64;
+/// How long an operator waits for the file.
+const FILE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A token that was added.
 #[derive(Debug)]
@@ -60,6 +63,8 @@ pub struct Probed {
 pub struct Operator {
     engine: Engine,
     file: Arc<dyn TokenFile>,
+    /// One change of the file at a time.
+    turn: Arc<Mutex<()>>,
 }
 
 impl fmt::Debug for Operator {
@@ -72,7 +77,11 @@ impl Operator {
     /// Operates `engine`, and keeps its tokens in `file`.
     #[must_use]
     pub fn new(engine: Engine, file: Arc<dyn TokenFile>) -> Self {
-        Self { engine, file }
+        Self {
+            engine,
+            file,
+            turn: Arc::default(),
+        }
     }
 
     /// Every token of the pool.
@@ -230,14 +239,25 @@ impl Operator {
         row.ok_or_else(|| unknown(token.label()))
     }
 
-    /// Runs what touches the file where it may block.
+    /// Runs what touches the file where it may block, one call at a time: a disk that does not answer holds one thread.
     async fn keep(
         &self,
         token: Token,
         act: impl FnOnce(&dyn TokenFile, &Token) -> Kept + Send + 'static,
     ) -> Result<Kept, ChatError> {
-        let file = Arc::clone(&self.file);
-        let kept = tokio::task::spawn_blocking(move || act(file.as_ref(), &token)).await;
+        let (file, turn) = (Arc::clone(&self.file), Arc::clone(&self.turn));
+        let kept = async {
+            let turn = turn.lock_owned().await;
+            let acting = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                act(file.as_ref(), &token)
+            });
+            acting.await
+        };
+        let Ok(kept) = tokio::time::timeout(FILE_PATIENCE, kept).await else {
+            let note = "TOKEN_POOL_FILE does not answer, so a restart may not know of this change.";
+            return Ok(Kept::forgotten(note));
+        };
         kept.map_err(|failure| {
             let message = "What was done is done, but whether a restart knows it could not be told.";
             ChatError::new(ErrorKind::Internal, message).with_detail(failure.to_string())

@@ -176,7 +176,7 @@ impl Conversations {
                     project,
                     conversation,
                 };
-                self.shared.ledger.made(token, &reference);
+                self.shared.ledger.made(token, &reference).await;
                 self.shared.metrics.count_conversation(ConversationEvent::Made);
                 Ok(reference)
             }

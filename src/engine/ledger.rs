@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{
@@ -13,6 +14,8 @@ use super::{
 
 /// So many conversations that could not be removed are remembered, to be tried again when their token is back.
 const MOST_LEFT: usize = 100_000;
+/// How long a chat waits until its conversation is kept. A disk takes far less, unless it does not answer at all.
+const KEEPING: Duration = Duration::from_millis(500);
 
 /// What a conversation is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,10 +68,12 @@ impl Ledger {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A conversation was made, for a chat or for the stock.
-    pub(super) fn made(&self, token: &Token, reference: &ConversationRef) {
+    /// A conversation was made, for a chat or for the stock. Resolves when a restart would know of it, or when that
+    /// takes too long.
+    pub(super) async fn made(&self, token: &Token, reference: &ConversationRef) {
         self.store.owe(&saved(token.digest(), reference));
         self.stand(token, reference, Standing::InUse);
+        self.store.kept(KEEPING).await;
     }
 
     /// It does something else now.

@@ -74,6 +74,9 @@ use self::{
 };
 use crate::telemetry::{CallRecord, Metrics, Outcome, OutcomeClass};
 
+/// What the last of the state may take to be kept.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
 /// What the engine works by.
 #[derive(Debug, Clone)]
 pub struct EnginePolicy {
@@ -264,10 +267,11 @@ impl Engine {
     /// keeps what a restart should know. Call it when no chat is left.
     pub async fn finish_background_work(&self) {
         let shared = &self.shared;
-        shared.keep_tokens().await;
+        shared.keep_tokens();
         shared.tasks.close();
         shared.conversations.empty_stocks();
         shared.tasks.wait().await;
+        shared.store.kept(LAST_WRITES).await;
     }
 
     /// How many pieces of background work are under way.

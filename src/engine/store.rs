@@ -1,7 +1,12 @@
 //! What outlives the process: the port through which the engine keeps the little that a restart must know. Tokens are
 //! in it by their hash only.
 
-use std::{fmt, time::SystemTime};
+use std::{
+    fmt, future,
+    time::{Duration, SystemTime},
+};
+
+use futures::future::BoxFuture;
 
 use super::{bench::BenchReason, upstream::ConversationRef};
 
@@ -36,17 +41,21 @@ pub struct Saved {
     pub conversations: Vec<SavedConversation>,
 }
 
-/// Keeps state. Every call is quick enough for the runtime's threads; what cannot be kept is told to the log by the
+/// Keeps state. Every call hands something over and returns at once; what cannot be kept is told to the log by the
 /// keeper, since no chat should fail for it.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// What is held against tokens, all of them: replaces what was kept.
-    fn keep_tokens(&self, tokens: &[SavedToken]);
+    fn keep_tokens(&self, tokens: Vec<SavedToken>);
 
     /// A conversation was made: from here on it is owed a removal.
     fn owe(&self, conversation: &SavedConversation);
 
     /// A conversation was removed, or given up.
     fn settle(&self, conversation: &SavedConversation);
+
+    /// Resolves when all that was handed over is kept, or cannot be, at the latest after `patience`. While the place where
+    /// it is kept does not answer, only the first who wait are held up.
+    fn kept(&self, patience: Duration) -> BoxFuture<'static, ()>;
 }
 
 /// Keeps nothing.
@@ -54,7 +63,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 pub struct Forgetful;
 
 impl Store for Forgetful {
-    fn keep_tokens(&self, _tokens: &[SavedToken]) {}
+    fn keep_tokens(&self, _tokens: Vec<SavedToken>) {}
     fn owe(&self, _conversation: &SavedConversation) {}
     fn settle(&self, _conversation: &SavedConversation) {}
+    fn kept(&self, _patience: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(future::ready(()))
+    }
 }

@@ -51,7 +51,7 @@ impl Engine {
             }
             let version = shared.pool.version();
             if kept.replace(version) != Some(version) {
-                shared.keep_tokens().await;
+                shared.keep_tokens();
             }
             let due = [shared.pool.next_trial(), shared.breakers.next_probe(), expiry];
             let due = due.into_iter().flatten();
@@ -67,12 +67,8 @@ impl Engine {
 
 impl Shared {
     /// Keeps what is held against the tokens.
-    pub(super) async fn keep_tokens(&self) {
-        let (store, tokens) = (Arc::clone(&self.store), self.pool.save());
-        let kept = self.tasks.spawn_blocking(move || store.keep_tokens(&tokens));
-        if let Err(failure) = kept.await {
-            tracing::error!(error = %failure, "state cannot be kept");
-        }
+    pub(super) fn keep_tokens(&self) {
+        self.store.keep_tokens(self.pool.save());
     }
 
     /// Tries again to remove what could not be removed from the token's account.

@@ -1,6 +1,9 @@
-use std::time::{Duration, SystemTime};
+use std::{fs, time::SystemTime};
 
-use super::*;
+use super::{
+    keeper::{JOURNAL, LOCK, SHORT, TOKENS, private},
+    *,
+};
 use crate::engine::{BenchReason, upstream::ConversationRef};
 
 fn conversation(id: u64) -> SavedConversation {
@@ -11,6 +14,24 @@ fn conversation(id: u64) -> SavedConversation {
             conversation: RemoteId::Unsigned(id),
         },
     }
+}
+
+fn owe(desk: &Desk, id: u64) {
+    let made = conversation(id);
+    let ConversationRef {
+        project,
+        conversation,
+    } = made.reference.clone();
+    desk.note(&format::made(&made), |owed| {
+        owed.insert((made.digest, conversation), project);
+    });
+}
+
+fn settle(desk: &Desk, id: u64) {
+    let gone = conversation(id);
+    desk.note(&format::gone(&gone), |owed| {
+        owed.remove(&(gone.digest, gone.reference.conversation.clone()));
+    });
 }
 
 fn ids(saved: &Saved) -> Vec<u64> {
@@ -49,8 +70,8 @@ fn what_was_kept_is_there_after_a_restart() {
     ];
     let (state, saved) = StateDir::open(&place).unwrap();
     assert_eq!(saved, Saved::default());
-    state.keep_tokens(&tokens[..1]);
-    state.keep_tokens(&tokens);
+    state.keep_tokens(tokens[..1].to_vec());
+    state.keep_tokens(tokens.to_vec());
     (1..=3).for_each(|id| state.owe(&conversation(id)));
     state.settle(&conversation(2));
     drop(state);
@@ -115,12 +136,12 @@ fn the_journal_is_rewritten_when_most_of_it_is_over() {
         state.owe(&conversation(id));
         state.settle(&conversation(id));
     }
+    drop(state);
     let lines = fs::read_to_string(directory.path().join(JOURNAL))
         .unwrap()
         .lines()
         .count();
     assert!(lines < SHORT + 2, "{lines}");
-    drop(state);
     assert_eq!(ids(&StateDir::open(directory.path()).unwrap().1), [0]);
 }
 
@@ -128,16 +149,25 @@ fn the_journal_is_rewritten_when_most_of_it_is_over() {
 #[test]
 fn what_could_not_be_written_is_there_once_it_can() {
     let directory = tempfile::tempdir().unwrap();
-    let (state, _) = StateDir::open(directory.path()).unwrap();
-    state.owe(&conversation(1));
-    let full = private().write(true).open("/dev/full").unwrap();
-    state.journal.lock().unwrap().file = full;
-    state.owe(&conversation(2));
-    assert!(state.journal.lock().unwrap().failing);
-    state.owe(&conversation(3));
-    state.settle(&conversation(1));
-    assert!(!state.journal.lock().unwrap().failing);
-    drop(state);
+    let (mut keeper, _, owed) = Keeper::open(directory.path()).unwrap();
+    let desk = Desk::new(owed);
+    let keep = |keeper: &mut Keeper| {
+        let batch = desk.next().unwrap();
+        let number = batch.number;
+        keeper.keep(batch, || desk.owed());
+        desk.finish(number);
+    };
+    owe(&desk, 1);
+    keep(&mut keeper);
+    keeper.journal = private().write(true).open("/dev/full").unwrap();
+    owe(&desk, 2);
+    keep(&mut keeper);
+    assert!(keeper.failing);
+    owe(&desk, 3);
+    settle(&desk, 1);
+    keep(&mut keeper);
+    assert!(!keeper.failing);
+    drop(keeper);
     assert_eq!(ids(&StateDir::open(directory.path()).unwrap().1), [2, 3]);
 }
 
@@ -147,7 +177,8 @@ fn the_files_are_nobody_elses_business() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let (state, _) = StateDir::open(directory.path()).unwrap();
-    state.keep_tokens(&[]);
+    state.keep_tokens(Vec::new());
+    drop(state);
     for name in [TOKENS, JOURNAL, LOCK] {
         let mode = fs::metadata(directory.path().join(name))
             .unwrap()
@@ -155,4 +186,55 @@ fn the_files_are_nobody_elses_business() {
             .mode();
         assert_eq!(mode & 0o077, 0, "{name}");
     }
+}
+
+#[test]
+fn what_waits_for_a_disk_is_bounded_and_the_journal_is_whole_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut keeper, _, owed) = Keeper::open(directory.path()).unwrap();
+    let desk = Desk::new(owed);
+    let one = format::made(&conversation(1)).len();
+    let many = 2 * (MOST_WAITING / one) as u64;
+    for id in 0..many {
+        owe(&desk, id);
+        settle(&desk, id);
+        assert!(desk.tray().lines.len() <= MOST_WAITING);
+    }
+    owe(&desk, many);
+    let batch = desk.next().unwrap();
+    assert!(batch.overflown);
+    keeper.keep(batch, || desk.owed());
+    drop(keeper);
+    assert_eq!(ids(&StateDir::open(directory.path()).unwrap().1), [many]);
+}
+
+/// A pipe that nobody reads, in the place of the file that the tokens are written to: opening it does not return.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_disk_that_does_not_answer_holds_up_one_caller_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (state, _) = StateDir::open(directory.path()).unwrap();
+    let pipe = directory.path().join(format!("{TOKENS}.new"));
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    state.keep_tokens(Vec::new());
+    state.owe(&conversation(1));
+    state.kept(Duration::from_millis(50)).await;
+    state.owe(&conversation(2));
+    // Were this one held up, the test would not end.
+    state.kept(Duration::MAX).await;
+    // A reader: what was stuck goes on.
+    let reader = thread::spawn(move || fs::read(pipe).unwrap());
+    let mut done = state.desk.done.subscribe();
+    done.wait_for(|done| *done == 3).await.unwrap();
+    reader.join().unwrap();
+    state.kept(Duration::MAX).await;
+    assert!(!state.desk.tray().stalled);
+    drop(state);
+    assert_eq!(ids(&StateDir::open(directory.path()).unwrap().1), [1, 2]);
 }

@@ -17,14 +17,14 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Ask, Gateway, KEY, ONCE, Opened, TOKENS, Ways, each_crowd, each_way, eventually, within,
+    ADMIN_KEY, Ask, Gateway, KEY, ONCE, Opened, TOKENS, Ways, each_crowd, each_way, eventually, within,
 };
 
 const WARM: usize = 2;
 /// Whether a chat finds a conversation that stands ready is a matter of time.
-const STOCK: &[Step] = &[Step::CreateConversation, Step::DeleteConversation];
+pub(crate) const STOCK: &[Step] = &[Step::CreateConversation, Step::DeleteConversation];
 
-async fn upstream() -> Sim {
+pub(crate) async fn upstream() -> Sim {
     let config = SimConfig {
         tokens: TOKENS.map(str::to_owned).to_vec(),
         ..SimConfig::default()
@@ -45,26 +45,52 @@ impl Drop for Process {
     }
 }
 
+/// The program in front of an upstream, with its files in a directory of its own.
+pub(crate) fn serve(upstream: &Sim, place: &Path, more: &[(&str, &str)]) -> Command {
+    let at = upstream.endpoints();
+    let (keys, tokens) = (json!([KEY]).to_string(), json!(TOKENS).to_string());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duogate"));
+    command
+        .arg("serve")
+        .current_dir(place)
+        .env_clear()
+        .envs([("HOST", "127.0.0.1"), ("PORT", "0"), ("GRPC_PORT", "0")])
+        .envs([("API_KEYS", &keys), ("TOKEN_POOL", &tokens)])
+        .envs([("PROJECT_API_URL", &at.project), ("SITE_URL", &at.site)])
+        .envs([("CONVERSATION_API_URL", &at.conversation)])
+        .envs([("MESSAGE_API_URL", &at.message), ("TARGET_API_URL", &at.target)])
+        .env("LOG_FORMAT", "json")
+        .envs(more.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
 impl Process {
     fn spawn(upstream: &Sim, state: &Path, more: &[(&str, &str)]) -> Self {
-        let at = upstream.endpoints();
-        let (keys, tokens) = (json!([KEY]).to_string(), json!(TOKENS).to_string());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_duogate"));
+        let mut command = serve(upstream, state, more);
         command
-            .arg("serve")
-            .current_dir(state)
+            .env("STATE_DIR", "state")
+            .env("WARM_CONVERSATIONS", WARM.to_string());
+        Self::of(&mut command)
+    }
+
+    /// What `started` names, in the place and with the surroundings of `usual`.
+    fn run(started: &mut Command, usual: &Command) -> Self {
+        let environment = usual.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        started
+            .current_dir(usual.get_current_dir().unwrap())
             .env_clear()
-            .envs([("HOST", "127.0.0.1"), ("PORT", "0"), ("GRPC_PORT", "0")])
-            .envs([("API_KEYS", &keys), ("TOKEN_POOL", &tokens)])
-            .envs([("PROJECT_API_URL", &at.project), ("SITE_URL", &at.site)])
-            .envs([("CONVERSATION_API_URL", &at.conversation)])
-            .envs([("MESSAGE_API_URL", &at.message), ("TARGET_API_URL", &at.target)])
-            .envs([("LOG_FORMAT", "json"), ("STATE_DIR", "state")])
-            .envs([("WARM_CONVERSATIONS", WARM.to_string())])
-            .envs(more.iter().copied())
+            .envs(environment)
+            .env("PATH", std::env::var_os("PATH").unwrap())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
+        Self::of(started)
+    }
+
+    fn of(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (stderr, heard) = (child.stderr.take().unwrap(), Arc::clone(&said));
@@ -284,6 +310,105 @@ async fn a_signal_lets_streams_end_within_the_grace_and_tells_the_others() {
         assert_eq!(sim.counts().open(), 0);
         assert_eq!(sim.breaches(), Vec::<String>::new());
         gateway.seen().whatever_calls(STOCK)
+    })
+    .await;
+}
+
+/// Opening a pipe that nobody reads does not return, as little as a call of a disk that does not answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_does_not_answer_holds_up_no_chat_and_no_end() {
+    each_crowd(ONCE, async |(), ways| {
+        let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
+        let sim = upstream.control();
+        let mut process = Process::spawn(&upstream, place.path(), &[("TOKEN_COOLDOWN", "0.2")]);
+        let gateway = process.serving(&upstream).await;
+        let stuck = place.path().join("state/tokens.json.new");
+        eventually("no such file is just being written", async || {
+            Command::new("mkfifo").arg(&stuck).status().unwrap().success()
+        })
+        .await;
+        sim.revoke(TOKENS[0]);
+        for number in 0..40 {
+            let outcome = ways.nth(number).ask(&gateway, &Ask::new("and now?")).await;
+            outcome.assert_whole(&answer_text("and now?"));
+        }
+        eventually("it is told", async || {
+            process.said().contains("the disk of STATE_DIR does not answer")
+        })
+        .await;
+        // What the engine does by itself goes on: a benched token is tried again.
+        eventually("the token is tried again", async || {
+            process.said().contains("the token's trial failed")
+        })
+        .await;
+        assert_eq!(gateway.get("/livez").await.status(), 200);
+        process.signal("-TERM");
+        assert_eq!(process.ended().await.code(), Some(0), "{}", process.said());
+        assert_eq!(sim.counts().conversations_left, 0);
+        gateway.seen().chats_alone()
+    })
+    .await;
+}
+
+/// Files may grow to so little that the disk is full at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_costs_no_chat() {
+    each_crowd(ONCE, async |(), ways| {
+        let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
+        let limited = "trap '' XFSZ; ulimit -f 1; exec \"$0\" serve";
+        let mut process = Process::run(
+            Command::new("sh").args(["-c", limited, env!("CARGO_BIN_EXE_duogate")]),
+            &serve(&upstream, place.path(), &[("STATE_DIR", "state")]),
+        );
+        let gateway = process.serving(&upstream).await;
+        for number in 0..40 {
+            let outcome = ways.nth(number).ask(&gateway, &Ask::new("is there room?")).await;
+            outcome.assert_whole(&answer_text("is there room?"));
+        }
+        eventually("it is told", async || {
+            process.said().contains("state cannot be kept")
+        })
+        .await;
+        process.signal("-TERM");
+        assert_eq!(process.ended().await.code(), Some(0), "{}", process.said());
+        gateway.seen().chats_alone()
+    })
+    .await;
+}
+
+/// What it stands for may be on a disk of the same kind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_file_that_does_not_answer_holds_up_neither_chats_nor_the_end() {
+    each_way(ONCE, async |(), way| {
+        let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
+        let file = place.path().join("pool");
+        fs::write(&file, "a-token-of-the-file\n").unwrap();
+        let more = [("TOKEN_POOL_FILE", "pool"), ("ADMIN_KEY", ADMIN_KEY)];
+        let mut process = Process::spawn(&upstream, place.path(), &more);
+        let gateway = process.serving(&upstream).await;
+        fs::remove_file(&file).unwrap();
+        assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+        let added = (0..2).map(async |number| {
+            let request = gateway
+                .web
+                .post(gateway.url("/admin/tokens"))
+                .bearer_auth(ADMIN_KEY);
+            let body = json!({ "token": format!("a-new-token-{number}") });
+            let answer = request.json(&body).send().await.unwrap();
+            answer.json::<Value>().await.unwrap()
+        });
+        for added in within("the operator is answered", join_all(added)).await {
+            assert_eq!(added["persisted"], false, "{added}");
+            assert!(
+                added["note"].as_str().unwrap().contains("does not answer"),
+                "{added}"
+            );
+        }
+        let outcome = way.ask(&gateway, &Ask::new("undisturbed")).await;
+        outcome.assert_whole(&answer_text("undisturbed"));
+        process.signal("-TERM");
+        assert_eq!(process.ended().await.code(), Some(0), "{}", process.said());
+        gateway.seen().chats_alone()
     })
     .await;
 }
