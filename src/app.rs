@@ -39,6 +39,7 @@ use self::{
 };
 /// The generated messages and clients of the gRPC door.
 pub use crate::grpc::proto as client;
+pub use crate::telemetry::{complain, flush_log, log_as_json, open_log, say};
 pub use errands::{ask_liveness, check_files, try_tokens};
 pub use live::Live;
 
@@ -389,8 +390,9 @@ fn recorded(
 /// Starts logging to standard error. A second call in one process changes nothing.
 ///
 /// # Errors
-/// When `level` is no filter such as `info` or `duogate=debug,hyper=warn`.
+/// When `level` is no filter such as `info` or `duogate=debug,hyper=warn`, or there can be no log.
 pub fn start_logging(level: &str, format: config::LogFormat) -> Result<(), StartError> {
-    let started = telemetry::start_logging(level, format == config::LogFormat::Json);
+    let log = open_log().map_err(|error| StartError::Build(format!("the log cannot be opened: {error}")))?;
+    let started = log.start(level, format == config::LogFormat::Json);
     started.map_err(|error| StartError::Build(format!("LOG_LEVEL: {error}")))
 }

@@ -2,9 +2,9 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use super::{Done, complain, runtime, tell};
+use super::{Done, LAST_LINES, runtime, tell};
 use crate::{
-    app,
+    app::{self, complain, flush_log},
     config::{Loaded, Settings},
 };
 
@@ -20,6 +20,8 @@ pub(super) fn run(loaded: &Loaded, online: bool, health: bool) -> Done {
     for warning in &loaded.warnings {
         complain(&format!("warning: {warning}"));
     }
+    // Before what follows on standard output, where both are one terminal.
+    flush_log(LAST_LINES);
     let described = settings.describe();
     let width = described
         .iter()

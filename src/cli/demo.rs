@@ -1,20 +1,13 @@
 //! `duogate demo`: the main job on this machine alone. It reads no `.env`, no environment and no proxies, so that
 //! nothing around it can break it.
 
-use std::{
-    error::Error,
-    fmt::Write as _,
-    io::{self, Write},
-    net::SocketAddr,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{error::Error, fmt::Write as _, io, net::SocketAddr, process::ExitCode, time::Duration};
 
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use super::{Done, runtime, signals::stop_on_signals, tell};
+use super::{Done, run_on, runtime, show_aside, signals::stop_on_signals};
 use crate::{
     app::{
         App, StartError, Surroundings,
@@ -40,7 +33,7 @@ const GRPC_QUESTION: &str = "Hello through the gRPC door! Do you read me?";
 
 pub(super) fn run(once: bool) -> Done {
     start_logging("warn", LogFormat::Text)?;
-    runtime(0)?.block_on(demonstrate(once))
+    run_on(runtime(0)?, demonstrate(once))
 }
 
 async fn demonstrate(once: bool) -> Done {
@@ -60,18 +53,22 @@ async fn demonstrate(once: bool) -> Done {
     let (stop, watcher) = stop_on_signals();
     let serving = TaskTracker::new();
     let gateway = serving.spawn(app.run(stop.clone()));
-    tell(&format!(
-        "simulated upstream  {}\nHTTP door           http://{http}/v1\ngRPC door           {grpc}\n",
+    let places = format!(
+        "simulated upstream  {}\nHTTP door           http://{http}/v1\ngRPC door           {grpc}\n\n",
         sim.origin()
-    ))?;
-    let whole = tokio::select! {
-        whole = both(http, grpc) => whole?,
-        () = stop.soft.cancelled() => false,
+    );
+    let shown = async {
+        show_aside(places).await?;
+        let whole = both(http, grpc).await?;
+        let goes_on = !once && whole && show_aside(recipes(http, grpc)).await?;
+        Ok::<_, Box<dyn Error>>((whole, goes_on))
     };
-    if once || !whole {
+    let (whole, goes_on) = tokio::select! {
+        shown = shown => shown?,
+        () = stop.soft.cancelled() => (false, false),
+    };
+    if !goes_on {
         stop.soft.cancel();
-    } else {
-        tell(&recipes(http, grpc))?;
     }
     gateway.await??;
     watcher.cancel();
@@ -108,29 +105,27 @@ fn settings(sim: &Sim, once: bool) -> Result<Settings, Box<dyn Error>> {
 
 /// Chats through both doors; true when both answers were whole.
 async fn both(http: SocketAddr, grpc: SocketAddr) -> Result<bool, Box<dyn Error>> {
-    tell(&format!(
-        "HTTP  POST /v1/chat/completions, streamed\n  you    {HTTP_QUESTION}"
-    ))?;
-    let over_http = told(chat_over_http(http).await)?;
-    tell(&format!(
-        "gRPC  duogate.v1.ChatService/StreamChatCompletion\n  you    {GRPC_QUESTION}"
-    ))?;
-    let over_grpc = told(chat_over_grpc(grpc).await)?;
+    show_aside(format!(
+        "HTTP  POST /v1/chat/completions, streamed\n  you    {HTTP_QUESTION}\n"
+    ))
+    .await?;
+    let over_http = told(chat_over_http(http).await).await?;
+    show_aside(format!(
+        "gRPC  duogate.v1.ChatService/StreamChatCompletion\n  you    {GRPC_QUESTION}\n"
+    ))
+    .await?;
+    let over_grpc = told(chat_over_grpc(grpc).await).await?;
     Ok(over_http && over_grpc)
 }
 
-fn told(whole: Result<bool, Box<dyn Error>>) -> io::Result<bool> {
-    match whole {
-        Ok(true) => tell("         (whole)\n").map(|()| true),
-        Ok(false) => tell("         (cut short)\n").map(|()| false),
-        Err(error) => tell(&format!("         (failed: {error})\n")).map(|()| false),
-    }
-}
-
-fn show(piece: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(piece.as_bytes())?;
-    out.flush()
+async fn told(whole: Result<bool, Box<dyn Error>>) -> io::Result<bool> {
+    let verdict = match &whole {
+        Ok(true) => "whole",
+        Ok(false) => "cut short",
+        Err(error) => &format!("failed: {error}"),
+    };
+    show_aside(format!("         ({verdict})\n\n")).await?;
+    Ok(whole.unwrap_or(false))
 }
 
 async fn chat_over_http(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
@@ -146,7 +141,7 @@ async fn chat_over_http(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
         .send()
         .await?
         .error_for_status()?;
-    show("  model  ")?;
+    show_aside("  model  ").await?;
     let (mut finished, mut done) = (false, false);
     let mut lines = String::new();
     let mut body = response.bytes_stream();
@@ -158,12 +153,8 @@ async fn chat_over_http(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
                 Some("[DONE]") => done = true,
                 Some(data) => {
                     let chunk: Value = serde_json::from_str(data)?;
-                    show(
-                        chunk
-                            .pointer("/choices/0/delta/content")
-                            .and_then(Value::as_str)
-                            .unwrap_or_default(),
-                    )?;
+                    let piece = chunk.pointer("/choices/0/delta/content").and_then(Value::as_str);
+                    show_aside(piece.unwrap_or_default()).await?;
                     finished |= chunk
                         .pointer("/choices/0/finish_reason")
                         .is_some_and(Value::is_string);
@@ -173,7 +164,7 @@ async fn chat_over_http(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
             lines = rest.to_owned();
         }
     }
-    show("\n")?;
+    show_aside("\n").await?;
     Ok(finished && done)
 }
 
@@ -185,17 +176,17 @@ async fn chat_over_grpc(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
         .metadata_mut()
         .insert("authorization", format!("Bearer {KEY}").parse()?);
     let mut events = client.stream_chat_completion(request).await?.into_inner();
-    show("  model  ")?;
+    show_aside("  model  ").await?;
     let mut finished = false;
     while let Some(event) = events.message().await? {
         match event.event {
-            Some(Event::Content(delta)) => show(&delta.text)?,
+            Some(Event::Content(delta)) => drop(show_aside(delta.text).await?),
             Some(Event::Finished(end)) => finished = end.finish_reason() == FinishReason::Stop,
             // The rest is for programs.
             Some(_) | None => {}
         }
     }
-    show("\n")?;
+    show_aside("\n").await?;
     Ok(finished)
 }
 
@@ -220,6 +211,7 @@ grpcurl -plaintext -H 'authorization: Bearer {KEY}' \
 curl http://{http}/admin/tokens -H 'Authorization: Bearer {ADMIN_KEY}'
 
 The docs page is at http://{http}/docs, the state at http://{http}/health.
+
 "#
     );
     text

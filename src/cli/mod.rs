@@ -8,20 +8,29 @@ mod signals;
 mod sim;
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::spawn_blocking,
+};
 
 use crate::{
-    app::StartError,
-    config::{Flags, Loaded, Sources, Watch},
+    app::{StartError, complain, flush_log, log_as_json, open_log, say},
+    config::{Flags, LogFormat, Problems, Sources, Watch},
 };
 
 /// Bad settings, as `sysexits` has no number for them and shells expect 2.
 const BAD_SETTINGS: u8 = 2;
+/// What the log may take at the end to be written. Where its reader stalls the rest of it is lost.
+const LAST_LINES: Duration = Duration::from_secs(1);
+/// What calls that block may take at the end. Where a disk or a reader stalls they would never return.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// A chat gateway: the OpenAI API and gRPC over one engine, in front of a conversation chat service.
 #[derive(Debug, Parser)]
@@ -84,18 +93,31 @@ struct CheckArgs {
 }
 
 impl Cli {
-    /// Does what was asked for. Blocks until it is done.
+    /// Does what the process was called for. Blocks until it is done.
     #[must_use]
-    pub fn run(self) -> ExitCode {
+    pub fn main() -> ExitCode {
+        if let Err(error) = open_log() {
+            let _nobody_listens = writeln!(io::stderr(), "duogate: the log cannot be opened: {error}");
+            return ExitCode::FAILURE;
+        }
+        let code = match Self::try_parse() {
+            Ok(cli) => cli.run(),
+            Err(words) => explain(&words),
+        };
+        flush_log(LAST_LINES);
+        code
+    }
+
+    fn run(self) -> ExitCode {
         let done = match self.command {
-            Command::Serve(args) => with_settings(args, |loaded, watch| serve::run(&loaded, watch)),
+            Command::Serve(args) => serve_with(args),
             Command::Demo { once } => demo::run(once),
             Command::Init => init_here(),
             Command::Check(CheckArgs {
                 settings,
                 online,
                 health,
-            }) => with_settings(settings, |loaded, _| check::run(&loaded, online, health)),
+            }) => check_with(settings, online, health),
             Command::Sim(args) => sim::run(&args),
         };
         done.unwrap_or_else(|error| match error.downcast_ref() {
@@ -110,7 +132,7 @@ impl Cli {
 
 type Done = Result<ExitCode, Box<dyn std::error::Error>>;
 
-fn with_settings(args: SettingsArgs, run: impl FnOnce(Loaded, Watch) -> Done) -> Done {
+fn watch(args: SettingsArgs) -> Watch {
     let SettingsArgs {
         host,
         port,
@@ -119,7 +141,7 @@ fn with_settings(args: SettingsArgs, run: impl FnOnce(Loaded, Watch) -> Done) ->
         config,
         env_file,
     } = args;
-    let sources = Sources::from_process(
+    Watch::new(Sources::from_process(
         config,
         env_file,
         Flags {
@@ -128,10 +150,24 @@ fn with_settings(args: SettingsArgs, run: impl FnOnce(Loaded, Watch) -> Done) ->
             grpc_port,
             workers,
         },
-    );
-    let mut watch = Watch::new(sources);
-    match watch.load() {
-        Ok(loaded) => run(loaded, watch),
+    ))
+}
+
+fn serve_with(args: SettingsArgs) -> Done {
+    let mut watch = watch(args);
+    let loaded = watch.load();
+    let in_json = watch.log_format() == LogFormat::Json;
+    log_as_json(in_json);
+    match loaded {
+        Ok(loaded) => serve::run(&loaded, watch),
+        Err(problems) if in_json => Ok(each_unusable(&problems)),
+        Err(problems) => Ok(unusable(&problems)),
+    }
+}
+
+fn check_with(args: SettingsArgs, online: bool, health: bool) -> Done {
+    match watch(args).load() {
+        Ok(loaded) => check::run(&loaded, online, health),
         Err(problems) => Ok(unusable(&problems)),
     }
 }
@@ -141,13 +177,39 @@ fn unusable(problems: &dyn std::error::Error) -> ExitCode {
     ExitCode::from(BAD_SETTINGS)
 }
 
+/// The same in lines of their own, for programs that read them.
+fn each_unusable(problems: &Problems) -> ExitCode {
+    for problem in problems {
+        complain(&problem.to_string());
+    }
+    complain("the settings are not usable");
+    ExitCode::from(BAD_SETTINGS)
+}
+
+/// Shows help, the version, or what is wrong with the arguments.
+fn explain(words: &clap::Error) -> ExitCode {
+    let code = u8::try_from(words.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+    if words.use_stderr() && !io::stderr().is_terminal() {
+        say(&words.render().to_string());
+        return code;
+    }
+    match heard(words.print()) {
+        Ok(_) => code,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn init_here() -> Done {
     let path = Path::new(".env");
     match init::write_env(path) {
         Ok(key) => {
-            tell(&format!(
+            let told = tell(&format!(
                 "Wrote .env with a fresh API key:\n\n    {key}\n\nPut your upstream tokens into TOKEN_POOL there, then run `duogate serve`."
-            ))?;
+            ));
+            told.map_err(|error| format!(".env is written, and holds a fresh API key, but {error}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -159,19 +221,49 @@ fn init_here() -> Done {
 }
 
 /// Writes a line for the person who runs the program.
+///
+/// # Errors
+/// As [`show`].
 fn tell(text: &str) -> io::Result<()> {
+    show(&format!("{text}\n")).map(drop)
+}
+
+/// The same in a runtime, which goes on while the reader stalls; false when the reader has gone.
+async fn show_aside(text: impl Into<String>) -> io::Result<bool> {
+    let text = text.into();
+    spawn_blocking(move || show(&text)).await?
+}
+
+/// Writes text for the person who runs the program; false when the reader of standard output has gone.
+///
+/// # Errors
+/// When standard output cannot be written.
+fn show(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()
+    heard(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// Writes a line about what went wrong. Where even that fails there is nobody left to tell.
-fn complain(text: &str) {
-    let _nobody_listens = writeln!(io::stderr().lock(), "duogate: {text}");
+/// Whether anybody reads what was written. A reader who has gone wants no more of it: that is no error.
+fn heard(written: io::Result<()>) -> io::Result<bool> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => {
+            let told = format!("standard output cannot be written: {error}");
+            Err(io::Error::new(error.kind(), told))
+        }
+        Ok(()) => Ok(true),
+    }
 }
 
-fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
+/// Runs a command, and then leaves behind what a disk or a reader that stalls has not given back.
+fn run_on(runtime: Runtime, command: impl Future<Output = Done>) -> Done {
+    let done = runtime.block_on(command);
+    runtime.shutdown_timeout(LAST_CALLS);
+    done
+}
+
+fn runtime(workers: usize) -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
     if workers > 0 {
         builder.worker_threads(workers);
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{
-    Done, runtime,
+    Done, run_on, runtime,
     signals::{Hangups, stop_on_signals},
 };
 use crate::{
@@ -18,7 +18,7 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
         tracing::warn!("{warning}");
     }
     let runtime = runtime(settings.workers)?;
-    runtime.block_on(async {
+    run_on(runtime, async {
         let app = App::bind(settings, Surroundings::Environment).await?;
         let (stop, watcher) = stop_on_signals();
         let (live, mut hangups) = (app.live(), Hangups::watch());

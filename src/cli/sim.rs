@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Done, runtime, signals::stop_on_signals, tell};
+use super::{Done, run_on, runtime, show_aside, signals::stop_on_signals};
 use crate::sim::{Endpoints, Sim, SimConfig};
 
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub(super) struct SimArgs {
 }
 
 pub(super) fn run(args: &SimArgs) -> Done {
-    runtime(0)?.block_on(async {
+    run_on(runtime(0)?, async {
         let mut config = SimConfig {
             latency: Duration::from_millis(args.latency),
             chunk_delay: Duration::from_millis(args.chunk_delay),
@@ -50,16 +50,22 @@ pub(super) fn run(args: &SimArgs) -> Done {
             site,
         } = sim.endpoints();
         let (stop, watcher) = stop_on_signals();
-        tell(&format!(
+        let told = show_aside(format!(
             "The simulated upstream is on {origin}. Settings for a gateway in front of it:\n\n\
              PROJECT_API_URL={project}\nCONVERSATION_API_URL={conversation}\nMESSAGE_API_URL={message}\n\
              TARGET_API_URL={target}\nSITE_URL={site}\nTOKEN_POOL={tokens}\n\n\
              These model names make it misbehave or speak in other ways:\n  {models}\n\n\
-             What it has seen: GET {origin}/sim/state. Ctrl-C ends it.",
+             What it has seen: GET {origin}/sim/state. Ctrl-C ends it.\n",
             origin = sim.origin(),
             models = Sim::model_names().join(" "),
-        ))?;
-        stop.soft.cancelled().await;
+        ));
+        tokio::select! {
+            told = told => {
+                told?;
+                stop.soft.cancelled().await;
+            }
+            () = stop.soft.cancelled() => {}
+        }
         watcher.cancel();
         sim.shutdown().await;
         Ok(ExitCode::SUCCESS)

@@ -4,7 +4,7 @@
 //! Kubernetes does it, and through every editor's way of writing a file.
 
 use super::files::LARGEST_FILE;
-use super::settings::Settings;
+use super::settings::{LogFormat, Settings};
 use super::sources::Sources;
 use super::{Loaded, Problems, Report, table, table::Variable};
 use sha2::{Digest, Sha256};
@@ -20,6 +20,7 @@ pub struct Watch {
     read: Option<Fingerprint>,
     /// What they were when they were last looked at.
     seen: Option<Fingerprint>,
+    log_format: LogFormat,
 }
 
 type Fingerprint = [u8; 32];
@@ -34,6 +35,7 @@ impl Watch {
             files,
             read: None,
             seen: None,
+            log_format: LogFormat::default(),
         }
     }
 
@@ -43,6 +45,7 @@ impl Watch {
     /// Every problem found, as [`load`](super::load) tells them.
     pub fn load(&mut self) -> Result<Loaded, Problems> {
         let (settings, report) = self.gather();
+        self.log_format = settings.log_format;
         let warnings = report.finish()?;
         Ok(Loaded { settings, warnings })
     }
@@ -75,6 +78,12 @@ impl Watch {
         let now = fingerprint(&self.files);
         let is_steady = self.seen.replace(now) == Some(now);
         (is_steady && self.read != Some(now)).then(|| self.load())
+    }
+
+    /// The log's format by the settings that were last read, be the rest of them usable or not.
+    #[must_use]
+    pub fn log_format(&self) -> LogFormat {
+        self.log_format
     }
 
     /// A file among them that can be read only once, such as a pipe.

@@ -13,7 +13,10 @@ use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::record::{CallRecord, Outcome, OutcomeClass};
+use super::{
+    log::LostLines,
+    record::{CallRecord, Outcome, OutcomeClass},
+};
 
 /// More model names than this share the label `other`: clients may invent names where any is let through.
 const MAX_MODEL_LABELS: usize = 100;
@@ -104,6 +107,7 @@ impl Metrics {
     /// When two metrics have one name, which a test rules out.
     pub fn build() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
+        registry.register(Box::new(LostLines::new()?))?;
         let counter = |name: &str, help: &str, labels: &[&str]| {
             let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(metric.clone())).map(|()| metric)

@@ -2,43 +2,11 @@
 //! other room may use it.
 
 mod access;
+mod log;
 mod metrics;
 mod record;
 
-use std::io::IsTerminal;
-
-use tracing_subscriber::{EnvFilter, filter::ParseError, util::SubscriberInitExt};
-
 pub use access::{AccessPolicy, ToldTurn, layer};
+pub use log::{Log, complain, flush_log, log_as_json, open_log, say};
 pub use metrics::{ConversationEvent, Gauges, Metrics, Totals};
 pub use record::{CallRecord, Door, Outcome, OutcomeClass};
-
-/// Starts logging to standard error: as lines for people, or as JSON. `level` is a filter such as `info` or
-/// `duogate=debug,hyper=warn`. A second call in one process changes nothing.
-///
-/// # Errors
-/// When `level` is no filter.
-pub fn start_logging(level: &str, json: bool) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(level)?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = if json {
-        lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .finish()
-            .try_init()
-    } else {
-        lines
-            .with_ansi(std::io::stderr().is_terminal())
-            .finish()
-            .try_init()
-    };
-    if started.is_err() {
-        tracing::debug!("logging was started before");
-    }
-    Ok(())
-}

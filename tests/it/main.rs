@@ -16,6 +16,8 @@ mod answers;
 mod bad_requests;
 mod binary;
 mod breaker;
+#[cfg(target_os = "linux")]
+mod broken_log;
 mod choices;
 mod completions;
 mod converse;
