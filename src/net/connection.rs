@@ -249,7 +249,7 @@ impl Requests {
         async move {
             let Ok(mut response) = answer.await;
             let goes_on = match rest {
-                Some(rest) => rest.is_read_away().await,
+                Some(rest) => rest.read_away().await,
                 None => true,
             };
             if version < Version::HTTP_2 && (!goes_on || activity.is_old()) {

@@ -218,7 +218,7 @@ pub(super) struct Rest<B> {
 impl<B: Lendable> Rest<B> {
     /// Reads it away, now that the answer is ready. False when it was not, so that the connection cannot go on: it was
     /// too much or too slow, too many were at it, or it is still being read by somebody who answers meanwhile.
-    pub(super) async fn is_read_away(mut self) -> bool {
+    pub(super) async fn read_away(mut self) -> bool {
         let returned = match self.returned.try_recv() {
             Ok(returned) => returned,
             // Nobody holds it any more, or only its end.

@@ -65,11 +65,11 @@ async fn a_rest_is_read_to_its_end_up_to_the_bound() {
         }
         drop(sender);
         let rest = refused(&leftovers(), stream);
-        assert_eq!(rest.is_read_away().await, is_read, "{sizes:?}");
+        assert_eq!(rest.read_away().await, is_read, "{sizes:?}");
     }
     let long = Full::new(Bytes::from(vec![0; usize::try_from(MOST).unwrap() + 1]));
     assert!(
-        !refused(&leftovers(), long).is_read_away().await,
+        !refused(&leftovers(), long).read_away().await,
         "announced as too long"
     );
 }
@@ -80,7 +80,7 @@ async fn a_rest_that_does_not_come_is_waited_for_a_little_and_no_longer_than_bod
         let (sender, stream) = body();
         send(&sender, 10).await;
         let began = Instant::now();
-        assert!(!refused(&patient(patience), stream).is_read_away().await);
+        assert!(!refused(&patient(patience), stream).read_away().await);
         assert_eq!(began.elapsed(), longest);
         drop(sender);
     }
@@ -96,7 +96,7 @@ async fn the_stop_ends_the_reading() {
         sleep(LONGEST / 2).await;
         leftovers.stop.cancel();
     };
-    let (is_read, ()) = tokio::join!(rest.is_read_away(), stop);
+    let (is_read, ()) = tokio::join!(rest.read_away(), stop);
     assert!(!is_read);
     assert_eq!(began.elapsed(), LONGEST / 2);
 }
@@ -107,12 +107,12 @@ async fn one_more_than_there_is_room_for_is_not_waited_for() {
     let (senders, streams): (Vec<_>, Vec<_>) = (0..AT_ONCE).map(|_| body()).unzip();
     let waiting = streams
         .into_iter()
-        .map(|stream| refused(&leftovers, stream).is_read_away());
+        .map(|stream| refused(&leftovers, stream).read_away());
     let one_more = async {
         sleep(LONGEST / 2).await;
         let began = Instant::now();
         let (_sender, stream) = body();
-        assert!(!refused(&leftovers, stream).is_read_away().await);
+        assert!(!refused(&leftovers, stream).read_away().await);
         assert_eq!(began.elapsed(), Duration::ZERO);
         drop(senders);
     };
@@ -124,7 +124,7 @@ async fn one_more_than_there_is_room_for_is_not_waited_for() {
     let (sender, stream) = body();
     drop(sender);
     assert!(
-        refused(&leftovers, stream).is_read_away().await,
+        refused(&leftovers, stream).read_away().await,
         "there is room again"
     );
 }
@@ -146,7 +146,7 @@ async fn who_waits_for_leave_to_send_is_not_read() {
             lent.body_mut().frame().await.unwrap().unwrap();
         }
         drop(lent);
-        assert_eq!(rest.unwrap().is_read_away().await, goes_on, "{headers:?}");
+        assert_eq!(rest.unwrap().read_away().await, goes_on, "{headers:?}");
     }
 }
 
@@ -157,10 +157,10 @@ async fn a_body_that_was_read_has_no_rest_and_one_in_use_has_no_end() {
     drop(sender);
     let (lent, rest) = leftovers().lend(request(Version::HTTP_11, &[], stream));
     lent.into_body().collect().await.unwrap();
-    assert!(rest.unwrap().is_read_away().await);
+    assert!(rest.unwrap().read_away().await);
     let (_sender, stream) = body();
     let (_in_use, rest) = leftovers().lend(request(Version::HTTP_11, &[], stream));
-    assert!(!rest.unwrap().is_read_away().await);
+    assert!(!rest.unwrap().read_away().await);
     let (_, rest) = leftovers().lend(request(Version::HTTP_11, &[], Full::new(Bytes::new())));
     assert!(rest.is_none(), "no body at all");
 }

@@ -63,13 +63,12 @@ async fn a_connection_that_rests_for_too_long_is_closed_in_order() {
     wire.ends().await;
     assert!(began.elapsed() >= SHORT);
     let began = Instant::now();
-    let mut rest = Vec::new();
-    let mut client = Attacker::connect(gateway.grpc).await;
-    within("the end", client.read.read_to_end(&mut rest))
-        .await
-        .unwrap();
+    let stream = TcpStream::connect(gateway.grpc).await.unwrap();
+    let (_idle, connection) = h2::client::handshake(stream).await.unwrap();
+    let ended = within("the end", connection).await;
     assert!(began.elapsed() >= SHORT);
-    Told(rest).assert_gone_away(0);
+    let reason = ended.err().and_then(|error| error.reason());
+    assert!(matches!(reason, None | Some(h2::Reason::NO_ERROR)), "{reason:?}");
     gateway.stop().await;
 }
 
@@ -148,6 +147,7 @@ async fn an_old_connection_of_http_2_is_drained() {
     let told = Told(heard);
     assert!(!told.of(HEADERS).is_empty(), "it was answered before");
     told.assert_gone_away(0);
+    drop(client);
     // A chat that is under way when its connection has grown old runs on to a whole end.
     gateway.sim.hold_at(Hold::AfterFirstPiece);
     let mut stream = Door::Grpc.open(&gateway, &Ask::new("old")).await.unwrap();
@@ -168,10 +168,17 @@ async fn after_the_grace_an_old_connection_of_http_2_ends_with_what_is_on_it() {
     })
     .await;
     gateway.sim.hold_at(Hold::AfterFirstPiece);
-    let mut stream = Door::Grpc.open(&gateway, &Ask::new("too old")).await.unwrap();
-    stream.first_text().await;
-    let outcome = within("the cut", stream.finish()).await;
-    assert!(outcome.failure.is_some(), "{outcome:?}");
+    let mut chats = gateway.chats();
+    let opened = chats.stream_chat_completion(Ask::new("too old").request());
+    let mut events = within("a stream", opened).await.unwrap().into_inner();
+    let cut = async {
+        while events.message().await?.is_some() {}
+        Ok::<(), tonic::Status>(())
+    };
+    assert!(
+        within("the cut", cut).await.is_err(),
+        "it ended as if it were whole"
+    );
     gateway.sim.release();
     gateway.settled().await;
     gateway.stop().await;

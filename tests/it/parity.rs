@@ -190,12 +190,13 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
         "tls.rs",
     ];
     /// What is about one wire's own form: frames, heads, bodies, places for keys and ids, certificates, deadlines and comments.
-    const BY_HAND: [&str; 31] = [
+    const BY_HAND: [&str; 32] = [
         "abuse.rs",
         "admission.rs",
         "answer_limits.rs",
         "bad_requests.rs",
         "choices.rs",
+        "connections.rs",
         "deadlines.rs",
         "drain.rs",
         "early_answers.rs",
