@@ -134,12 +134,6 @@ async fn want_of_descriptors_is_told_as_overloaded_and_blames_nobody() {
 }
 
 #[cfg(unix)]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_cannot_be_looked_up_for_want_of_descriptors_blames_nobody() {
-    crowd_without_descriptors("localhost").await;
-}
-
-#[cfg(unix)]
 #[tokio::test]
 async fn the_soft_limit_is_raised_to_the_hard_one() {
     let place = tempfile::tempdir().unwrap();

@@ -98,7 +98,8 @@ async fn a_company_s_own_authority_is_trusted_by_ssl_cert_file() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let acceptor = authority.acceptor(&authority.sign());
-    tokio::spawn(async move {
+    let mut peers = tokio::task::JoinSet::new();
+    peers.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(mut stream) = acceptor.accept(stream).await else {
                 continue;

@@ -203,7 +203,7 @@ fn a_key_of_its_own_may_be_none_of_the_other_keys() {
         let listed = Setup::strict()
             .environment("API_KEYS", r#"["sk-one", "very-secret-very-secret"]"#)
             .environment(variable, "very-secret-very-secret");
-        assert_eq!(listed.problems(), [expected.clone()]);
+        assert_eq!(listed.problems(), std::slice::from_ref(&expected));
         let in_file = Setup::strict()
             .file("keys", "very-secret-very-secret\n")
             .environment("API_KEYS_FILE", "keys")
