@@ -16,6 +16,7 @@ use axum::{
     Router,
     middleware::{from_fn, from_fn_with_state},
 };
+use ipnet::IpNet;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -39,7 +40,8 @@ use self::{
 };
 /// The generated messages and clients of the gRPC door.
 pub use crate::grpc::proto as client;
-pub use errands::{ask_liveness, check_files, try_tokens};
+pub use crate::net::raise_descriptor_limit;
+pub use errands::{ask_liveness, check_files, odd_surroundings, try_tokens};
 pub use live::Live;
 
 /// What streams that were ended by the grace's end may take to reach their clients.
@@ -99,6 +101,7 @@ pub struct App {
     lifecycle: Lifecycle,
     health: Health,
     live: Live,
+    metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for App {
@@ -127,22 +130,28 @@ impl App {
         let live = Live::new(settings, engine.clone());
         let tls = doors::tls(settings).await?;
         let (http, grpc) = doors::bind(settings).await?;
+        let admin = admin(settings, &engine);
         let ops = Ops {
             engine: engine.clone(),
             lifecycle: lifecycle.clone(),
             metrics: Arc::clone(&metrics),
             app_name: settings.app_name.clone(),
             auth: live.auth.clone(),
+            metrics_auth: live.metrics_auth.clone(),
+            gate: admin.as_ref().map(|(_, gate)| gate.clone()),
             began,
         };
-        let admin = admin(settings, &engine);
+        let shared = Shared {
+            metrics: Arc::clone(&metrics),
+            trusted_proxies: settings.trusted_proxies.as_slice().into(),
+        };
         let http_router = http_router(settings, &live, ops, admin.clone())?;
         let http_router = recorded(
             http_router,
             Door::Http,
             openai::CHAT_PATHS,
             ops::QUIET_PATHS,
-            &metrics,
+            &shared,
         );
         let door = Grpc {
             engine: engine.clone(),
@@ -164,7 +173,7 @@ impl App {
             Door::Grpc,
             grpc::CHAT_PATHS,
             grpc::QUIET_PATHS,
-            &metrics,
+            &shared,
         );
         Ok(Self {
             http,
@@ -176,6 +185,7 @@ impl App {
             lifecycle,
             health,
             live,
+            metrics,
         })
     }
 
@@ -229,6 +239,7 @@ impl App {
             lifecycle,
             health,
             live,
+            metrics,
         } = self;
         let stops = Stops {
             soft: lifecycle.soft_stop().clone(),
@@ -237,14 +248,28 @@ impl App {
         let mut open = JoinSet::new();
         let over = |protocol| tls.clone().map(|tls| (tls, protocol));
         let patience = || Arc::clone(&live.patience);
+        let counts = |door| metrics.connections(door);
         match grpc {
             Some(grpc) => {
-                open.spawn(http.serve(http_router, over(Protocol::Any), patience(), stops.clone()));
-                open.spawn(grpc.serve(grpc_router, over(Protocol::Http2), patience(), stops));
+                let stop = stops.clone();
+                open.spawn(http.serve(
+                    http_router,
+                    over(Protocol::Any),
+                    patience(),
+                    stop,
+                    counts(Door::Http),
+                ));
+                open.spawn(grpc.serve(
+                    grpc_router,
+                    over(Protocol::Http2),
+                    patience(),
+                    stops,
+                    counts(Door::Grpc),
+                ));
             }
             None => {
                 let router = doors::both(http_router, grpc_router);
-                open.spawn(http.serve(router, over(Protocol::Any), patience(), stops));
+                open.spawn(http.serve(router, over(Protocol::Any), patience(), stops, counts(Door::Http)));
             }
         }
         lifecycle.ready();
@@ -255,7 +280,7 @@ impl App {
             _ = open.join_next() => true,
             () = follow_pool(&engine, &health) => false,
             () = engine.tend() => false,
-            () = doors::follow(tls) => false,
+            () = doors::follow(tls, Arc::clone(&metrics)) => false,
         };
         let grace = live.settings().shutdown_grace;
         tracing::info!(
@@ -349,7 +374,7 @@ fn http_router(
     let cors = Cors::new(&settings.cors_allow_origins);
     let check = Arc::new(KeyCheck {
         auth: live.auth.clone(),
-        open: ops::is_open,
+        open: |path| ops::is_open(path) || ops::checks_keys_itself(path),
     });
     let (operator, gate) = admin.unzip();
     let rooms = [openai::routes(openai), ops::routes(ops)];
@@ -369,19 +394,26 @@ fn http_router(
     Ok(router)
 }
 
+/// What the outermost layers of both doors share.
+struct Shared {
+    metrics: Arc<Metrics>,
+    trusted_proxies: Arc<[IpNet]>,
+}
+
 /// The layer that both doors have outermost.
 fn recorded(
     router: Router,
     door: Door,
     chats: &'static [&'static str],
     quiet: &'static [&'static str],
-    metrics: &Arc<Metrics>,
+    shared: &Shared,
 ) -> Router {
     let policy = AccessPolicy {
         door,
         chats,
         quiet,
-        metrics: Arc::clone(metrics),
+        metrics: Arc::clone(&shared.metrics),
+        trusted_proxies: Arc::clone(&shared.trusted_proxies),
     };
     router.layer(from_fn_with_state(Arc::new(policy), telemetry::layer))
 }

@@ -1,5 +1,6 @@
 //! Sockets: binding, accepting, and serving a connection until it or the process ends. The same for both doors.
 
+mod descriptors;
 mod heads;
 mod linger;
 mod stall;
@@ -21,6 +22,8 @@ use self::{
 };
 use arc_swap::ArcSwap;
 use axum::{Router, response::Response};
+use http::Request;
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
@@ -34,9 +37,12 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::util::MapResponse;
+use tower::util::{MapRequest, MapResponse};
 
-pub use self::tls::{ClientAuth, Protocol, Tls, TlsError, TlsFile, TlsFiles};
+use crate::telemetry::{Connections, OpenConnection, Peer, Refusal, seldom};
+
+pub use self::descriptors::raise_descriptor_limit;
+pub use self::tls::{ClientAuth, Protocol, Tls, TlsError, TlsFile, TlsFiles, Validity};
 
 /// After a failed accept, most likely for want of file descriptors, some may come free within this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -109,6 +115,7 @@ impl Listener {
         tls: Option<(Tls, Protocol)>,
         patience: Arc<ArcSwap<Patience>>,
         stops: Stops,
+        counts: Connections,
     ) {
         let connections = TaskTracker::new();
         let Self { listener, .. } = self;
@@ -119,18 +126,24 @@ impl Listener {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let connection = Connection {
                         tls: tls.as_ref().map(|(tls, protocol)| tls.config(*protocol)),
                         router: router.clone(),
                         patience: **patience.load(),
                         tasks: connections.clone(),
                         stops: stops.clone(),
+                        counts: counts.clone(),
+                        peer: Peer(peer),
+                        _open: counts.accepted(),
                     };
                     connections.spawn(connection.serve(stream));
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error, "a connection could not be accepted");
+                    counts.refused(Refusal::of(&error));
+                    if let Some(left_out) = seldom("accept") {
+                        tracing::warn!(error = %error, left_out, "a connection could not be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -149,6 +162,9 @@ struct Connection {
     /// Where the streams of HTTP/2 run.
     tasks: TaskTracker,
     stops: Stops,
+    counts: Connections,
+    peer: Peer,
+    _open: OpenConnection,
 }
 
 impl Connection {
@@ -167,8 +183,9 @@ impl Connection {
                     () = self.stops.soft.cancelled() => return,
                     stream = shake_hands(stream, config) => stream,
                 };
-                if let Some(stream) = stream {
-                    self.serve_stream(stream).await;
+                match stream {
+                    Some(stream) => self.serve_stream(stream).await,
+                    None => self.counts.refused(Refusal::TlsHandshake),
                 }
             }
         }
@@ -180,6 +197,8 @@ impl Connection {
             patience,
             tasks,
             stops,
+            peer,
+            _open,
             ..
         } = self;
         let streams = Streams {
@@ -187,6 +206,10 @@ impl Connection {
             patience: patience.write,
         };
         let builder = builder(patience, streams);
+        let router = MapRequest::new(router, move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
         let service = MapResponse::new(router, |response: Response| response.map(Told::new));
         let connection = builder.serve_connection(
             TokioIo::new(Headed::new(stream, patience.head)),

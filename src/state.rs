@@ -13,7 +13,10 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crate::engine::{
@@ -31,6 +34,8 @@ const SHORT: usize = 10_000;
 pub struct StateDir {
     directory: PathBuf,
     journal: Mutex<Journal>,
+    /// The tokens' state could not be written, which was told; the next success is told too.
+    tokens_failing: AtomicBool,
     /// Locked for as long as the process uses the directory.
     _lock: File,
 }
@@ -87,6 +92,7 @@ impl StateDir {
         let state = Self {
             directory: directory.to_owned(),
             journal: Mutex::new(journal),
+            tokens_failing: AtomicBool::new(false),
             _lock: lock,
         };
         Ok((state, saved))
@@ -129,8 +135,12 @@ impl fmt::Debug for StateDir {
 impl Store for StateDir {
     fn keep_tokens(&self, tokens: &[SavedToken]) {
         let text = format::write_tokens(tokens);
-        if let Err(error) = replace(&self.directory, TOKENS, text.as_bytes()) {
-            tracing::error!(file = TOKENS, %error, "state cannot be kept");
+        let kept = replace(&self.directory, TOKENS, text.as_bytes());
+        let was_failing = self.tokens_failing.swap(kept.is_err(), Ordering::Relaxed);
+        match kept {
+            Err(error) if !was_failing => tracing::error!(file = TOKENS, %error, "state cannot be kept"),
+            Ok(_) if was_failing => tracing::info!(file = TOKENS, "state can be kept again"),
+            Ok(_) | Err(_) => {}
         }
     }
 

@@ -263,5 +263,9 @@ fn explained(fault: &Fault) -> String {
         Fault::Malformed | Fault::Empty | Fault::Truncated | Fault::Unmarked => {
             "The upstream's answer could not be read.".to_owned()
         }
+        Fault::Local { .. } => {
+            "The gateway has no file descriptor, memory or port left for the call, which says nothing of the token."
+                .to_owned()
+        }
     }
 }

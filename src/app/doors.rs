@@ -1,5 +1,7 @@
 //! How the doors are opened: on two ports or on one, with TLS or without.
 
+use std::sync::Arc;
+
 use axum::{Router, extract::Request};
 use tower::{ServiceExt, service_fn};
 
@@ -8,6 +10,7 @@ use crate::{
     config::{self, Settings},
     grpc,
     net::{ClientAuth, Listener, Tls, TlsFile, TlsFiles},
+    telemetry::Metrics,
 };
 
 /// Binds the HTTP door, and the gRPC door where it has a port of its own.
@@ -60,9 +63,9 @@ pub(super) async fn tls(settings: &Settings) -> Result<Option<Tls>, StartError> 
 }
 
 /// Takes new certificates over; never ends.
-pub(super) async fn follow(tls: Option<Tls>) {
+pub(super) async fn follow(tls: Option<Tls>, metrics: Arc<Metrics>) {
     match tls {
-        Some(tls) => tls.follow().await,
+        Some(tls) => tls.follow(metrics).await,
         None => std::future::pending().await,
     }
 }

@@ -1,9 +1,18 @@
 //! What the commands ask of the house without running it.
 
-use std::{error::Error, iter::successors, time::Duration};
+use std::{
+    error::Error,
+    iter::successors,
+    time::{Duration, SystemTime},
+};
 
 use super::{StartError, Surroundings, doors, tokens, upstream};
-use crate::{config::Settings, engine::upstream::Upstream};
+use crate::{
+    backend::{Proxies, roots},
+    config::Settings,
+    engine::upstream::Upstream,
+    net::Tls,
+};
 
 /// Tries each token with the one call that changes nothing, and tells how that went, by the token's short hash.
 ///
@@ -22,12 +31,28 @@ pub async fn try_tokens(settings: &Settings) -> Result<Vec<(String, Result<(), S
     Ok(results)
 }
 
-/// Reads the files that are read again whenever they change, and nothing else.
+/// Reads the files that are read again whenever they change, and nothing else. Tells what is odd about them and no
+/// error.
 ///
 /// # Errors
 /// When one cannot be used.
-pub async fn check_files(settings: &Settings) -> Result<(), StartError> {
-    doors::tls(settings).await.map(drop)
+pub async fn check_files(settings: &Settings) -> Result<Vec<String>, StartError> {
+    let tls = doors::tls(settings).await?;
+    let validity = tls.as_ref().and_then(Tls::validity);
+    let complaint = validity.and_then(|validity| validity.complaint(SystemTime::now()));
+    Ok(complaint
+        .map(|complaint| format!("TLS_CERT: {complaint}"))
+        .into_iter()
+        .collect())
+}
+
+/// What is odd about the variables that are none of the gateway's own: proxies, and certificates that are trusted.
+#[must_use]
+pub fn odd_surroundings() -> Vec<String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let mut odd = Proxies::of(variable).1;
+    odd.extend(roots::complaints(variable));
+    odd
 }
 
 /// A connection that is broken off for want of a certificate may end before its reason is read; another tells it.

@@ -64,9 +64,9 @@ fn spelled(code: tonic::Code) -> String {
 fn the_catalogue_on_the_page_is_what_both_doors_say() {
     let rows = table("The catalogue");
     let kinds: Vec<_> = rows.iter().map(|row| quoted(&row[0])[0]).collect();
-    let all = ErrorKind::ALL.map(ErrorKind::name);
+    let all: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.name()).collect();
     assert_eq!(kinds, all, "one row for each kind, in the order of the enum");
-    for (kind, row) in ErrorKind::ALL.into_iter().zip(&rows) {
+    for (kind, row) in ErrorKind::ALL.iter().copied().zip(&rows) {
         let [_, what, status, family, code, grpc] = row.as_slice() else {
             panic!("{row:?} has not six cells");
         };
@@ -120,7 +120,7 @@ fn the_details_on_the_page_are_those_that_grpc_gives() {
         quoted(&row[1]).into_iter().map(str::to_owned).collect()
     };
     let with = |has: fn(&tonic_types::ErrorDetails) -> bool| -> BTreeSet<String> {
-        let kinds = ErrorKind::ALL.into_iter();
+        let kinds = ErrorKind::ALL.iter().copied();
         let kinds = kinds.filter(|kind| has(&rendered_by_grpc(*kind).get_error_details()));
         kinds.map(|kind| kind.name().to_owned()).collect()
     };
@@ -136,7 +136,7 @@ fn the_details_on_the_page_are_those_that_grpc_gives() {
         named("QuotaFailure"),
         with(|details| details.quota_failure().is_some())
     );
-    let all: BTreeSet<_> = ErrorKind::ALL.map(|kind| kind.name().to_owned()).into();
+    let all: BTreeSet<_> = ErrorKind::ALL.iter().map(|kind| kind.name().to_owned()).collect();
     assert_eq!(
         all,
         with(|details| details.error_info().is_some()),

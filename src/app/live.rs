@@ -28,6 +28,7 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Live {
     pub(super) auth: Auth,
+    pub(super) metrics_auth: Auth,
     pub(super) openai: Arc<ArcSwap<openai::Limits>>,
     pub(super) grpc: Arc<ArcSwap<grpc::Limits>>,
     pub(super) patience: Arc<ArcSwap<Patience>>,
@@ -47,6 +48,7 @@ impl Live {
     pub(super) fn new(settings: &Settings, engine: Engine) -> Self {
         Self {
             auth: Auth::new(&settings.api_keys, settings.require_api_key),
+            metrics_auth: Auth::new(settings.metrics_key.as_slice(), settings.metrics_key.is_some()),
             openai: Arc::new(ArcSwap::from_pointee(openai_limits(settings))),
             grpc: Arc::new(ArcSwap::from_pointee(grpc_limits(settings))),
             patience: Arc::new(ArcSwap::from_pointee(patience(settings))),
@@ -73,6 +75,8 @@ impl Live {
         let changed = names(differences(&current, settings).filter(|variable| variable.live));
         let in_vain = names(differences(&self.started, settings).filter(|variable| !variable.live));
         self.auth.replace(&settings.api_keys, settings.require_api_key);
+        self.metrics_auth
+            .replace(settings.metrics_key.as_slice(), settings.metrics_key.is_some());
         self.openai.store(Arc::new(openai_limits(settings)));
         self.grpc.store(Arc::new(grpc_limits(settings)));
         self.patience.store(Arc::new(patience(settings)));

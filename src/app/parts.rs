@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{StartError, Surroundings};
 use crate::{
-    backend::{self, ConversationService, Endpoints},
+    backend::{self, ConversationService, Endpoints, Proxies},
     config::{self, Settings},
     engine::{
         BenchPolicy, ConversationPolicy, Engine, EnginePolicy, Models, Parts, StockPolicy, UnmarkedEnd,
@@ -19,6 +19,10 @@ pub(super) fn upstream(
     settings: &Settings,
     surroundings: Surroundings,
 ) -> Result<ConversationService, StartError> {
+    let proxies = match surroundings {
+        Surroundings::Environment => Proxies::of(|name| std::env::var(name).ok()).0,
+        Surroundings::Ignored => Proxies::default(),
+    };
     let endpoints = Endpoints {
         project: settings.project_url.to_string(),
         conversation: settings.conversation_url.to_string(),
@@ -30,7 +34,7 @@ pub(super) fn upstream(
             .upstream_proxy
             .as_ref()
             .map(|proxy| proxy.expose().into()),
-        proxy_from_environment: surroundings == Surroundings::Environment,
+        proxies,
         timeout: settings.timeout,
     };
     let built = ConversationService::build(endpoints);

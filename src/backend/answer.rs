@@ -10,7 +10,10 @@ use super::{
     sse::{Decoder, Payload},
     wire::{self, Unusable},
 };
-use crate::engine::upstream::{Answer, AnswerEvent, Fault, Step, UpstreamError};
+use crate::{
+    engine::upstream::{Answer, AnswerEvent, Fault, Step, UpstreamError},
+    telemetry::Shortage,
+};
 
 /// The most a JSON body may hold, in bytes: far more than any model says at once.
 const MAX_JSON_BODY: usize = 16 * 1024 * 1024;
@@ -68,7 +71,7 @@ impl Reader {
             }
             let taken = match self.body.next().await {
                 Some(Ok(bytes)) => self.take(&bytes),
-                Some(Err(error)) => Err(failed(Fault::Truncated, describe(&error))),
+                Some(Err(error)) => Err(failed(fault(&error, Fault::Truncated), describe(&error))),
                 None => {
                     self.ended = true;
                     self.finish()
@@ -177,6 +180,12 @@ fn too_large() -> UpstreamError {
 
 fn failed(fault: Fault, detail: impl Into<String>) -> UpstreamError {
     UpstreamError::new(Step::ReadAnswer, fault, detail)
+}
+
+/// What an error of the client is: a want of our own machine, or else `otherwise`.
+pub(super) fn fault(error: &reqwest::Error, otherwise: Fault) -> Fault {
+    let sent = !error.is_connect();
+    Shortage::of(error).map_or(otherwise, |_| Fault::Local { sent })
 }
 
 /// An error of the client and what caused it, without the URL, which holds ids.

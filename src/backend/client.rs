@@ -6,6 +6,8 @@ use http::{HeaderMap, StatusCode};
 use reqwest::{Client, redirect};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::Proxies;
+
 /// Redirects to the same origin that are followed.
 const MAX_REDIRECTS: usize = 5;
 
@@ -24,10 +26,10 @@ pub struct Endpoints {
     pub site: String,
     /// Headers that every call carries.
     pub headers: HeaderMap,
-    /// A proxy for every call; none leaves it to the environment's proxy variables.
+    /// A proxy for every call.
     pub proxy: Option<SecretString>,
-    /// Whether the environment's proxy variables count where no proxy is set.
-    pub proxy_from_environment: bool,
+    /// What the environment says of proxies, which counts where none is set for every call.
+    pub proxies: Proxies,
     /// Bounds each wait: for a connection, for the head of an answer, for the rest of a small one.
     pub timeout: Duration,
 }
@@ -61,14 +63,19 @@ pub(super) fn configure(endpoints: &Endpoints) -> Result<reqwest::ClientBuilder,
         .connect_timeout(endpoints.timeout)
         .redirect(same_origin)
         .referer(false)
-        .tcp_nodelay(true);
+        .tcp_nodelay(true)
+        // What the environment says is read by ourselves.
+        .no_proxy();
     match &endpoints.proxy {
         Some(proxy) => {
             let proxy = reqwest::Proxy::all(proxy.expose_secret())
                 .map_err(|_| BuildError("UPSTREAM_PROXY cannot be used as a proxy".to_owned()))?;
             Ok(builder.proxy(proxy))
         }
-        None if endpoints.proxy_from_environment => Ok(builder),
-        None => Ok(builder.no_proxy()),
+        None => {
+            let proxies = endpoints.proxies.clone();
+            let proxy = reqwest::Proxy::custom(move |url| proxies.on_the_way_to(url).cloned());
+            Ok(builder.proxy(proxy))
+        }
     }
 }

@@ -33,7 +33,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// The conversation service, called over one pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ConversationService {
-    client: Client,
+    pub(super) client: Client,
     endpoints: std::sync::Arc<Endpoints>,
     origin: HeaderValue,
     /// Which origin projects, conversations, messages and answers are on, numbered from 0.
@@ -92,8 +92,14 @@ impl ConversationService {
         let failed = |fault, detail: String| UpstreamError::new(step, fault, detail);
         let response = match tokio::time::timeout(self.endpoints.timeout, request.send()).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) if error.is_timeout() => return Err(failed(Fault::Timeout, describe(&error))),
-            Ok(Err(error)) => return Err(failed(Fault::Connection, describe(&error))),
+            Ok(Err(error)) => {
+                let otherwise = if error.is_timeout() {
+                    Fault::Timeout
+                } else {
+                    Fault::Connection
+                };
+                return Err(failed(answer::fault(&error, otherwise), describe(&error)));
+            }
             Err(_) => return Err(failed(Fault::Timeout, "no answer came".to_owned())),
         };
         let status = response.status();
@@ -200,7 +206,8 @@ async fn read_body(response: Response) -> Result<Vec<u8>, (Fault, String)> {
     let mut stream = response.bytes_stream();
     let mut body = Vec::new();
     while let Some(piece) = stream.next().await {
-        let piece: Bytes = piece.map_err(|error| (Fault::Connection, describe(&error)))?;
+        let piece: Bytes =
+            piece.map_err(|error| (answer::fault(&error, Fault::Connection), describe(&error)))?;
         if body.len() + piece.len() > MAX_BODY {
             return Err((Fault::Malformed, "the body is too large".to_owned()));
         }
@@ -347,7 +354,7 @@ impl Upstream for ConversationService {
         }
     }
 
-    fn is_reachable(&self) -> BoxFuture<'static, bool> {
+    fn is_reachable(&self) -> BoxFuture<'static, Option<bool>> {
         let endpoints = std::sync::Arc::clone(&self.endpoints);
         async move { places::are_reachable(&endpoints).await }.boxed()
     }

@@ -7,14 +7,22 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use super::client::Endpoints;
+use crate::telemetry::Shortage;
 
 /// A bare connection that takes longer tells of no reachable service.
 const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Whether each can be connected to, or the proxy in front of them.
-pub(super) async fn are_reachable(endpoints: &Endpoints) -> bool {
+/// Whether each can be connected to, or the proxy in front of them; `None` where that cannot be tried, for want of
+/// descriptors and the like.
+pub(super) async fn are_reachable(endpoints: &Endpoints) -> Option<bool> {
+    // Through a proxy only the proxy can be seen from here.
+    let first_stop = |url: &str| {
+        let proxy = Url::parse(url)
+            .ok()
+            .and_then(|url| endpoints.proxies.on_the_way_to(&url).cloned());
+        proxy.map_or_else(|| url.to_owned(), String::from)
+    };
     let urls = match &endpoints.proxy {
-        // Through a proxy only the proxy can be seen from here.
         Some(proxy) => vec![proxy.expose_secret().to_owned()],
         None => [
             &endpoints.project,
@@ -22,7 +30,7 @@ pub(super) async fn are_reachable(endpoints: &Endpoints) -> bool {
             &endpoints.message,
             &endpoints.target,
         ]
-        .map(String::clone)
+        .map(|url| first_stop(url))
         .to_vec(),
     };
     let mut addresses: Vec<(String, u16)> = urls.iter().filter_map(|url| address(url)).collect();
@@ -30,12 +38,17 @@ pub(super) async fn are_reachable(endpoints: &Endpoints) -> bool {
     addresses.dedup();
     let connects = addresses.into_iter().map(|address| async move {
         let connected = tokio::time::timeout(PROBE_PATIENCE, TcpStream::connect(address)).await;
-        matches!(connected, Ok(Ok(_)))
+        match connected {
+            Ok(Ok(_)) => Some(true),
+            Ok(Err(error)) if Shortage::of(&error).is_some() => None,
+            Ok(Err(_)) | Err(_) => Some(false),
+        }
     });
-    futures::future::join_all(connects)
-        .await
-        .into_iter()
-        .all(|connected| connected)
+    let connected = futures::future::join_all(connects).await;
+    if connected.contains(&Some(false)) {
+        return Some(false);
+    }
+    (!connected.contains(&None)).then_some(true)
 }
 
 /// Numbers the origins of the four kinds of calls, the same origin by the same number.

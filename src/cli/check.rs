@@ -16,8 +16,9 @@ pub(super) fn run(loaded: &Loaded, online: bool, health: bool) -> Done {
     if health {
         return lives(settings);
     }
-    runtime(1)?.block_on(app::check_files(settings))?;
-    for warning in &loaded.warnings {
+    let odd_files = runtime(1)?.block_on(app::check_files(settings))?;
+    let odd = odd_files.into_iter().chain(app::odd_surroundings());
+    for warning in loaded.warnings.iter().cloned().chain(odd) {
         complain(&format!("warning: {warning}"));
     }
     let described = settings.describe();

@@ -14,7 +14,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use super::{Done, runtime, signals::stop_on_signals, tell};
+use super::{Done, descriptor_limit, runtime, signals::stop_on_signals, tell};
 use crate::{
     app::{
         App, StartError, Surroundings,
@@ -40,6 +40,7 @@ const GRPC_QUESTION: &str = "Hello through the gRPC door! Do you read me?";
 
 pub(super) fn run(once: bool) -> Done {
     start_logging("warn", LogFormat::Text)?;
+    let _descriptors = descriptor_limit();
     runtime(0)?.block_on(demonstrate(once))
 }
 

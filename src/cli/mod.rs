@@ -16,7 +16,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    app::StartError,
+    app::{StartError, raise_descriptor_limit},
     config::{Flags, Loaded, Sources, Watch},
 };
 
@@ -176,4 +176,12 @@ fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
         builder.worker_threads(workers);
     }
     builder.enable_all().build()
+}
+
+/// How many descriptors there may be from now on: as many as the process may give itself.
+fn descriptor_limit() -> Option<u64> {
+    let raised = raise_descriptor_limit();
+    raised
+        .inspect_err(|error| tracing::warn!(error = %error, "the limit on file descriptors cannot be raised"))
+        .ok()
 }

@@ -3,18 +3,18 @@
 use std::process::ExitCode;
 
 use super::{
-    Done, runtime,
+    Done, descriptor_limit, runtime,
     signals::{Hangups, stop_on_signals},
 };
 use crate::{
-    app::{App, Surroundings, start_logging},
+    app::{App, Surroundings, odd_surroundings, start_logging},
     config::{Loaded, Watch},
 };
 
 pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
     let settings = &loaded.settings;
     start_logging(&settings.log_level, settings.log_format)?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().cloned().chain(odd_surroundings()) {
         tracing::warn!("{warning}");
     }
     let runtime = runtime(settings.workers)?;
@@ -22,11 +22,13 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
         let app = App::bind(settings, Surroundings::Environment).await?;
         let (stop, watcher) = stop_on_signals();
         let (live, mut hangups) = (app.live(), Hangups::watch());
+        let descriptors = descriptor_limit();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             http = %app.http_address(),
             grpc = %app.grpc_address(),
             tokens = settings.tokens.len(),
+            descriptors,
             "serving"
         );
         let ended = tokio::select! {

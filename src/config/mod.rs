@@ -16,6 +16,7 @@ mod layers;
 mod models;
 mod origins;
 mod problems;
+mod proxies;
 mod secrets;
 mod settings;
 mod sources;
@@ -44,6 +45,9 @@ pub const EXAMPLE_KEY: &str = "sk-duogate-replace-me";
 
 /// The admin key that `.env.example` shows; as [`EXAMPLE_KEY`].
 pub const EXAMPLE_ADMIN_KEY: &str = "adm-duogate-replace-me";
+
+/// The metrics key that `.env.example` shows; as [`EXAMPLE_KEY`].
+pub const EXAMPLE_METRICS_KEY: &str = "met-duogate-replace-me";
 
 /// Settings that passed every check, and what is odd about them.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 //!
 //! Messages name an entry by its position and a character by its kind; the entry itself is never shown.
 
+use super::EXAMPLE_KEY;
 use super::files::{read_text, why_unreadable};
 use super::given::{Complaints, Given};
-use super::{EXAMPLE_ADMIN_KEY, EXAMPLE_KEY};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -60,15 +60,15 @@ pub fn secret_of_line(line: &str) -> Option<&str> {
     (!line.is_empty() && !line.starts_with('#')).then_some(line)
 }
 
-/// Reads the operator's key.
-pub(super) fn admin_key(given: &mut Given<'_>) -> Result<SecretString, String> {
+/// Reads a key that opens something of its own, such as the operator's; `example` is the one that everyone can read.
+pub(super) fn key_of_its_own(given: &mut Given<'_>, example: &str) -> Result<SecretString, String> {
     /// One that is shorter can be guessed, for all that wrong ones are slowed down.
     const SHORTEST: usize = 16;
     let key = given.text("a key")?;
     if let Some(fault) = Sort::Key.fault(key) {
         return Err(fault);
     }
-    if key == EXAMPLE_ADMIN_KEY {
+    if key == example {
         let warning = "is the example's key, which everyone can read; replace it";
         given.warnings.push(warning.to_owned());
     } else if key.len() < SHORTEST {

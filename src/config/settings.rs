@@ -3,6 +3,7 @@
 use super::urls::{BaseUrl, ProxyUrl};
 use super::{Report, Sources, layers, read, table};
 use http::HeaderMap;
+use ipnet::IpNet;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -87,6 +88,10 @@ pub struct Settings {
     pub api_keys_file: Option<PathBuf>,
     /// `ADMIN_KEY`: visible ASCII, none of the API keys; without one there is nothing to operate by.
     pub admin_key: Option<SecretString>,
+    /// `METRICS_KEY`: visible ASCII, none of the other keys; without one callers' keys open the metrics.
+    pub metrics_key: Option<SecretString>,
+    /// `TRUSTED_PROXIES`: whose word on a client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
     /// `TOKEN_POOL` and the lines of `TOKEN_POOL_FILE`: cookie characters only, no repeats.
     pub tokens: Vec<SecretString>,
     /// How many of `tokens`, the last ones, come from `TOKEN_POOL_FILE` alone.
@@ -213,6 +218,8 @@ impl Settings {
             api_keys: Vec::new(),
             api_keys_file: None,
             admin_key: None,
+            metrics_key: None,
+            trusted_proxies: Vec::new(),
             tokens: Vec::new(),
             tokens_of_file: 0,
             token_pool_file: None,

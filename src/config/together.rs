@@ -18,9 +18,7 @@ pub(super) fn check(settings: &Settings, files_were_read: bool, report: &mut Rep
             "is false: whoever reaches the ports may use the gateway",
         );
     }
-    if !report.blames(&["ADMIN_KEY"]) {
-        check_admin_key(settings, report);
-    }
+    check_own_keys(settings, report);
     let tokens_are_known = files_were_read && !report.blames(&["TOKEN_POOL", "TOKEN_POOL_FILE"]);
     if settings.tokens.is_empty() && tokens_are_known {
         report.warning(
@@ -42,16 +40,25 @@ pub(super) fn check(settings: &Settings, files_were_read: bool, report: &mut Rep
     }
 }
 
-/// Who may chat must not thereby be able to operate the gateway.
-fn check_admin_key(settings: &Settings, report: &mut Report) {
-    let Some(admin_key) = &settings.admin_key else {
-        return;
-    };
-    let admin_key = admin_key.expose_secret();
-    let is_api_key = |key: &SecretString| key.expose_secret() == admin_key;
-    if settings.api_keys.iter().any(is_api_key) {
-        let message = "is one of API_KEYS (or a line of API_KEYS_FILE); expected a key of its own";
-        report.problem("ADMIN_KEY", message.to_owned(), None);
+/// Who may chat must not thereby be able to operate the gateway or read its metrics, nor who reads these to operate it.
+fn check_own_keys(settings: &Settings, report: &mut Report) {
+    let same = |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
+    for (variable, key) in [
+        ("ADMIN_KEY", &settings.admin_key),
+        ("METRICS_KEY", &settings.metrics_key),
+    ] {
+        let Some(key) = key.as_ref().filter(|_| !report.blames(&[variable])) else {
+            continue;
+        };
+        if settings.api_keys.iter().any(|api_key| same(api_key, key)) {
+            let message = "is one of API_KEYS (or a line of API_KEYS_FILE); expected a key of its own";
+            report.problem(variable, message.to_owned(), None);
+        }
+    }
+    let keys = settings.metrics_key.as_ref().zip(settings.admin_key.as_ref());
+    if keys.is_some_and(|(metrics_key, admin_key)| same(metrics_key, admin_key)) {
+        let message = "is ADMIN_KEY; expected a key of its own";
+        report.problem("METRICS_KEY", message.to_owned(), None);
     }
 }
 

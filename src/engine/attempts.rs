@@ -10,7 +10,7 @@ use super::{
     chat::CallContext,
     conversation::Conversation,
     error::ChatError,
-    failure::{deadline_exceeded, no_token, refused, unavailable},
+    failure::{deadline_exceeded, given_up, no_token, unavailable},
     limits::{LimitedReader, Limits},
     pool::{Lease, Trail},
     stream::{Held, Opened},
@@ -92,10 +92,13 @@ impl Shared {
             self.conversations.empty_stock(lease.token());
         }
         let retries = tries.retries;
-        tracing::warn!(token = %lease.token().label(), retries, error = %error, "an attempt failed");
+        // A want of the gateway's own is told where it is met, and seldom.
+        if !error.fault.is_local() {
+            tracing::warn!(token = %lease.token().label(), retries, error = %error, "an attempt failed");
+        }
         match chat_verdict {
             ChatVerdict::OtherToken => tries.trail.bar(lease.slot()),
-            ChatVerdict::GiveUp => return Err(refused(&error)),
+            ChatVerdict::GiveUp => return Err(given_up(&error)),
             ChatVerdict::Anew if self.lost(tries, &lease).await => {}
             ChatVerdict::Anew | ChatVerdict::Again => {
                 tries.trail.tried(lease.slot());

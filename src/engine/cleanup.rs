@@ -163,6 +163,7 @@ fn second_try_in(error: &UpstreamError) -> Option<Duration> {
     match &error.fault {
         Fault::RateLimited { retry_after } => Some(retry_after.unwrap_or(ABANDONED_PAUSE).min(LONGEST_WAIT)),
         Fault::Status { retry_after, .. } => Some(retry_after.unwrap_or_default().min(LONGEST_WAIT)),
+        Fault::Local { .. } => Some(ABANDONED_PAUSE),
         Fault::Connection
         | Fault::Timeout
         | Fault::Malformed

@@ -218,7 +218,10 @@ impl Conversations {
 
     /// A call that may have created something, and whose answer never came, may have left something behind.
     fn note_orphan(&self, token: &Token, error: &UpstreamError) {
-        if matches!(error.fault, Fault::Timeout | Fault::Connection | Fault::Malformed) {
+        if matches!(
+            error.fault,
+            Fault::Timeout | Fault::Connection | Fault::Malformed | Fault::Local { sent: true }
+        ) {
             self.shared
                 .metrics
                 .count_conversation(ConversationEvent::PossibleOrphan);

@@ -310,7 +310,8 @@ fn lost_by(error: &UpstreamError) -> ReplayReason {
         | Fault::Malformed
         | Fault::Empty
         | Fault::Truncated
-        | Fault::Unmarked => ReplayReason::ConversationLost,
+        | Fault::Unmarked
+        | Fault::Local { .. } => ReplayReason::ConversationLost,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, time::Duration};
 
 /// The kinds of failure. Both doors render every one of them; the snake-case name is the metric label, the log
 /// field and the reason that clients read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::VariantArray)]
 pub enum ErrorKind {
     /// The request is not one that could be answered; the field is named where there is one.
     InvalidRequest,
@@ -56,31 +56,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the catalogue.
-    pub const ALL: [ErrorKind; 23] = [
-        ErrorKind::InvalidRequest,
-        ErrorKind::UnsupportedParameter,
-        ErrorKind::ContextLengthExceeded,
-        ErrorKind::Unauthenticated,
-        ErrorKind::PermissionDenied,
-        ErrorKind::ModelNotFound,
-        ErrorKind::NotFound,
-        ErrorKind::UnknownUrl,
-        ErrorKind::MethodNotSupported,
-        ErrorKind::UnsupportedMediaType,
-        ErrorKind::RequestTimeout,
-        ErrorKind::RequestTooLarge,
-        ErrorKind::RateLimited,
-        ErrorKind::PoolExhausted,
-        ErrorKind::CredentialsRejected,
-        ErrorKind::Overloaded,
-        ErrorKind::ShuttingDown,
-        ErrorKind::UpstreamRefused,
-        ErrorKind::UpstreamUnavailable,
-        ErrorKind::UpstreamTruncated,
-        ErrorKind::DeadlineExceeded,
-        ErrorKind::Cancelled,
-        ErrorKind::Internal,
-    ];
+    pub const ALL: &[ErrorKind] = <ErrorKind as strum::VariantArray>::VARIANTS;
 
     /// The kind's name: `model_not_found` and the like.
     #[must_use]
@@ -109,6 +85,36 @@ impl ErrorKind {
             ErrorKind::DeadlineExceeded => "deadline_exceeded",
             ErrorKind::Cancelled => "cancelled",
             ErrorKind::Internal => "internal",
+        }
+    }
+
+    /// Whether a chat can end so after its model has become known.
+    #[must_use]
+    pub fn follows_model(self) -> bool {
+        match self {
+            ErrorKind::InvalidRequest
+            | ErrorKind::UnsupportedParameter
+            | ErrorKind::ContextLengthExceeded
+            | ErrorKind::Unauthenticated
+            | ErrorKind::ModelNotFound
+            | ErrorKind::NotFound
+            | ErrorKind::PoolExhausted
+            | ErrorKind::CredentialsRejected
+            | ErrorKind::Overloaded
+            | ErrorKind::ShuttingDown
+            | ErrorKind::UpstreamRefused
+            | ErrorKind::UpstreamUnavailable
+            | ErrorKind::UpstreamTruncated
+            | ErrorKind::DeadlineExceeded
+            | ErrorKind::Cancelled
+            | ErrorKind::Internal => true,
+            ErrorKind::PermissionDenied
+            | ErrorKind::UnknownUrl
+            | ErrorKind::MethodNotSupported
+            | ErrorKind::UnsupportedMediaType
+            | ErrorKind::RequestTimeout
+            | ErrorKind::RequestTooLarge
+            | ErrorKind::RateLimited => false,
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) fn cut(error: &UpstreamError) -> ChatError {
         | Fault::Malformed
         | Fault::Empty
         | Fault::Truncated => "The upstream broke off in the middle of the answer. What came is not whole.",
+        Fault::Local { .. } => return short_of_means(error),
     };
     ChatError::new(ErrorKind::UpstreamTruncated, message).with_detail(error.to_string())
 }
@@ -83,7 +84,11 @@ pub(super) fn no_token(reason: NoToken) -> ChatError {
     }
 }
 
-pub(super) fn refused(error: &UpstreamError) -> ChatError {
+/// The chat ends with a failure that no other try would mend.
+pub(super) fn given_up(error: &UpstreamError) -> ChatError {
+    if error.fault.is_local() {
+        return short_of_means(error);
+    }
     let message = if let Fault::Refused { status } = error.fault {
         format!("The upstream refused this request with status {status}.")
     } else {
@@ -92,8 +97,22 @@ pub(super) fn refused(error: &UpstreamError) -> ChatError {
     ChatError::new(ErrorKind::UpstreamRefused, message).with_detail(error.to_string())
 }
 
+/// The gateway's own machine has nothing left to go on with.
+fn short_of_means(error: &UpstreamError) -> ChatError {
+    /// By then some of the chats under way are likely to have ended.
+    const ROOM_IN: Duration = Duration::from_secs(1);
+    let message =
+        "The gateway has no file descriptor, memory or port left for this request. Send the request again.";
+    ChatError::new(ErrorKind::Overloaded, message)
+        .with_retry_after(Some(ROOM_IN))
+        .with_detail(error.to_string())
+}
+
 /// The last try failed too.
 pub(super) fn unavailable(error: &UpstreamError) -> ChatError {
+    if error.fault.is_local() {
+        return short_of_means(error);
+    }
     let message = match &error.fault {
         Fault::Unmarked => UNMARKED.to_owned(),
         Fault::Truncated => "The upstream broke off in the middle of every answer that it began.".to_owned(),
@@ -102,7 +121,7 @@ pub(super) fn unavailable(error: &UpstreamError) -> ChatError {
         Fault::Connection => "The upstream cannot be reached.".to_owned(),
         Fault::Gone => "The upstream lost the conversation, more than once.".to_owned(),
         Fault::Malformed | Fault::Empty => "The upstream's answer could not be read.".to_owned(),
-        Fault::Credentials | Fault::RateLimited { .. } | Fault::Refused { .. } => {
+        Fault::Credentials | Fault::RateLimited { .. } | Fault::Refused { .. } | Fault::Local { .. } => {
             "The upstream did not answer.".to_owned()
         }
     };
@@ -116,7 +135,26 @@ pub(super) fn unavailable(error: &UpstreamError) -> ChatError {
         | Fault::Empty
         | Fault::Credentials
         | Fault::RateLimited { .. }
-        | Fault::Refused { .. } => ErrorKind::UpstreamUnavailable,
+        | Fault::Refused { .. }
+        | Fault::Local { .. } => ErrorKind::UpstreamUnavailable,
     };
     ChatError::new(kind, message).with_detail(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::upstream::Step;
+
+    #[test]
+    fn a_want_of_our_own_is_overloaded_wherever_it_is_met() {
+        for sent in [true, false] {
+            let error = UpstreamError::new(Step::ReadAnswer, Fault::Local { sent }, "too many open files");
+            for told in [given_up(&error), unavailable(&error), cut(&error)] {
+                assert_eq!(told.kind(), ErrorKind::Overloaded);
+                assert!(told.should_retry() && told.retry_after().is_some(), "{told}");
+                assert!(!told.message().contains("pstream"), "{told}");
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod chats;
 mod choices;
 mod cleanup;
 mod conversation;
+mod counted;
 mod dialogue;
 pub mod error;
 mod failure;
@@ -72,7 +73,7 @@ use self::{
     store::{Saved, Store},
     upstream::{Capabilities, Step, Token, Upstream},
 };
-use crate::telemetry::{CallRecord, Metrics, Outcome, OutcomeClass};
+use crate::telemetry::{CallRecord, Metrics, Outcome, OutcomeClass, seldom};
 
 /// What the engine works by.
 #[derive(Debug, Clone)]
@@ -170,6 +171,7 @@ impl Engine {
             store,
             saved,
         } = parts;
+        counted::begin(&metrics, &models);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let breakers = Breakers::new(upstream.origin(Step::ListProjects), policy.probe_interval);
         let breakers = Arc::new(breakers);
@@ -292,7 +294,8 @@ impl Engine {
     }
 
     /// Whether the upstream can be reached: told by recent calls, else by a bare connection that sends nothing, made
-    /// at most every ten seconds.
+    /// at most every ten seconds. Where that cannot be tried, what was known before holds, and else nothing speaks against
+    /// it.
     pub async fn is_upstream_reachable(&self) -> bool {
         const FRESH: Duration = Duration::from_secs(10);
         if let Some(alive) = self.shared.background.recent_pulse() {
@@ -304,7 +307,9 @@ impl Engine {
         {
             return reachable;
         }
-        let reachable = self.shared.background.is_reachable().await;
+        let Some(reachable) = self.shared.background.is_reachable().await else {
+            return known.is_none_or(|(_, reachable)| reachable);
+        };
         *known = Some((Instant::now(), reachable));
         reachable
     }
@@ -324,21 +329,36 @@ pub fn conclude(error: &ChatError, record: Option<&CallRecord>) {
         record.conclude(outcome(kind));
     }
     // A flood that is refused must not become a flood of warnings: each one's access line says as much.
-    if kind.is_callers() || kind == ErrorKind::Overloaded {
+    let untried = [
+        ErrorKind::PoolExhausted,
+        ErrorKind::CredentialsRejected,
+        ErrorKind::ShuttingDown,
+    ];
+    let left_out = if kind.is_callers() || kind == ErrorKind::Overloaded {
+        None
+    } else if error.is_circuit_open() {
+        seldom("circuit_open")
+    } else if untried.contains(&kind) {
+        seldom(kind.name())
+    } else {
+        Some(0)
+    };
+    let Some(left_out) = left_out else {
         tracing::debug!(
             error.kind = kind.name(),
             error.detail = error.detail(),
             "{}",
             error.message()
         );
-    } else {
-        tracing::warn!(
-            error.kind = kind.name(),
-            error.detail = error.detail(),
-            "{}",
-            error.message()
-        );
-    }
+        return;
+    };
+    tracing::warn!(
+        error.kind = kind.name(),
+        error.detail = error.detail(),
+        left_out = (left_out > 0).then_some(left_out),
+        "{}",
+        error.message()
+    );
 }
 
 /// How a failure of this kind counts.

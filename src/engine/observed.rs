@@ -13,12 +13,13 @@ use tokio::time::Instant;
 
 use super::{
     breaker::Breakers,
+    counted::CLOSED,
     upstream::{
         Answer, AnswerEvent, Capabilities, ConversationRef, Fault, RemoteId, Step, Token, Upstream,
         UpstreamError,
     },
 };
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, seldom};
 
 /// A call that is older than this tells nothing about the service's health now.
 const RECENT: Duration = Duration::from_secs(60);
@@ -61,12 +62,18 @@ impl Observed {
     }
 
     fn ended(&self, step: Step, error: Option<&UpstreamError>) {
+        self.metrics
+            .count_upstream_call(step.name(), error.map_or("ok", |error| error.fault.name()));
+        if let Some(error) = error.filter(|error| error.fault.is_local()) {
+            if let Some(left_out) = seldom("upstream_call") {
+                tracing::warn!(error = %error, left_out, "the gateway's own machine has nothing left for a call to the upstream");
+            }
+            return;
+        }
         // Whoever answers is there, even with a failure.
         let silent = |error: &UpstreamError| matches!(error.fault, Fault::Connection | Fault::Timeout);
         let alive = !error.is_some_and(silent);
         *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), alive));
-        self.metrics
-            .count_upstream_call(step.name(), error.map_or("ok", |error| error.fault.name()));
         if let Some(breakers) = &self.breakers {
             let good = !error.is_some_and(|error| error.fault.is_services());
             breakers.count(self.inner.origin(step), good);
@@ -184,7 +191,7 @@ impl Upstream for Observed {
         self.inner.capabilities()
     }
 
-    fn is_reachable(&self) -> BoxFuture<'static, bool> {
+    fn is_reachable(&self) -> BoxFuture<'static, Option<bool>> {
         self.inner.is_reachable()
     }
 }
@@ -223,7 +230,26 @@ impl Drop for ObservedAnswer {
         if !self.told {
             self.observed
                 .metrics
-                .count_upstream_call(Step::ReadAnswer.name(), "closed");
+                .count_upstream_call(Step::ReadAnswer.name(), CLOSED);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::answer::tests::Quiet;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_want_of_our_own_feeds_no_breaker_and_takes_no_pulse() {
+        let breakers = Arc::new(Breakers::new(0, Duration::from_secs(1)));
+        let metrics = Arc::new(Metrics::build().unwrap());
+        let observed = Observed::background(Arc::new(Quiet), metrics).foreground(Arc::clone(&breakers));
+        let local = UpstreamError::new(Step::PostMessage, Fault::Local { sent: false }, "no descriptor");
+        (0..100).for_each(|_| observed.ended(Step::PostMessage, Some(&local)));
+        assert_eq!((breakers.open_count(), observed.recent_pulse()), (0, None));
+        let remote = UpstreamError::new(Step::PostMessage, Fault::Connection, "refused");
+        (0..100).for_each(|_| observed.ended(Step::PostMessage, Some(&remote)));
+        assert_eq!((breakers.open_count(), observed.recent_pulse()), (1, Some(false)));
     }
 }

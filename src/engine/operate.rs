@@ -262,6 +262,7 @@ impl Engine {
         shared.dialogues.set_limit(policy.max_concurrent);
         shared.breakers.set_probe_interval(policy.probe_interval);
         *shared.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        shared.metrics.begin_models(models.names());
         *shared.models.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(models);
         let now: HashSet<[u8; 32]> = tokens.iter().map(Token::digest).collect();
         let mut configured = shared.configured.lock().unwrap_or_else(PoisonError::into_inner);

@@ -110,7 +110,8 @@ impl Shared {
         }
     }
 
-    /// Asks a service whose circuit breaker is open whether it is there. Any answer but a fault of its own will do.
+    /// Asks a service whose circuit breaker is open whether it is there. Any answer but a fault of its own will do; a probe that the
+    /// gateway's own machine had no means for tells nothing.
     async fn probe_service(&self) {
         let tokens = self.pool.snapshot();
         let ready = tokens.iter().find(|token| token.is_available());
@@ -122,6 +123,7 @@ impl Shared {
             Err(error) if error.fault.is_services() => {
                 tracing::info!(error = %error, "the upstream still fails");
             }
+            Err(error) if error.fault.is_local() => {}
             Ok(_) | Err(_) => {
                 self.breakers.probe_answered();
                 self.remove_all_left();

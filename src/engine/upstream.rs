@@ -119,7 +119,7 @@ pub enum AnswerEvent {
 pub type Answer = BoxStream<'static, Result<AnswerEvent, UpstreamError>>;
 
 /// A step of a chat on the upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::VariantArray)]
 pub enum Step {
     /// Finding the account's project.
     ListProjects,
@@ -154,7 +154,7 @@ impl Step {
 }
 
 /// How a call failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, strum::EnumIter)]
 pub enum Fault {
     /// 401 or 403: the token is bad.
     Credentials,
@@ -189,6 +189,11 @@ pub enum Fault {
     Truncated,
     /// An answer that ended politely after it had begun, with neither a finish reason nor an end mark.
     Unmarked,
+    /// Nobody's but ours: the gateway's own machine has no descriptor, memory or port left for the call.
+    Local {
+        /// Whether the upstream may have heard of the call all the same.
+        sent: bool,
+    },
 }
 
 impl Fault {
@@ -207,6 +212,7 @@ impl Fault {
             Fault::Empty => "empty",
             Fault::Truncated => "truncated",
             Fault::Unmarked => "unmarked",
+            Fault::Local { .. } => "local",
         }
     }
 
@@ -223,7 +229,8 @@ impl Fault {
             | Fault::Malformed
             | Fault::Empty
             | Fault::Truncated
-            | Fault::Unmarked => None,
+            | Fault::Unmarked
+            | Fault::Local { .. } => None,
         }
     }
 
@@ -238,8 +245,18 @@ impl Fault {
             | Fault::Empty
             | Fault::Truncated
             | Fault::Unmarked => true,
-            Fault::Credentials | Fault::RateLimited { .. } | Fault::Gone | Fault::Refused { .. } => false,
+            Fault::Credentials
+            | Fault::RateLimited { .. }
+            | Fault::Gone
+            | Fault::Refused { .. }
+            | Fault::Local { .. } => false,
         }
+    }
+
+    /// Whether the gateway's own machine is at fault, which says nothing about the service or the token.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(self, Fault::Local { .. })
     }
 }
 
@@ -356,6 +373,7 @@ pub trait Upstream: Send + Sync + 'static {
         Capabilities::default()
     }
 
-    /// Whether a bare connection to every origin of the service can be made. Sends nothing.
-    fn is_reachable(&self) -> BoxFuture<'static, bool>;
+    /// Whether a bare connection to every origin of the service can be made; `None` where the gateway's own machine
+    /// lacks what that takes. Sends nothing.
+    fn is_reachable(&self) -> BoxFuture<'static, Option<bool>>;
 }

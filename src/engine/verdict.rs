@@ -6,6 +6,7 @@
 //! | rate limited (429) | benched for `Retry-After` | another token, at once, not counted |
 //! | gone (404) | – | a fresh conversation, once; after that as a service fault |
 //! | refused (other 4xx) | – | ends: another token would not help |
+//! | local (no descriptor, memory or port here) | – | ends as `overloaded`: no other token would help |
 //! | status, connection, timeout, malformed, empty, truncated, unmarked | – | again after a wait, `MAX_RETRIES` times |
 //!
 //! The table holds for each step of a chat; what a 404 is at each of them, the backend says. Clean-up is no step of a chat: what it meets changes nothing.
@@ -47,7 +48,7 @@ pub fn verdict(error: &UpstreamError) -> (TokenVerdict, ChatVerdict) {
             (TokenVerdict::RateLimited(retry_after), ChatVerdict::OtherToken)
         }
         Fault::Gone => (TokenVerdict::Keep, ChatVerdict::Anew),
-        Fault::Refused { .. } => (TokenVerdict::Keep, ChatVerdict::GiveUp),
+        Fault::Refused { .. } | Fault::Local { .. } => (TokenVerdict::Keep, ChatVerdict::GiveUp),
         Fault::Status { .. }
         | Fault::Connection
         | Fault::Timeout

@@ -2,12 +2,13 @@
 //! old ones while the process runs.
 
 mod files;
+mod validity;
 
 use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use rustls::{
@@ -19,6 +20,8 @@ use rustls::{
 };
 
 use self::files::{Contents, Digest};
+pub use self::validity::Validity;
+use crate::telemetry::Metrics;
 
 /// How often the files are looked at. Their contents are compared, so that whatever way a file is replaced (renamed
 /// over, written in place, behind a link of Kubernetes' that is switched) is seen.
@@ -73,12 +76,17 @@ pub struct TlsError {
     pub file: TlsFile,
     /// What is wrong with it.
     pub reason: String,
+    /// Nothing is known to be: it could not be read for want of a descriptor or memory.
+    shortage: bool,
 }
 
 impl TlsError {
     fn new(file: TlsFile, reason: impl Into<String>) -> Self {
-        let reason = reason.into();
-        Self { file, reason }
+        Self {
+            file,
+            reason: reason.into(),
+            shortage: false,
+        }
     }
 }
 
@@ -105,6 +113,7 @@ struct Inner {
     client_auth: ClientAuth,
     first: Digest,
     current: RwLock<Configs>,
+    validity: RwLock<Option<Validity>>,
 }
 
 /// What new connections are served with.
@@ -127,6 +136,7 @@ impl Tls {
             client_auth,
             first: contents.digest(),
             current: RwLock::new(configs),
+            validity: RwLock::new(contents.validity()),
         })))
     }
 
@@ -139,13 +149,26 @@ impl Tls {
         }
     }
 
+    /// When the certificate in use is valid; `None` where it does not say so in a way that can be read.
+    #[must_use]
+    pub fn validity(&self) -> Option<Validity> {
+        *self.0.validity.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes new certificates over when the files change; never ends. What cannot be used is told once, and the old
-    /// certificates stay. Connections that are open keep what they were opened with.
-    pub async fn follow(self) {
+    /// certificates stay. Connections that are open keep what they were opened with. A certificate that is not valid is
+    /// told once as well, and when the certificate ends is told to the metrics.
+    pub async fn follow(self, metrics: Arc<Metrics>) {
         let mut seen = Ok(self.0.first);
+        let mut invalid = None;
         loop {
+            self.tell_validity(&metrics, &mut invalid);
             tokio::time::sleep(LOOK_EVERY).await;
             let read = Contents::read(&self.0.files).await;
+            if read.as_ref().is_err_and(|error| error.shortage) {
+                // The files say nothing about themselves, for want of a descriptor here.
+                continue;
+            }
             let now = read.as_ref().map(Contents::digest).map_err(Clone::clone);
             if now == seen {
                 continue;
@@ -163,9 +186,22 @@ impl Tls {
         }
     }
 
+    fn tell_validity(&self, metrics: &Metrics, told: &mut Option<String>) {
+        let Some(validity) = self.validity() else {
+            return;
+        };
+        metrics.set_certificate_end(validity.not_after);
+        let invalid = validity.complaint(SystemTime::now());
+        if let Some(complaint) = invalid.as_ref().filter(|_| *told != invalid) {
+            tracing::warn!("TLS_CERT: {complaint}");
+        }
+        *told = invalid;
+    }
+
     fn take(&self, contents: &Contents) -> Result<String, TlsError> {
         let configs = Configs::build(contents, self.0.client_auth)?;
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = configs;
+        *self.0.validity.write().unwrap_or_else(PoisonError::into_inner) = contents.validity();
         Ok(contents.fingerprint())
     }
 }

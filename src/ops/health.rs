@@ -74,7 +74,7 @@ struct Upstream {
 
 /// Tells how the gateway is
 ///
-/// Always 200. Rows about single tokens are for callers with a key.
+/// Always 200. Rows about single tokens are for callers with a key, unless there is a key for the metrics alone.
 #[utoipa::path(
     get,
     path = "/health",
@@ -107,7 +107,10 @@ pub(super) async fn health(
             total_tokens: tokens.len(),
             available_tokens: available,
             failed_tokens: tokens.len() - available,
-            tokens: caller.map(|_| tokens.into_iter().map(row).collect()),
+            // Where the metrics have a key of their own, keys of callers are for chats alone.
+            tokens: caller
+                .filter(|_| !ops.metrics_auth.is_required())
+                .map(|_| tokens.into_iter().map(row).collect()),
         },
         upstream: Upstream { reachable },
         models: ops.engine.models().names().map(str::to_owned).collect(),

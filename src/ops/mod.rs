@@ -7,17 +7,18 @@ mod health;
 use std::{sync::Arc, time::Instant};
 
 use axum::{
-    Json, Router,
-    extract::{Request, State},
+    Extension, Json, Router,
+    extract::State,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use serde::Serialize;
 use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    auth::Auth,
+    admin::Gate,
+    auth::{Auth, Caller, offers_key},
     engine::{
         ConversationCounts, Engine,
         error::{ChatError, ErrorKind},
@@ -59,8 +60,43 @@ pub struct Ops {
     pub app_name: String,
     /// The keys.
     pub auth: Auth,
+    /// The key that opens the metrics alone; none is required where callers' keys open them.
+    pub metrics_auth: Auth,
+    /// The check of the operators' key, where there is one.
+    pub gate: Option<Gate>,
     /// When the process began.
     pub began: Instant,
+}
+
+impl Ops {
+    /// Lets `caller` see the metrics. Where there is a key for them, that one or the operators' is needed, whatever else
+    /// the caller has.
+    async fn may_scrape(
+        &self,
+        caller: Option<Caller>,
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Result<Option<Caller>, ChatError> {
+        if !self.metrics_auth.is_required() {
+            return match caller {
+                Some(caller) => Ok(Some(caller)),
+                None => self.auth.check(headers, query),
+            };
+        }
+        match (self.metrics_auth.check(headers, None), &self.gate) {
+            // A caller's own key is no guess at the operators', and need not wait for its answer.
+            (Err(refusal), Some(gate)) if caller.is_none() && offers_key(headers) => {
+                gate.check(headers).await.map(Some).map_err(|_| refusal)
+            }
+            (checked, _) => checked,
+        }
+    }
+}
+
+/// Whether a path looks at keys by itself, since others than callers' open it.
+#[must_use]
+pub fn checks_keys_itself(path: &str) -> bool {
+    path == "/metrics"
 }
 
 /// The routes without any layer, and what the document says of them.
@@ -178,6 +214,8 @@ fn gauges(engine: &Engine) -> Gauges {
 }
 
 /// Tells counts, for Prometheus
+///
+/// Where there is a key for the metrics, that one or the operators' opens them, and no caller's.
 #[utoipa::path(
     get,
     path = "/metrics",
@@ -185,7 +223,17 @@ fn gauges(engine: &Engine) -> Gauges {
     operation_id = "getMetrics",
     responses((status = 200, description = "The counts", body = String, content_type = "text/plain")),
 )]
-async fn metrics(State(ops): State<Arc<Ops>>, request: Request) -> Response {
+async fn metrics(
+    State(ops): State<Arc<Ops>>,
+    Extension(caller): Extension<Option<Caller>>,
+    Extension(record): Extension<CallRecord>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    match ops.may_scrape(caller, &headers, uri.query()).await {
+        Ok(caller) => caller.iter().for_each(|caller| record.set_caller(&caller.label)),
+        Err(failure) => return error::respond(&failure, Some(&record)),
+    }
     match ops.metrics.expose(&gauges(&ops.engine)) {
         Ok(text) => (
             [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
@@ -195,7 +243,7 @@ async fn metrics(State(ops): State<Arc<Ops>>, request: Request) -> Response {
         Err(failure) => {
             let failure = ChatError::new(ErrorKind::Internal, "The metrics could not be told.")
                 .with_detail(failure.to_string());
-            error::respond(&failure, request.extensions().get::<CallRecord>())
+            error::respond(&failure, Some(&record))
         }
     }
 }

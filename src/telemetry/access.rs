@@ -2,6 +2,7 @@
 //! access line. The end is the end of the answer's body, or the moment it was dropped.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -16,10 +17,12 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use ipnet::IpNet;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::{
+    client::{Peer, client_address},
     metrics::Metrics,
     record::{CallRecord, Door, Outcome, OutcomeClass},
 };
@@ -39,6 +42,8 @@ pub struct AccessPolicy {
     pub quiet: &'static [&'static str],
     /// Where chats are counted.
     pub metrics: Arc<Metrics>,
+    /// Whose word on a client's address is taken.
+    pub trusted_proxies: Arc<[IpNet]>,
 }
 
 /// The layer, for `axum::middleware::from_fn_with_state`.
@@ -51,12 +56,15 @@ pub async fn layer(State(policy): State<Arc<AccessPolicy>>, mut request: Request
     );
     request.extensions_mut().insert(record.clone());
     let path = request.uri().path();
+    let peer = request.extensions().get::<Peer>();
+    let client = peer.map(|Peer(peer)| client_address(peer.ip(), request.headers(), &policy.trusted_proxies));
     let told = Told {
         chat: policy.chats.contains(&path),
         quiet: policy.quiet.contains(&path),
         method: request.method().to_string(),
         // Never the query: it may hold a key.
         path: shown(path),
+        client,
         record,
         span: span.clone(),
         status: None,
@@ -99,6 +107,7 @@ struct Told {
     span: Span,
     method: String,
     path: String,
+    client: Option<IpAddr>,
     chat: bool,
     quiet: bool,
     status: Option<StatusCode>,
@@ -141,6 +150,7 @@ impl Drop for Told {
                     http.path = self.path.as_str(),
                     http.status = self.status.map_or(499, |status| status.as_u16()),
                     outcome = outcome.name,
+                    client = self.client.map(tracing::field::display),
                     caller = record.caller(),
                     model = record.model(),
                     token = token.as_deref(),

@@ -3,17 +3,22 @@
 use std::{
     collections::HashSet,
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::record::{CallRecord, Outcome, OutcomeClass};
+use strum::VariantArray;
+
+use super::{
+    connections::{Connections, Refusal},
+    record::{CallRecord, Door, Outcome, OutcomeClass},
+};
 
 /// More model names than this share the label `other`: clients may invent names where any is let through.
 const MAX_MODEL_LABELS: usize = 100;
@@ -53,8 +58,17 @@ impl Totals {
     }
 }
 
+/// How a chat can end, by the names that outcomes have.
+#[derive(Debug, Clone)]
+pub struct Outcomes {
+    /// In whatever way.
+    pub all: Vec<&'static str>,
+    /// Once its model is known.
+    pub with_model: Vec<&'static str>,
+}
+
 /// What can happen to a conversation on the upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum ConversationEvent {
     /// The gateway made it.
     Made,
@@ -64,6 +78,19 @@ pub enum ConversationEvent {
     LeftBehind,
     /// A call that makes one was never answered, so there may be one that nobody knows of.
     PossibleOrphan,
+}
+
+impl ConversationEvent {
+    /// The event's name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ConversationEvent::Made => "made",
+            ConversationEvent::Removed => "removed",
+            ConversationEvent::LeftBehind => "left_behind",
+            ConversationEvent::PossibleOrphan => "possible_orphan",
+        }
+    }
 }
 
 /// What is true now, for the gauges.
@@ -93,12 +120,18 @@ pub struct Metrics {
     conversation_events: IntCounterVec,
     conversations: IntGaugeVec,
     open_breakers: IntGaugeVec,
+    connections: IntGaugeVec,
+    accepted: IntCounterVec,
+    refused: IntCounterVec,
+    certificate_end: IntGaugeVec,
     models: Mutex<HashSet<String>>,
+    outcomes: OnceLock<Outcomes>,
     chats: [AtomicU64; 4],
 }
 
 impl Metrics {
-    /// Every metric, at zero.
+    /// Every metric. Those whose labels the other rooms know stand at zero once these have [said](Self::begin_chats)
+    /// [so](Self::begin_upstream_calls).
     ///
     /// # Errors
     /// When two metrics have one name, which a test rules out.
@@ -117,7 +150,37 @@ impl Metrics {
             let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(metric.clone())).map(|()| metric)
         };
-        Ok(Self {
+        let build = gauge(
+            "duogate_build_info",
+            "Always 1; the label tells the version.",
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        let metrics = Self {
+            connections: gauge(
+                "duogate_connections",
+                "Connections that are open, by door.",
+                &["door"],
+            )?,
+            accepted: counter(
+                "duogate_connections_accepted_total",
+                "Connections that were accepted, by door.",
+                &["door"],
+            )?,
+            refused: counter(
+                "duogate_connections_refused_total",
+                "Connections that could not be accepted, or ended before a request could come, by door and reason.",
+                &["door", "reason"],
+            )?,
+            certificate_end: gauge(
+                "duogate_tls_certificate_not_after_timestamp_seconds",
+                "When the certificate of the doors ends, as seconds since 1970.",
+                &[],
+            )?,
             requests: counter(
                 "duogate_requests_total",
                 "Chats that ended, by door, model and outcome.",
@@ -161,9 +224,103 @@ impl Metrics {
                 &[],
             )?,
             models: Mutex::default(),
+            outcomes: OnceLock::new(),
             chats: Default::default(),
             registry,
-        })
+        };
+        metrics.begin_own();
+        Ok(metrics)
+    }
+
+    /// Every series whose labels are known in this room, at zero: what begins to exist at one has its first event missed
+    /// by `increase()`.
+    fn begin_own(&self) {
+        for event in ConversationEvent::VARIANTS {
+            self.conversation_events
+                .with_label_values(&[event.name()])
+                .inc_by(0);
+        }
+        for door in Door::VARIANTS {
+            let door = door.name();
+            self.first_token.with_label_values(&[door]);
+            self.connections.with_label_values(&[door]).set(0);
+            self.accepted.with_label_values(&[door]).inc_by(0);
+            for reason in Refusal::VARIANTS {
+                self.refused.with_label_values(&[door, reason.name()]).inc_by(0);
+            }
+        }
+    }
+
+    /// Every series of chats, at zero: each outcome at each door, of chats without a model. A model's begin once it has a
+    /// label. Only the first call counts.
+    pub fn begin_chats(&self, outcomes: Outcomes) {
+        let outcomes = self.outcomes.get_or_init(|| outcomes);
+        for door in Door::VARIANTS {
+            for outcome in &outcomes.all {
+                self.requests
+                    .with_label_values(&[door.name(), "none", outcome])
+                    .inc_by(0);
+                self.request_duration.with_label_values(&[door.name(), outcome]);
+            }
+        }
+        self.begin_model("other");
+    }
+
+    /// Gives these models labels of their own, as many as there is room for, with their series at zero.
+    pub fn begin_models<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            if models.len() < MAX_MODEL_LABELS && models.insert(name.to_owned()) {
+                self.begin_model(name);
+            }
+        }
+    }
+
+    fn begin_model(&self, model: &str) {
+        let outcomes = self
+            .outcomes
+            .get()
+            .into_iter()
+            .flat_map(|outcomes| &outcomes.with_model);
+        for outcome in outcomes {
+            for door in Door::VARIANTS {
+                self.requests
+                    .with_label_values(&[door.name(), model, outcome])
+                    .inc_by(0);
+            }
+        }
+    }
+
+    /// Every series of calls to the upstream, at zero.
+    pub fn begin_upstream_calls(&self, steps: &[&'static str], outcomes: &[&'static str]) {
+        for step in steps {
+            self.upstream_duration.with_label_values(&[step]);
+            for outcome in outcomes {
+                self.upstream_calls.with_label_values(&[step, outcome]).inc_by(0);
+            }
+        }
+    }
+
+    /// Counts the connections of one door.
+    #[must_use]
+    pub fn connections(&self, door: Door) -> Connections {
+        let door = door.name();
+        Connections::new(
+            self.connections.with_label_values(&[door]),
+            self.accepted.with_label_values(&[door]),
+            |reason| self.refused.with_label_values(&[door, reason]),
+        )
+    }
+
+    /// Notes when the certificate of the doors ends.
+    pub fn set_certificate_end(&self, end: SystemTime) {
+        let seconds = match end.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds),
+        };
+        self.certificate_end
+            .with_label_values(&[] as &[&str])
+            .set(seconds);
     }
 
     /// Counts a chat that ended.
@@ -207,6 +364,7 @@ impl Metrics {
             return "other".to_owned();
         }
         models.insert(model.to_owned());
+        self.begin_model(model);
         model.to_owned()
     }
 
@@ -242,13 +400,7 @@ impl Metrics {
 
     /// Counts what happened to a conversation.
     pub fn count_conversation(&self, event: ConversationEvent) {
-        let name = match event {
-            ConversationEvent::Made => "made",
-            ConversationEvent::Removed => "removed",
-            ConversationEvent::LeftBehind => "left_behind",
-            ConversationEvent::PossibleOrphan => "possible_orphan",
-        };
-        self.conversation_events.with_label_values(&[name]).inc();
+        self.conversation_events.with_label_values(&[event.name()]).inc();
     }
 
     /// The exposition, with the gauges set to what is true now.

@@ -2,16 +2,24 @@
 //! other room may use it.
 
 mod access;
+mod client;
+mod connections;
 mod metrics;
 mod record;
+mod seldom;
+mod shortage;
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::{EnvFilter, filter::ParseError, util::SubscriberInitExt};
 
 pub use access::{AccessPolicy, ToldTurn, layer};
-pub use metrics::{ConversationEvent, Gauges, Metrics, Totals};
+pub use client::Peer;
+pub use connections::{Connections, OpenConnection, Refusal};
+pub use metrics::{ConversationEvent, Gauges, Metrics, Outcomes, Totals};
 pub use record::{CallRecord, Door, Outcome, OutcomeClass};
+pub use seldom::seldom;
+pub use shortage::Shortage;
 
 /// Starts logging to standard error: as lines for people, or as JSON. `level` is a filter such as `info` or
 /// `duogate=debug,hyper=warn`. A second call in one process changes nothing.

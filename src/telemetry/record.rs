@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The door that a request came through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::VariantArray)]
 pub enum Door {
     /// The OpenAI-compatible HTTP facade, and everything else on its port.
     Http,

@@ -1,8 +1,16 @@
 //! The metrics page: every metric explained, and the counts what they should be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use duogate::sim::answer_text;
+use duogate::{
+    engine::{
+        error::ErrorKind,
+        upstream::{Fault, Step},
+    },
+    sim::answer_text,
+    telemetry::{self, ConversationEvent, Refusal},
+};
+use strum::{IntoEnumIterator, VariantArray};
 
 use crate::support::{Ask, Door, Gateway, ONCE, Setup, each_crowd, each_door, eventually};
 
@@ -50,11 +58,159 @@ async fn every_metric_has_its_help_and_its_type() {
                 .filter(|family| typed.contains(family))
                 .unwrap_or(name);
             assert!(helped.contains(family), "no HELP for {name}");
-            assert!(name.starts_with("duogate_"), "{name}");
+            let ours = name.starts_with("duogate_") || name.starts_with("process_");
+            assert!(ours, "{name}");
         }
         gateway.stop().await
     })
     .await;
+}
+
+/// The series of the page with their values, by name and labels, each of which must be well formed.
+fn series(page: &str) -> BTreeMap<String, f64> {
+    let mut series = BTreeMap::new();
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+        let value = value.parse().unwrap_or_else(|_| panic!("{line}"));
+        let bare = name.split('{').next().unwrap();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        assert!(bare.bytes().all(is_plain), "{line}");
+        if let Some(labels) = name.strip_prefix(bare).filter(|labels| !labels.is_empty()) {
+            let labels = labels
+                .strip_prefix('{')
+                .and_then(|labels| labels.strip_suffix('}'));
+            for pair in labels.expect("braces").split("\",") {
+                let (label, value) = pair.split_once("=\"").unwrap_or_else(|| panic!("{line}"));
+                assert!(label.bytes().all(is_plain) && !value.contains('\n'), "{line}");
+            }
+        }
+        assert_eq!(series.insert(name.to_owned(), value), None, "twice: {line}");
+    }
+    series
+}
+
+#[tokio::test]
+async fn every_series_of_a_closed_set_begins_at_zero() {
+    const MODELS: [&str; 2] = ["first model", "second"];
+    let gateway = Setup::new()
+        .settings(|settings| settings.available_models = MODELS.map(str::to_owned).to_vec())
+        .start()
+        .await;
+    let fresh = page(&gateway).await;
+    println!("{} lines, {} bytes", fresh.lines().count(), fresh.len());
+    let found = series(&fresh);
+    let mut expected = Vec::new();
+    let kinds = || {
+        ["ok"]
+            .into_iter()
+            .chain(ErrorKind::VARIANTS.iter().map(|kind| kind.name()))
+    };
+    for door in telemetry::Door::VARIANTS {
+        let door = door.name();
+        for outcome in kinds() {
+            expected.push(format!(
+                "duogate_requests_total{{door=\"{door}\",model=\"none\",outcome=\"{outcome}\"}}"
+            ));
+            expected.push(format!(
+                "duogate_request_duration_seconds_count{{door=\"{door}\",outcome=\"{outcome}\"}}"
+            ));
+        }
+        let known = ErrorKind::VARIANTS.iter().filter(|kind| kind.follows_model());
+        let known = ["ok"].into_iter().chain(known.map(|kind| kind.name()));
+        for outcome in known {
+            for model in MODELS.into_iter().chain(["other"]) {
+                expected.push(format!(
+                    "duogate_requests_total{{door=\"{door}\",model=\"{model}\",outcome=\"{outcome}\"}}"
+                ));
+            }
+        }
+        expected.push(format!(
+            "duogate_time_to_first_token_seconds_count{{door=\"{door}\"}}"
+        ));
+        for reason in Refusal::VARIANTS {
+            let reason = reason.name();
+            expected.push(format!(
+                "duogate_connections_refused_total{{door=\"{door}\",reason=\"{reason}\"}}"
+            ));
+        }
+    }
+    for step in Step::VARIANTS {
+        let step = step.name();
+        let faults = Fault::iter().map(|fault| fault.name());
+        for outcome in ["ok", "closed"].into_iter().chain(faults) {
+            expected.push(format!(
+                "duogate_upstream_calls_total{{outcome=\"{outcome}\",step=\"{step}\"}}"
+            ));
+        }
+        expected.push(format!(
+            "duogate_upstream_call_duration_seconds_count{{step=\"{step}\"}}"
+        ));
+    }
+    for event in ConversationEvent::VARIANTS {
+        let event = event.name();
+        expected.push(format!("duogate_conversation_events_total{{event=\"{event}\"}}"));
+    }
+    for series in &expected {
+        assert_eq!(found.get(series), Some(&0.0), "{series}");
+    }
+    // And none stands there that the sets do not know.
+    for (name, value) in &found {
+        let counts = name.contains("_total{") || name.contains("_count{");
+        if counts && !name.contains("_accepted_") {
+            assert!(expected.contains(name), "{name} {value}");
+        }
+    }
+    assert_eq!(
+        found[concat!("duogate_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}")],
+        1.0
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_that_gets_a_label_has_all_its_outcomes() {
+    each_door(ONCE, async |(), door| {
+        let gateway = Setup::new().start().await;
+        for way in door.ways() {
+            way.ask(&gateway, &Ask::new("hello").model("newcomer"))
+                .await
+                .assert_whole(&answer_text("hello"));
+        }
+        eventually("it is counted", async || {
+            page(&gateway).await.contains("newcomer")
+        })
+        .await;
+        let page = page(&gateway).await;
+        for door in ["http", "grpc"] {
+            let labels = [
+                ("door", door),
+                ("model", "newcomer"),
+                ("outcome", "upstream_truncated"),
+            ];
+            assert_eq!(value(&page, "duogate_requests_total", &labels), Some(0.0));
+        }
+        gateway.settled().await;
+        gateway.stop().await
+    })
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_process_tells_of_itself() {
+    let gateway = Setup::new().start().await;
+    let page = page(&gateway).await;
+    for (name, least) in [
+        ("process_cpu_seconds_total", 0.0),
+        ("process_resident_memory_bytes", 1e6),
+        ("process_open_fds", 3.0),
+        ("process_max_fds", 20.0),
+        ("process_start_time_seconds", 1.7e9),
+    ] {
+        let told = value(&page, name, &[]).unwrap_or_else(|| panic!("{name}: {page}"));
+        assert!(told >= least, "{name} {told}");
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{ROW, Variable, json, path};
 use crate::config::secrets::{self, Sort};
-use crate::config::{models, origins};
+use crate::config::{EXAMPLE_ADMIN_KEY, EXAMPLE_METRICS_KEY, models, origins, proxies};
 
 /// Keys. The list stands before the file, which adds to it.
 pub(super) const ACCESS: &[Variable] = &[
@@ -53,15 +53,57 @@ pub(super) const ACCESS: &[Variable] = &[
         meaning: "The key that opens /admin and duogate.v1.DiagnosticsService, which are not there without it. Secret. It opens no chat.",
         limits: "visible ASCII without blanks, 16 characters or more; none of API_KEYS",
         set: |settings, given| {
-            settings.admin_key = Some(secrets::admin_key(given)?);
+            settings.admin_key = Some(secrets::key_of_its_own(given, EXAMPLE_ADMIN_KEY)?);
             Ok(())
         },
         differ: Some(|one, other| secrets::differ(one.admin_key.as_slice(), other.admin_key.as_slice())),
         show: |settings| settings.admin_key.as_ref().map_or("none", |_| "set").to_owned(),
         ..ROW
     },
+    METRICS_KEY,
+    TRUSTED_PROXIES,
     CORS,
 ];
+
+/// Counting machines.
+const METRICS_KEY: Variable = Variable {
+    name: "METRICS_KEY",
+    otherwise: "none: callers' keys open /metrics",
+    example: "met-duogate-replace-me",
+    meaning: "The key that opens /metrics, and nothing else. With it callers' keys open neither /metrics nor the rows of /health about single tokens. Secret.",
+    limits: "visible ASCII without blanks, 16 characters or more; none of API_KEYS, and not ADMIN_KEY, which opens /metrics too",
+    live: true,
+    set: |settings, given| {
+        settings.metrics_key = Some(secrets::key_of_its_own(given, EXAMPLE_METRICS_KEY)?);
+        Ok(())
+    },
+    differ: Some(|one, other| secrets::differ(one.metrics_key.as_slice(), other.metrics_key.as_slice())),
+    show: |settings| settings.metrics_key.as_ref().map_or("none", |_| "set").to_owned(),
+    ..ROW
+};
+
+/// Who stands in front of the gateway.
+const TRUSTED_PROXIES: Variable = Variable {
+    name: "TRUSTED_PROXIES",
+    default: "[]",
+    meaning: "The proxies whose X-Forwarded-For or Forwarded says where a request comes from, in the log alone.",
+    limits: r#"JSON array of addresses and networks such as "10.0.0.0/8""#,
+    blank_is_a_value: true,
+    set: |settings, given| {
+        settings.trusted_proxies = proxies::read(given)?;
+        Ok(())
+    },
+    show: |settings| {
+        json(
+            &settings
+                .trusted_proxies
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+        )
+    },
+    ..ROW
+};
 
 /// Web pages.
 const CORS: Variable = Variable {

@@ -174,6 +174,8 @@ fn the_names_and_defaults_are_the_published_ones() {
         ("API_KEYS", "0 keys"),
         ("API_KEYS_FILE", "none"),
         ("ADMIN_KEY", "none"),
+        ("METRICS_KEY", "none"),
+        ("TRUSTED_PROXIES", "[]"),
         ("CORS_ALLOW_ORIGINS", "[\"*\"]"),
         ("TARGET_API_URL", "https://api.orionai.asia/chat"),
         ("CONVERSATION_API_URL", "https://api.orionai.asia/conversation"),

@@ -134,6 +134,7 @@ fn nothing_shows_a_secret() {
     let setup = Setup::new()
         .environment("API_KEYS", format!("[\"{}\"]", secret("key")))
         .environment("ADMIN_KEY", secret("admin"))
+        .environment("METRICS_KEY", secret("metrics"))
         .environment("TOKEN_POOL", format!("[\"{}\", \"b\"]", secret("token")))
         .environment(
             "UPSTREAM_HEADERS",
@@ -152,6 +153,7 @@ fn nothing_shows_a_secret() {
     let described: std::collections::BTreeMap<_, _> = loaded.settings.describe().into_iter().collect();
     assert_eq!(described["API_KEYS"], "1 key");
     assert_eq!(described["ADMIN_KEY"], "set");
+    assert_eq!(described["METRICS_KEY"], "set");
     assert_eq!(described["TOKEN_POOL"], "2 tokens (01cadf39, 3e23e816)");
     assert_eq!(described["UPSTREAM_HEADERS"], "1 header (authorization)");
     assert_eq!(
@@ -194,43 +196,96 @@ fn no_problem_shows_a_value_whichever_variable_holds_it() {
 }
 
 #[test]
-fn the_admin_key_may_be_none_of_the_api_keys() {
-    let expected = "ADMIN_KEY: is one of API_KEYS (or a line of API_KEYS_FILE); expected a key of its own";
-    let listed = Setup::strict()
-        .environment("API_KEYS", r#"["sk-one", "very-secret-very-secret"]"#)
-        .environment("ADMIN_KEY", "very-secret-very-secret");
-    assert_eq!(listed.problems(), [expected]);
-    let in_file = Setup::strict()
-        .file("keys", "very-secret-very-secret\n")
-        .environment("API_KEYS_FILE", "keys")
-        .environment("ADMIN_KEY", "very-secret-very-secret");
-    assert_eq!(in_file.problems(), [expected]);
+fn a_key_of_its_own_may_be_none_of_the_other_keys() {
+    for variable in ["ADMIN_KEY", "METRICS_KEY"] {
+        let expected =
+            format!("{variable}: is one of API_KEYS (or a line of API_KEYS_FILE); expected a key of its own");
+        let listed = Setup::strict()
+            .environment("API_KEYS", r#"["sk-one", "very-secret-very-secret"]"#)
+            .environment(variable, "very-secret-very-secret");
+        assert_eq!(listed.problems(), std::slice::from_ref(&expected));
+        let in_file = Setup::strict()
+            .file("keys", "very-secret-very-secret\n")
+            .environment("API_KEYS_FILE", "keys")
+            .environment(variable, "very-secret-very-secret");
+        assert_eq!(in_file.problems(), [expected]);
+    }
+    let same = Setup::strict()
+        .environment("API_KEYS", r#"["sk-one"]"#)
+        .environment("ADMIN_KEY", "very-secret-very-secret")
+        .environment("METRICS_KEY", "very-secret-very-secret");
+    assert_eq!(
+        same.problems(),
+        ["METRICS_KEY: is ADMIN_KEY; expected a key of its own"]
+    );
     let of_its_own = with("ADMIN_KEY", "very-secret-very-secret");
     assert!(of_its_own.settings.admin_key.is_some());
+    let of_its_own = with("METRICS_KEY", "very-secret-very-secret");
+    assert!(of_its_own.settings.metrics_key.is_some());
     assert!(
-        with("ADMIN_KEY", " ").settings.admin_key.is_none(),
+        with("ADMIN_KEY", " ").settings.admin_key.is_none()
+            && with("METRICS_KEY", " ").settings.metrics_key.is_none(),
         "blank is unset"
     );
 }
 
 #[test]
-fn an_admin_key_has_the_characters_of_a_key_and_should_be_long() {
-    for (key, kind) in [("a b", "a space"), ("é", "a character outside ASCII")] {
-        let problem = problem_of("ADMIN_KEY", key);
+fn a_key_of_its_own_has_the_characters_of_a_key_and_should_be_long() {
+    for (variable, example) in [
+        ("ADMIN_KEY", crate::config::EXAMPLE_ADMIN_KEY),
+        ("METRICS_KEY", crate::config::EXAMPLE_METRICS_KEY),
+    ] {
+        for (key, kind) in [("a b", "a space"), ("é", "a character outside ASCII")] {
+            let problem = problem_of(variable, key);
+            assert!(
+                problem.starts_with(&format!("{variable}: holds {kind};")),
+                "{problem}"
+            );
+        }
+        let warns = |key: &str, what: &str| {
+            let warnings = with(variable, key).warnings;
+            warnings
+                .iter()
+                .any(|warning| warning.starts_with(&format!("{variable}: {what}")))
+        };
+        assert!(warns("fifteen-letters", "is shorter than 16 characters"));
+        assert!(!warns("sixteen--letters", "is shorter"));
+        assert!(warns(example, "is the example's key"));
+    }
+}
+
+#[test]
+fn trusted_proxies_are_networks() {
+    let loaded = with(
+        "TRUSTED_PROXIES",
+        r#"["10.1.2.3/8", "192.0.2.7", "fd00::/8", "10.0.0.0/8"]"#,
+    );
+    let networks: Vec<String> = loaded
+        .settings
+        .trusted_proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(networks, ["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"]);
+    let repeated = "TRUSTED_PROXIES: entry 4 repeats an earlier one and counts once";
+    assert!(
+        loaded.warnings.contains(&repeated.to_owned()),
+        "{:?}",
+        loaded.warnings
+    );
+    for (value, place) in [(r#"["10.0.0.0/33"]"#, 1), (r#"["10.0.0.0/8", "proxy.test"]"#, 2)] {
+        let problem = problem_of("TRUSTED_PROXIES", value);
         assert!(
-            problem.starts_with(&format!("ADMIN_KEY: holds {kind};")),
+            problem.starts_with(&format!("TRUSTED_PROXIES: entry {place} is no network")),
             "{problem}"
         );
     }
-    let warns = |key: &str, what: &str| {
-        let warnings = with("ADMIN_KEY", key).warnings;
-        warnings
+    let everybody = with("TRUSTED_PROXIES", r#"["0.0.0.0/0"]"#).warnings;
+    assert!(
+        everybody
             .iter()
-            .any(|warning| warning.starts_with(&format!("ADMIN_KEY: {what}")))
-    };
-    assert!(warns("fifteen-letters", "is shorter than 16 characters"));
-    assert!(!warns("sixteen--letters", "is shorter"));
-    assert!(warns(crate::config::EXAMPLE_ADMIN_KEY, "is the example's key"));
+            .any(|warning| warning.starts_with("TRUSTED_PROXIES: entry 1 is everybody"))
+    );
 }
 
 #[test]

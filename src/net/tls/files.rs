@@ -6,7 +6,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt;
 
-use super::{TlsError, TlsFile, TlsFiles};
+use super::{TlsError, TlsFile, TlsFiles, Validity};
+use crate::telemetry::Shortage;
 
 /// The largest file that is read, in bytes. A bundle of every public root is a quarter of it.
 const LARGEST: u64 = 1024 * 1024;
@@ -32,7 +33,10 @@ impl Contents {
         let mut hash = Sha256::new();
         let mut bytes = async |file, path: &Path| {
             let read = read(path).await;
-            let bytes = read.map_err(|error| TlsError::new(file, why_unreadable(&error)))?;
+            let bytes = read.map_err(|error| TlsError {
+                shortage: Shortage::of(&error).is_some(),
+                ..TlsError::new(file, why_unreadable(&error))
+            })?;
             hash.update((bytes.len() as u64).to_be_bytes());
             hash.update(&bytes);
             Ok::<_, TlsError>(bytes)
@@ -47,7 +51,7 @@ impl Contents {
         Ok(Self {
             certificates: certificates(TlsFile::Certificate, &certificate)?,
             key: PrivateKeyDer::from_pem_slice(&key)
-                .map_err(|_| TlsError::new(TlsFile::Key, "holds no private key in PEM form"))?,
+                .map_err(|_| TlsError::new(TlsFile::Key, why_no_key(&key)))?,
             client_ca: client_ca.transpose()?,
             digest: hash.finalize().into(),
         })
@@ -57,11 +61,34 @@ impl Contents {
         self.digest
     }
 
+    /// When the gateway's own certificate is valid.
+    pub(super) fn validity(&self) -> Option<Validity> {
+        self.certificates.first().and_then(Validity::of)
+    }
+
     /// The certificate's SHA-256, as `openssl x509 -fingerprint -sha256` tells it, without the colons.
     pub(super) fn fingerprint(&self) -> String {
         let digest = self.certificates.first().map(Sha256::digest);
         let bytes = digest.iter().flatten();
         bytes.map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Why a file holds no key that can be used. The common cases are named.
+fn why_no_key(pem: &[u8]) -> &'static str {
+    let text = String::from_utf8_lossy(pem);
+    let is_encrypted = |line: &str| {
+        line.starts_with("-----BEGIN ENCRYPTED")
+            || (line.starts_with("Proc-Type:") && line.contains("ENCRYPTED"))
+    };
+    if text.lines().map(str::trim).any(is_encrypted) {
+        "is encrypted; expected a key without a password, such as `openssl pkey -in FILE -out NEW` writes it"
+    } else if text.contains("-----BEGIN OPENSSH PRIVATE KEY-----") {
+        "is in OpenSSH's form; expected PKCS #8, PKCS #1 or SEC 1 in PEM form"
+    } else if text.contains("-----BEGIN CERTIFICATE-----") {
+        "holds a certificate and no private key"
+    } else {
+        "holds no private key in PEM form"
     }
 }
 

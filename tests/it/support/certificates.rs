@@ -2,10 +2,14 @@
 
 use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tonic::transport::ClientTlsConfig;
 
 /// Somebody who signs certificates.
@@ -46,12 +50,35 @@ impl Authority {
 
     /// A certificate for whoever listens on loopback, or calls from there.
     pub(crate) fn sign(&self) -> Pair {
+        self.sign_as(|_| ())
+    }
+
+    /// The same, valid from one day to another.
+    pub(crate) fn sign_between(&self, from: (i32, u8, u8), to: (i32, u8, u8)) -> Pair {
+        self.sign_as(|params| {
+            params.not_before = date_time_ymd(from.0, from.1, from.2);
+            params.not_after = date_time_ymd(to.0, to.1, to.2);
+        })
+    }
+
+    /// What a server of TLS shows `pair` with.
+    pub(crate) fn acceptor(&self, pair: &Pair) -> TlsAcceptor {
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let config = config
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth();
+        let config = config.with_single_cert(vec![pair.der.clone()], key).unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    fn sign_as(&self, change: impl FnOnce(&mut CertificateParams)) -> Pair {
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
         let key = KeyPair::generate().unwrap();
-        let signed = CertificateParams::new(names)
-            .unwrap()
-            .signed_by(&key, &self.0)
-            .unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        let signed = params.signed_by(&key, &self.0).unwrap();
         Pair {
             certificate: signed.pem(),
             key: key.serialize_pem(),

@@ -79,11 +79,45 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts it on free ports in a directory that holds its settings, and waits until it serves.
     pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_as(directory, |command| command)
+    }
+
+    /// As [`Serving::start`], with no more than so many descriptors, which the program cannot change.
+    pub(crate) fn start_limited(directory: &Path, descriptors: u32) -> Self {
+        Self::start_soft(directory, descriptors, descriptors)
+    }
+
+    /// As [`Serving::start`], with a soft and a hard limit on descriptors.
+    pub(crate) fn start_soft(directory: &Path, soft: u32, hard: u32) -> Self {
+        Self::start_as(directory, |command| {
+            let mut limited = Command::new("/bin/sh");
+            limited
+                .args(["-c", "ulimit -Sn $0 && ulimit -Hn $1 && shift && exec \"$@\""])
+                .args([soft, hard].map(|limit| limit.to_string()))
+                .arg(command.get_program())
+                .args(command.get_args())
+                .current_dir(directory)
+                .env_clear();
+            let variables = command.get_envs();
+            limited.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+            limited
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            limited
+        })
+    }
+
+    fn start_as(directory: &Path, change: impl FnOnce(Command) -> Command) -> Self {
         // Clients of it need one, and no gateway in this process has set it up.
         let _is_there_already = rustls::crypto::ring::default_provider().install_default();
         let environment = [("HOST", "127.0.0.1"), ("LOG_FORMAT", "json")];
         let arguments = ["serve", "--port", "0", "--grpc-port", "0"];
-        let mut child = Running(duogate(directory, &arguments, &environment).spawn().unwrap());
+        let mut child = Running(
+            change(duogate(directory, &arguments, &environment))
+                .spawn()
+                .unwrap(),
+        );
         let (sender, lines) = mpsc::channel();
         let stderr = child.0.stderr.take().unwrap();
         std::thread::spawn(move || {
@@ -123,10 +157,19 @@ impl Serving {
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
-    /// Ends it in order, while clients of this runtime go on hearing what it says to them.
-    pub(crate) async fn stop(self) {
+    /// Ends it in order, while clients of this runtime go on hearing what it says to them. Hands back all that it has
+    /// logged.
+    pub(crate) async fn stop(self) -> Vec<String> {
         self.signal("-TERM");
-        let output = tokio::task::spawn_blocking(|| self.child.output()).await.unwrap();
+        let Self {
+            child,
+            lines,
+            mut log,
+            ..
+        } = self;
+        let output = tokio::task::spawn_blocking(|| child.output()).await.unwrap();
         assert_eq!(output.status.code(), Some(0));
+        log.extend(lines.iter());
+        log
     }
 }
