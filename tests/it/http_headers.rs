@@ -78,11 +78,11 @@ async fn agents_that_always_send_tools_can_be_let_in() {
     for answer in gateway.sim.answers() {
         assert_eq!(answer.text, "see [image][image]");
     }
-    // A mistake stays a mistake.
-    let wrong = Ask::new("hi").with(json!({ "tools": 7 })).json(false);
+    // A mistake stays a mistake where the field is obeyed; what is left out is not judged.
+    let wrong = Ask::new("hi").with(json!({ "tools": 7, "stop": 7 })).json(false);
     assert_eq!(
         error_of(post(&gateway, &wrong).await).await.field.as_deref(),
-        Some("tools")
+        Some("stop")
     );
     gateway.settled().await;
     gateway.stop().await;
