@@ -43,7 +43,7 @@ use self::{
 /// The generated messages and clients of the gRPC door.
 pub use crate::grpc::proto as client;
 pub use crate::net::raise_descriptor_limit;
-pub use crate::telemetry::{complain, flush_log, log_as_json, open_log, say};
+pub use crate::telemetry::{caution, complain, flush_log, log_as_json, open_log, say};
 pub use errands::{Obstacle, ask_liveness, check_files, obstacles, odd_surroundings, try_tokens};
 pub use live::{Live, Reload};
 

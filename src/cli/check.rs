@@ -4,7 +4,7 @@ use std::{io, process::ExitCode};
 
 use super::{Done, LAST_LINES, runtime, tell};
 use crate::{
-    app::{self, complain, flush_log},
+    app::{self, caution, complain, flush_log},
     config::{Loaded, Settings},
 };
 
@@ -23,7 +23,7 @@ pub(super) fn run(loaded: &Loaded, more: More) -> Done {
     let odd_files = runtime.block_on(app::check_files(settings))?;
     let odd = odd_files.into_iter().chain(app::odd_surroundings());
     for warning in loaded.warnings.iter().cloned().chain(odd) {
-        complain(&format!("warning: {warning}"));
+        caution(&warning);
     }
     let obstacles = runtime.block_on(app::obstacles(settings));
     let (passing, obstacles): (Vec<_>, Vec<_>) = obstacles
@@ -31,9 +31,7 @@ pub(super) fn run(loaded: &Loaded, more: More) -> Done {
         .partition(|obstacle| obstacle.is_in_use && !more.bind);
     for obstacle in passing {
         let error = obstacle.error;
-        complain(&format!(
-            "warning: {error} (all is well if that is this gateway, running)"
-        ));
+        caution(&format!("{error} (all is well if that is this gateway, running)"));
     }
     // Before what follows on standard output, where both are one terminal.
     flush_log(LAST_LINES);

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Done, runtime};
+use tokio::{task::spawn_blocking, time::timeout};
+
+use super::{Done, run_on, runtime};
 use crate::{
     app::{ask_liveness, complain},
     config::{HttpAddress, Sources, http_address},
@@ -18,22 +20,29 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Exits with 1 for every kind of "no": Docker keeps 2 for itself.
 pub(super) fn run(sources: &Sources) -> Done {
-    match runtime(1)?.block_on(ask(sources)) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(reason) => {
-            complain(&reason);
-            Ok(ExitCode::FAILURE)
+    let sources = sources.clone();
+    run_on(runtime(1)?, async {
+        let asked = timeout(PATIENCE + PAUSE, ask(sources)).await;
+        match asked.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs()))) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(reason) => {
+                complain(&reason);
+                Ok(ExitCode::FAILURE)
+            }
         }
-    }
+    })
 }
 
 /// Asks where the settings say, and again where they say something else a moment later.
-async fn ask(sources: &Sources) -> Result<(), String> {
+async fn ask(sources: Sources) -> Result<(), String> {
     let until = Instant::now() + PATIENCE;
     let mut asked: Option<HttpAddress> = None;
     let mut failure = String::new();
     loop {
-        match http_address(sources) {
+        let sources = sources.clone();
+        // A file that does not answer holds a thread up, and not the patience.
+        let told = spawn_blocking(move || http_address(&sources)).await;
+        match told.map_err(|failure| failure.to_string())? {
             Ok(address) if asked.as_ref() == Some(&address) => return Err(failure),
             Ok(address) => {
                 let left = until.saturating_duration_since(Instant::now());

@@ -25,7 +25,7 @@ use tokio::{
 
 use self::check::More;
 use crate::{
-    app::{StartError, complain, flush_log, log_as_json, open_log, raise_descriptor_limit, say},
+    app::{StartError, caution, complain, flush_log, log_as_json, open_log, raise_descriptor_limit, say},
     config::{Flags, LogFormat, Problems, Sources, Watch},
 };
 
@@ -198,7 +198,7 @@ fn check_with(args: SettingsArgs, more: More) -> Done {
 /// What is odd about the settings: it may be why they are not usable.
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        complain(&format!("warning: {warning}"));
+        caution(warning);
     }
 }
 

@@ -206,7 +206,7 @@ impl<'a> Unbrotling<'a> {
     fn new(encoded: &'a [u8]) -> Self {
         let memory = StandardAlloc::default;
         Self {
-            state: Box::new(BrotliState::new(memory(), memory(), memory())),
+            state: Box::new(BrotliState::new_strict(memory(), memory(), memory())),
             rest: encoded,
             ended: false,
         }

@@ -104,6 +104,15 @@ pub fn complain(text: &str) {
     });
 }
 
+/// Says what is odd and stops nothing, in the same way.
+pub fn caution(text: &str) {
+    say(&if IS_JSON.load(Ordering::Relaxed) {
+        line("WARN", text, None)
+    } else {
+        format!("duogate: warning: {text}\n")
+    });
+}
+
 /// Waits until all that was logged is written or lost, at most for `patience`; false when some still waits.
 pub fn flush_log(patience: Duration) -> bool {
     LINES.get().is_none_or(|lines| lines.flush(patience))
@@ -128,7 +137,10 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
         text += &format!("\n{backtrace}");
     }
     say(&line("ERROR", &text, None));
-    let _told_or_stalled = flush_log(PANIC_PATIENCE);
+    // A worker of the runtime goes on, and must not wait for whoever reads the log.
+    if std::thread::current().name() == Some("main") {
+        let _told_or_stalled = flush_log(PANIC_PATIENCE);
+    }
 }
 
 /// Says that so many lines were lost.

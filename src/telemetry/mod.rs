@@ -13,7 +13,7 @@ mod shortage;
 pub use access::{AccessPolicy, ToldTurn, layer};
 pub use client::Peer;
 pub use connections::{Connections, OpenConnection, Refusal};
-pub use log::{Log, complain, flush_log, log_as_json, open_log, say};
+pub use log::{Log, caution, complain, flush_log, log_as_json, open_log, say};
 pub use metrics::{ConversationEvent, Gauges, Metrics, Outcomes, Totals};
 pub use record::{CallRecord, Door, Outcome, OutcomeClass};
 pub use seldom::seldom;

@@ -190,7 +190,7 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
         "tls.rs",
     ];
     /// What is about one wire's own form: frames, heads, bodies, places for keys and ids, certificates, deadlines and comments.
-    const BY_HAND: [&str; 32] = [
+    const BY_HAND: [&str; 35] = [
         "abuse.rs",
         "admission.rs",
         "answer_limits.rs",
@@ -208,16 +208,19 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
         "grpc_rules.rs",
         "grpc_web.rs",
         "health.rs",
+        "http_codings.rs",
         "http_headers.rs",
         "http_input.rs",
         "http_limits.rs",
         "http_paths.rs",
+        "http_spellings.rs",
         "http_stream.rs",
         "json_details.rs",
         "keep_alive.rs",
         "keys.rs",
         "nulls.rs",
         "openapi.rs",
+        "own_fields.rs",
         "reflection.rs",
         "slow.rs",
         "stalled.rs",
