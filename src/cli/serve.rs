@@ -29,7 +29,7 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             http = %app.http_address(),
-            grpc,
+            grpc = %grpc,
             tokens = settings.tokens.len(),
             descriptors,
             "serving"
