@@ -8,7 +8,7 @@
 //! | [`app`] | the composition root: bind, run, drain | everything |
 //! | [`openai`] | the HTTP door: OpenAI's API | [`engine`], [`auth`], [`lifecycle`], [`telemetry`] |
 //! | [`grpc`] | the gRPC door: `duogate.v1`, health, reflection | the same, and [`admin`] |
-//! | [`ops`] | health, readiness, metrics, the OpenAPI document and its page, operating over HTTP | the same, and [`openai::error`] |
+//! | [`ops`] | health, readiness, metrics, the OpenAPI document and its page, operating over HTTP | the same, and [`openai::error`], `openai::coding` |
 //! | [`admin`] | operating the pool: what both doors offer to the admin key | [`engine`], [`auth`], [`telemetry`] |
 //! | [`engine`] | the core: pool, attempts, conversations, streams | [`telemetry`] |
 //! | [`backend`] | the conversation service over HTTP | [`engine`], [`telemetry`] |

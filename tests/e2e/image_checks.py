@@ -3,6 +3,7 @@ Docker and Kubernetes use."""
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 from pathlib import Path
@@ -71,12 +72,28 @@ class Contained(Gateway):
         return next(line.split()[1:] for line in lines if line.startswith(f"{field}:"))
 
 
+def no_containers(world, image):
+    """Why not even a program that does nothing runs in a container here; nothing where it does."""
+    bundle = world.directory / f"probe-{secrets.token_hex(4)}"
+    bundle.mkdir()
+    subprocess.run(["runc", "spec", "--bundle", bundle], check=True)
+    path = bundle / "config.json"
+    spec = json.loads(path.read_text())
+    spec["root"] = {"path": os.path.realpath(image / "rootfs"), "readonly": True}
+    spec["process"].update(terminal=False, args=["/bin/true"])
+    path.write_text(json.dumps(spec))
+    done = subprocess.run(["runc", "run", "--bundle", bundle, bundle.name], capture_output=True, text=True, timeout=60)
+    return "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"
+
+
 def contained(world):
     image = world.tools["image"]
     if not image:
         raise Skip("no image was built")
     gateway = getattr(world, "contained", None)
     if gateway is None:
+        if why := no_containers(world, Path(image)):
+            raise Skip(f"this machine runs no container: {why}")
         taken, world.unused = world.unused[:3], world.unused[3:]
         # A port that is known beforehand, as the health check reads it from the container's own variables.
         with socket.create_server(("127.0.0.1", 0)) as free:

@@ -18,7 +18,7 @@ use crate::support::{
     within,
 };
 
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_millis(1500);
 
 async fn with(change: impl FnOnce(&mut Settings)) -> Gateway {
     Setup::new().settings(change).start().await

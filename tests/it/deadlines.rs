@@ -292,7 +292,7 @@ async fn signs_of_life_put_no_deadline_off() {
     each_door(ONCE, async |(), door| {
         let hurried = |settings: &mut Settings| {
             settings.keepalive_interval = Duration::from_millis(20);
-            settings.request_timeout = Duration::from_millis(600);
+            settings.request_timeout = Duration::from_secs(2);
         };
         let gateway = Setup::new().settings(hurried).start().await;
         gateway.sim.hold();

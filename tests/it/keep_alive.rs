@@ -189,7 +189,7 @@ async fn a_conversation_is_kept_alive_before_its_start_within_turns_and_between_
 async fn a_conversation_that_is_kept_alive_is_not_thereby_used() {
     let brief = |settings: &mut Settings| {
         settings.keepalive_interval = Duration::from_millis(20);
-        settings.converse_idle_timeout = Duration::from_millis(300);
+        settings.converse_idle_timeout = Duration::from_secs(2);
     };
     let gateway = Setup::new().settings(brief).start().await;
     let mut talk = Talk::anew(&gateway).await;
