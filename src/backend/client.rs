@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Proxies;
 
+/// Connections that rest are given back after it: short of descriptors, the doors could accept nobody meanwhile.
+const IDLE: Duration = Duration::from_secs(10);
 /// Redirects to the same origin that are followed.
 const MAX_REDIRECTS: usize = 5;
 
@@ -59,6 +61,7 @@ pub(super) fn configure(endpoints: &Endpoints) -> Result<reqwest::ClientBuilder,
         if follows { attempt.follow() } else { attempt.stop() }
     });
     let builder = Client::builder()
+        .pool_idle_timeout(IDLE)
         .default_headers(endpoints.headers.clone())
         .connect_timeout(endpoints.timeout)
         .redirect(same_origin)
