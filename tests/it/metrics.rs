@@ -97,7 +97,6 @@ async fn every_series_of_a_closed_set_begins_at_zero() {
         .start()
         .await;
     let fresh = page(&gateway).await;
-    println!("{} lines, {} bytes", fresh.lines().count(), fresh.len());
     let found = series(&fresh);
     let mut expected = Vec::new();
     let kinds = || {
