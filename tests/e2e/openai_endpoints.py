@@ -129,10 +129,14 @@ def response_tools(world):
     equal((caught.error.code, caught.error.param), ("unsupported_parameter", "tools"), "code and param")
 
 
+def origin(gateway):
+    return gateway.base_url.removesuffix("/v1")
+
+
 @check("python: the client for Azure chats by the path's model, whole and streamed, and with responses")
 def azure(world):
     settings = {"api_key": world.strict.key, "api_version": "2024-10-21", "timeout": 60}
-    with openai.AzureOpenAI(azure_endpoint=f"http://{world.strict.http}", **settings) as api:
+    with openai.AzureOpenAI(azure_endpoint=origin(world.strict), **settings) as api:
         whole = api.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}])
         equal((whole.model, whole.choices[0].message.content), (MODEL, ANSWER), "the chat")
         chunks = api.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}], stream=True)
@@ -144,7 +148,7 @@ def azure(world):
 @check("python: a base without /v1, with slashes too many, or with a whole endpoint is understood")
 def bases(world):
     for base in ("", "/", "//v1/", "/v1/v1", "/openai/v1", "/v1/chat/completions"):
-        with openai.OpenAI(base_url=f"http://{world.strict.http}{base}", api_key=world.strict.key, timeout=60) as api:
+        with openai.OpenAI(base_url=origin(world.strict) + base, api_key=world.strict.key, timeout=60) as api:
             whole = api.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}])
             equal(whole.choices[0].message.content, ANSWER, f"the chat by way of {base!r}")
             equal(api.responses.create(model=MODEL, input=QUESTION).output_text, ANSWER, f"the response by {base!r}")
