@@ -37,7 +37,7 @@ use crate::{
 
 use self::{
     doors::GrpcDoor,
-    parts::{engine, models, policy, tokens, upstream},
+    parts::{engine, models, policy, provider_policy, tokens},
     token_file::PoolFile,
 };
 /// The generated messages and clients of the gRPC door.
@@ -124,10 +124,9 @@ impl App {
         let began = Instant::now();
         let metrics = Metrics::build().map_err(|error| StartError::Build(error.to_string()))?;
         let metrics = Arc::new(metrics);
-        let service = upstream(settings, surroundings)?;
-        let engine = engine(settings, Arc::new(service), Arc::clone(&metrics))?;
+        let (engine, provider) = engine(settings, surroundings, Arc::clone(&metrics))?;
         let lifecycle = Lifecycle::default();
-        let live = Live::new(settings, engine.clone());
+        let live = Live::new(settings, engine.clone(), provider);
         let tls = doors::tls(settings).await?;
         let (http, grpc) = doors::bind(settings).await?;
         let admin = admin(settings, &engine);
@@ -274,7 +273,7 @@ impl App {
             () = soft.cancelled() => false,
             _ = open.join_next() => true,
             () = follow_pool(&engine, &health) => false,
-            () = engine.tend() => false,
+            () = engine.maintain() => false,
             () = doors::follow(tls, Arc::clone(&metrics)) => false,
         };
         let grace = live.settings().shutdown_grace;

@@ -10,9 +10,9 @@
 //! | [`grpc`] | the gRPC door: `duogate.v1`, health, reflection | the same, and [`admin`] |
 //! | [`ops`] | health, readiness, metrics, the OpenAPI document and its page, operating over HTTP | the same, and [`openai::error`], `openai::coding` |
 //! | [`admin`] | operating the pool: what both doors offer to the admin key | [`engine`], [`auth`], [`telemetry`] |
-//! | [`engine`] | the core: pool, attempts, conversations, streams | [`telemetry`] |
-//! | [`backend`] | the conversation service over HTTP | [`engine`], [`telemetry`] |
-//! | [`state`] | what outlives the process, in a directory | [`engine`] |
+//! | [`engine`] | the core: routes, pools, attempts, streams | [`telemetry`] |
+//! | [`providers`] | the upstreams, one room for each kind | [`engine`], [`telemetry`] |
+//! | [`state`] | what outlives the process, in a directory | [`engine`], [`providers::conversation`] |
 //! | [`auth`] | the key check of both doors | [`engine::error`] |
 //! | [`net`] | sockets: bind, accept, serve, close | [`telemetry`] |
 //! | [`lifecycle`] | starting, ready, draining | [`telemetry`] |
@@ -25,7 +25,6 @@
 pub mod admin;
 pub mod app;
 pub mod auth;
-pub mod backend;
 pub mod cli;
 pub mod config;
 pub mod engine;
@@ -34,6 +33,7 @@ pub mod lifecycle;
 pub mod net;
 pub mod openai;
 pub mod ops;
+pub mod providers;
 pub mod sim;
 pub mod state;
 pub mod telemetry;

@@ -23,9 +23,9 @@ use futures::future::BoxFuture;
 use tokio::{sync::watch, time::timeout};
 
 use self::keeper::Keeper;
-use crate::engine::{
-    store::{Saved, SavedConversation, SavedToken, Store},
-    upstream::RemoteId,
+use crate::{
+    engine::store::{SavedToken, TokenStore},
+    providers::conversation::{Journal, OwedConversation, RemoteId},
 };
 
 /// Lines of the journal that wait for a disk that does not answer are gathered up to this many bytes; then the journal
@@ -36,6 +36,15 @@ const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// Conversations that are owed a removal: where each one's project is.
 type Owed = HashMap<([u8; 32], RemoteId), RemoteId>;
+
+/// The state that an earlier run left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// Tokens with a failure state.
+    pub tokens: Vec<SavedToken>,
+    /// Conversations still owed a removal.
+    pub conversations: Vec<OwedConversation>,
+}
 
 /// Keeps state in a directory, which it holds for itself.
 pub struct StateDir {
@@ -216,12 +225,18 @@ impl fmt::Debug for StateDir {
     }
 }
 
-impl Store for StateDir {
-    fn keep_tokens(&self, tokens: Vec<SavedToken>) {
+impl TokenStore for StateDir {
+    fn save(&self, tokens: Vec<SavedToken>) {
         self.desk.hand_over(|tray| tray.tokens = Some(tokens));
     }
 
-    fn owe(&self, conversation: &SavedConversation) {
+    fn written(&self, timeout: Duration) -> BoxFuture<'static, ()> {
+        self.flushed(timeout)
+    }
+}
+
+impl Journal for StateDir {
+    fn owe(&self, conversation: &OwedConversation) {
         let reference = &conversation.reference;
         self.desk.note(&format::made(conversation), |owed| {
             let key = (conversation.digest, reference.conversation.clone());
@@ -229,14 +244,21 @@ impl Store for StateDir {
         });
     }
 
-    fn settle(&self, conversation: &SavedConversation) {
+    fn settle(&self, conversation: &OwedConversation) {
         self.desk.note(&format::gone(conversation), |owed| {
             let key = (conversation.digest, conversation.reference.conversation.clone());
             owed.remove(&key);
         });
     }
 
-    fn kept(&self, patience: Duration) -> BoxFuture<'static, ()> {
+    fn written(&self, timeout: Duration) -> BoxFuture<'static, ()> {
+        self.flushed(timeout)
+    }
+}
+
+impl StateDir {
+    /// Resolves when everything that was handed over is on the disk, or cannot be, at the latest after `patience`.
+    fn flushed(&self, patience: Duration) -> BoxFuture<'static, ()> {
         let desk = Arc::clone(&self.desk);
         let handed = desk.tray().handed;
         Box::pin(async move {

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use duogate::engine::ConversationCounts;
+use duogate::engine::provider::ConversationCounts;
 
 use super::client::End;
 

@@ -12,5 +12,5 @@ fuzz_target!(|data: &[u8]| {
     };
     let count = usize::from(count % 8).min(rest.len());
     let (sizes, body) = rest.split_at(count);
-    duogate::backend::fuzzing::answer(body, sizes);
+    duogate::providers::conversation::fuzzing::answer(body, sizes);
 });

@@ -4,7 +4,7 @@ use super::TokenView;
 use crate::engine::{
     BenchReason, Explanation, Obstacle, TokenSnapshot,
     error::{ChatError, ErrorKind},
-    upstream::Token,
+    provider::Token,
 };
 
 /// The choice that the pool would make now.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::engine::upstream::Token;
+use crate::engine::provider::Token;
 
 /// Whether a change of the pool outlives the process.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,9 +16,9 @@ pub use keeping::{Kept, TokenFile};
 pub use view::TokenView;
 
 use crate::engine::{
-    ChatSnapshot, Cleared, ConversationCounts, Engine, Scope,
+    ChatSnapshot, Engine,
     error::{ChatError, ErrorKind},
-    upstream::{Fault, Token},
+    provider::{Cleared, ConversationCounts, Fault, Scope, Token},
 };
 
 /// No cookie that a service takes is longer, in bytes.
@@ -155,6 +155,7 @@ impl Operator {
     pub async fn probe_token(&self, hash: &str) -> Result<Probed, ChatError> {
         let token = self.find(hash)?;
         let probed = self.engine.probe_token(&token).await;
+        let probed = probed.ok_or_else(|| unknown(hash))?;
         let error = probed.as_ref().err();
         tracing::info!(token = %token.label(), error = error.map(tracing::field::display), "the operator tried a token");
         Ok(Probed {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::engine::TokenSnapshot;
+use crate::engine::{BenchReason, TokenSnapshot, TokenState};
 
 /// One token of the pool, without its secret.
 #[derive(Debug, Clone)]
@@ -15,10 +15,10 @@ pub struct TokenView {
     pub label: Arc<str>,
     /// All 64 of them.
     pub sha256: String,
-    /// `ready`, `benched`, `probing`, `disabled` or `expired`.
-    pub state: &'static str,
-    /// Why it is out of use: `refused` or `rate_limited`.
-    pub reason: Option<&'static str>,
+    /// Its state.
+    pub state: TokenState,
+    /// Why it is out of use, where a failure put it there.
+    pub reason: Option<BenchReason>,
     /// Until when it rests.
     pub until: Option<SystemTime>,
     /// The same, counted from now.
@@ -52,7 +52,7 @@ impl From<TokenSnapshot> for TokenView {
             failures,
             refusals,
             expires_at,
-            stock,
+            warm,
             obstacle: _,
         } = row;
         let rests_for = benched_for.filter(|wait| !wait.is_zero());
@@ -69,7 +69,7 @@ impl From<TokenSnapshot> for TokenView {
             chats: leases,
             failures,
             refusals_in_a_row: refusals,
-            warm_conversations: stock,
+            warm_conversations: warm,
             expires_at: expires_at.map(writable),
         }
     }

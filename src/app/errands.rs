@@ -7,12 +7,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{StartError, Surroundings, doors, parts, tokens, upstream};
+use super::{StartError, Surroundings, doors, parts, parts::provider, tokens};
 use crate::{
-    backend::{Proxies, roots},
     config::{HttpAddress, Settings, at},
-    engine::upstream::Upstream,
+    engine::provider::Provider,
     net::{self, Tls},
+    providers::{Proxies, roots},
     state::StateDir,
 };
 
@@ -21,13 +21,13 @@ use crate::{
 /// # Errors
 /// When the upstream's client cannot be built.
 pub async fn try_tokens(settings: &Settings) -> Result<Vec<(String, Result<(), String>)>, StartError> {
-    let service = upstream(settings, Surroundings::Environment)?;
+    let provider = provider(settings, Surroundings::Environment)?;
     let mut results = Vec::new();
     for token in tokens(settings) {
-        let tried = service.list_projects(&token).await;
+        let tried = provider.probe(&token).await;
         results.push((
             token.label().to_string(),
-            tried.map(drop).map_err(|error| error.to_string()),
+            tried.map_err(|error| error.to_string()),
         ));
     }
     Ok(results)

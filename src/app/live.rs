@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::{task::spawn_blocking, time::sleep};
 
-use super::{models, policy, tokens};
+use super::{models, policy, provider_policy, tokens};
 use crate::{
     auth::Auth,
     config::{Loaded, Problems, Settings, Variable, Watch, differences},
@@ -19,6 +19,7 @@ use crate::{
     grpc,
     net::Patience,
     openai,
+    providers::conversation::ConversationProvider,
 };
 
 /// How often the files of the settings are looked at. A change counts once it was seen twice.
@@ -33,6 +34,7 @@ pub struct Live {
     pub(super) grpc: Arc<ArcSwap<grpc::Limits>>,
     pub(super) patience: Arc<ArcSwap<Patience>>,
     pub(super) engine: Engine,
+    provider: ConversationProvider,
     /// What the gateway was started with: some of it counts until its end.
     started: Arc<Settings>,
     current: Arc<Mutex<Settings>>,
@@ -45,7 +47,7 @@ impl fmt::Debug for Live {
 }
 
 impl Live {
-    pub(super) fn new(settings: &Settings, engine: Engine) -> Self {
+    pub(super) fn new(settings: &Settings, engine: Engine, provider: ConversationProvider) -> Self {
         Self {
             auth: Auth::new(&settings.api_keys, settings.require_api_key),
             metrics_auth: Auth::new(settings.metrics_key.as_slice(), settings.metrics_key.is_some()),
@@ -53,6 +55,7 @@ impl Live {
             grpc: Arc::new(ArcSwap::from_pointee(grpc_limits(settings))),
             patience: Arc::new(ArcSwap::from_pointee(patience(settings))),
             engine,
+            provider,
             started: Arc::new(settings.clone()),
             current: Arc::new(Mutex::new(settings.clone())),
         }
@@ -98,6 +101,7 @@ impl Live {
             patience: self.started.timeout,
             ..policy(settings)
         };
+        self.provider.set_policy(provider_policy(settings));
         self.engine
             .reconfigure(tokens(settings), models(settings), policy);
     }

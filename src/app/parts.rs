@@ -1,29 +1,51 @@
-//! The parts that the settings alone decide: the upstream's client, the tokens, the models, and the engine over them.
+//! The parts that the settings alone decide: the provider, its tokens and models, and the engine over them.
 
 use std::{io, path::Path, sync::Arc};
 
 use super::{StartError, Surroundings};
 use crate::{
-    backend::{self, ConversationService, Endpoints, Proxies},
     config::{self, Settings},
     engine::{
-        BenchPolicy, ConversationPolicy, Engine, EnginePolicy, Models, Parts, StockPolicy, UnmarkedEnd,
-        store::{Forgetful, Saved, Store},
-        upstream::{Token, Upstream},
+        BenchPolicy, Engine, EnginePolicy, Models, Parts, UnmarkedEnd, UpstreamParts,
+        provider::Token,
+        store::{NoopStore, TokenStore},
     },
-    state::StateDir,
+    providers::{
+        Proxies,
+        conversation::{
+            self, ConversationPolicy, ConversationProvider, Endpoints, Journal, NoJournal, WarmPoolPolicy,
+        },
+    },
+    state::{Saved, StateDir},
     telemetry::Metrics,
 };
 
-pub(super) fn upstream(
+/// A provider that writes nothing down.
+pub(super) fn provider(
     settings: &Settings,
     surroundings: Surroundings,
-) -> Result<ConversationService, StartError> {
+) -> Result<ConversationProvider, StartError> {
+    let metrics = Metrics::build().map_err(|error| StartError::Build(error.to_string()))?;
+    build(conversation::Parts {
+        endpoints: endpoints(settings, surroundings),
+        policy: provider_policy(settings),
+        probe_interval: settings.breaker_probe_interval,
+        journal: Arc::new(NoJournal),
+        owed: Vec::new(),
+        metrics: Arc::new(metrics),
+    })
+}
+
+fn build(parts: conversation::Parts) -> Result<ConversationProvider, StartError> {
+    ConversationProvider::build(parts).map_err(|error| StartError::Build(error.to_string()))
+}
+
+fn endpoints(settings: &Settings, surroundings: Surroundings) -> Endpoints {
     let proxies = match surroundings {
         Surroundings::Environment => Proxies::of(|name| std::env::var(name).ok()).0,
         Surroundings::Ignored => Proxies::default(),
     };
-    let endpoints = Endpoints {
+    Endpoints {
         project: settings.project_url.to_string(),
         conversation: settings.conversation_url.to_string(),
         message: settings.message_url.to_string(),
@@ -36,37 +58,50 @@ pub(super) fn upstream(
             .map(|proxy| proxy.expose().into()),
         proxies,
         timeout: settings.timeout,
-    };
-    let built = ConversationService::build(endpoints);
-    built.map_err(|error: backend::BuildError| StartError::Build(error.to_string()))
+    }
 }
 
 pub(super) fn tokens(settings: &Settings) -> Vec<Token> {
     settings.tokens.iter().cloned().map(Token::new).collect()
 }
 
+/// The engine, and the provider behind it.
 pub(super) fn engine(
     settings: &Settings,
-    upstream: Arc<dyn Upstream>,
+    surroundings: Surroundings,
     metrics: Arc<Metrics>,
-) -> Result<Engine, StartError> {
-    let (store, saved): (Arc<dyn Store>, Saved) = match &settings.state_dir {
-        None => (Arc::new(Forgetful), Saved::default()),
+) -> Result<(Engine, ConversationProvider), StartError> {
+    let (store, journal, saved): (Arc<dyn TokenStore>, Arc<dyn Journal>, Saved) = match &settings.state_dir {
+        None => (Arc::new(NoopStore), Arc::new(NoJournal), Saved::default()),
         Some(directory) => {
             let opened = StateDir::open(directory);
             let (state, saved) = opened.map_err(|error| state_error(directory, &error))?;
-            (Arc::new(state), saved)
+            let state = Arc::new(state);
+            (Arc::<StateDir>::clone(&state), state, saved)
         }
     };
-    Ok(Engine::new(Parts {
-        upstream,
+    let provider = build(conversation::Parts {
+        endpoints: endpoints(settings, surroundings),
+        policy: provider_policy(settings),
+        probe_interval: settings.breaker_probe_interval,
+        journal,
+        owed: saved.conversations,
+        metrics: Arc::clone(&metrics),
+    })?;
+    let upstream = UpstreamParts {
+        provider: Arc::new(provider.clone()),
+        calls: provider.calls(),
         tokens: tokens(settings),
         models: models(settings),
+    };
+    let engine = Engine::new(Parts {
+        upstreams: vec![upstream],
         policy: policy(settings),
         metrics,
         store,
-        saved,
-    }))
+        saved: saved.tokens,
+    });
+    Ok((engine, provider))
 }
 
 pub(super) fn state_error(directory: &Path, error: &io::Error) -> StartError {
@@ -87,21 +122,26 @@ pub(super) fn policy(settings: &Settings) -> EnginePolicy {
             config::UnmarkedEnd::Stop => UnmarkedEnd::Stop,
         },
         max_concurrent: settings.max_concurrent_requests,
-        max_prompt_bytes: settings.max_prompt_bytes,
         bench: BenchPolicy {
             cooldown: settings.token_cooldown,
             max_refusals: settings.token_max_failures,
             max_in_flight: settings.max_in_flight_per_token,
             ..BenchPolicy::default()
         },
+        probe_interval: settings.breaker_probe_interval,
+    }
+}
+
+pub(super) fn provider_policy(settings: &Settings) -> conversation::Policy {
+    conversation::Policy {
         conversations: ConversationPolicy {
-            stock: StockPolicy {
+            warm_pool: WarmPoolPolicy {
                 limit: settings.warm_conversations,
                 ttl: settings.warm_ttl,
             },
             cleanup: settings.cleanup_conversations,
-            makings: settings.max_concurrent_requests,
+            creation_limit: settings.max_concurrent_requests,
         },
-        probe_interval: settings.breaker_probe_interval,
+        max_prompt_bytes: settings.max_prompt_bytes,
     }
 }

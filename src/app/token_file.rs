@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use crate::{
     admin::{Kept, TokenFile},
     config::{self, Settings},
-    engine::upstream::Token,
+    engine::provider::Token,
 };
 
 /// The file of the settings, or none.

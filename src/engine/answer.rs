@@ -1,15 +1,18 @@
 //! Reading one answer: which events count, when it is whole, and when it was cut.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use futures::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     chat::{FinishReason, Usage},
-    conversation::Conversation,
-    upstream::{AnswerEvent, Fault, Step, UpstreamError},
+    event::Event,
+    provider::{Answer, Fault, Session, UpstreamError},
 };
+
+/// The step that reading an answer belongs to, in logs.
+pub(super) const READ_ANSWER: &str = "read_answer";
 
 /// After a finish reason, the upstream's figures and end mark are waited for this long.
 const AFTER_FINISH: Duration = Duration::from_secs(1);
@@ -59,10 +62,9 @@ pub(super) enum Read {
     End(Ending),
 }
 
-/// Reads the answer that runs in a conversation.
-#[derive(Debug)]
+/// Reads an answer.
 pub(super) struct AnswerReader {
-    conversation: Conversation,
+    answer: Box<dyn Answer>,
     patience: Duration,
     unmarked_end: UnmarkedEnd,
     /// When the last event came, or the answer was opened.
@@ -72,13 +74,19 @@ pub(super) struct AnswerReader {
     usage: Option<Usage>,
 }
 
+impl fmt::Debug for AnswerReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AnswerReader(spoken: {})", self.spoken)
+    }
+}
+
 impl AnswerReader {
-    /// Reads from `conversation`, whose answer has just been attached, waiting at most `patience` for each event.
+    /// Reads from `answer`, which has just been opened, waiting at most `patience` for each event.
     #[must_use]
-    pub(super) fn new(conversation: Conversation, patience: Duration, unmarked_end: UnmarkedEnd) -> Self {
+    pub(super) fn new(answer: Box<dyn Answer>, patience: Duration, unmarked_end: UnmarkedEnd) -> Self {
         let last_event = Instant::now();
         Self {
-            conversation,
+            answer,
             patience,
             unmarked_end,
             last_event,
@@ -98,10 +106,7 @@ impl AnswerReader {
                 Some((_, at)) => at + AFTER_FINISH,
                 None => self.last_event + self.patience,
             };
-            let Some(answer) = self.conversation.answer() else {
-                return Err(self.broken(Fault::Empty, "no answer is open"));
-            };
-            let event = timeout_at(until, answer.next()).await;
+            let event = timeout_at(until, self.answer.next()).await;
             self.last_event = Instant::now();
             let event = match event {
                 Ok(Some(Ok(event))) => event,
@@ -117,32 +122,32 @@ impl AnswerReader {
         }
     }
 
-    /// The conversation, for another message; `None` when its answer is not whole.
-    pub(super) fn release(self) -> Option<Conversation> {
-        self.conversation.rest()
+    /// The session, for one more turn; `None` when the answer is not whole.
+    pub(super) fn into_session(self) -> Option<Session> {
+        self.answer.into_session()
     }
 
-    fn take(&mut self, event: AnswerEvent) -> Result<Option<Read>, UpstreamError> {
+    fn take(&mut self, event: Event) -> Result<Option<Read>, UpstreamError> {
         Ok(match event {
-            AnswerEvent::Content(text) if !text.is_empty() => {
+            Event::Content(text) if !text.is_empty() => {
                 self.spoken = true;
                 Some(Read::Delta(Delta::Content(text)))
             }
-            AnswerEvent::Reasoning(text) if !text.is_empty() => {
+            Event::Reasoning(text) if !text.is_empty() => {
                 self.spoken = true;
                 Some(Read::Delta(Delta::Reasoning(text)))
             }
-            AnswerEvent::Content(_) | AnswerEvent::Reasoning(_) => None,
-            AnswerEvent::Usage(usage) => {
+            Event::Content(_) | Event::Reasoning(_) => None,
+            Event::Usage(usage) => {
                 self.usage = Some(usage);
                 None
             }
-            AnswerEvent::Finish(reason) => {
+            Event::Finish(reason) => {
                 self.finish.get_or_insert((reason, Instant::now()));
                 None
             }
-            AnswerEvent::Done if self.finish.is_some() || self.spoken => Some(self.end()),
-            AnswerEvent::Done => {
+            Event::End if self.finish.is_some() || self.spoken => Some(self.end()),
+            Event::End => {
                 return Err(self.broken(Fault::Empty, "the end mark came before any text"));
             }
         })
@@ -153,7 +158,7 @@ impl AnswerReader {
             (false, _) => Err(self.broken(Fault::Empty, "the body ended before any text")),
             (true, UnmarkedEnd::Stop) => Ok(self.end()),
             (true, UnmarkedEnd::Error) => Err(UpstreamError::new(
-                Step::ReadAnswer,
+                READ_ANSWER,
                 Fault::Unmarked,
                 "the body ended with neither a finish reason nor an end mark",
             )),
@@ -161,7 +166,7 @@ impl AnswerReader {
     }
 
     fn end(&mut self) -> Read {
-        self.conversation.finished();
+        self.answer.complete();
         let reason = self.finish.map_or(FinishReason::Stop, |(reason, _)| reason);
         Read::End(Ending {
             reason,
@@ -179,10 +184,10 @@ impl AnswerReader {
         } else {
             fault
         };
-        UpstreamError::new(Step::ReadAnswer, fault, detail)
+        UpstreamError::new(READ_ANSWER, fault, detail)
     }
 }
 
 #[cfg(test)]
 #[path = "answer_tests.rs"]
-pub(super) mod tests;
+mod tests;

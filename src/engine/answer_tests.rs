@@ -1,109 +1,42 @@
-use std::{future::pending, sync::Arc};
-
-use futures::{FutureExt, future::BoxFuture, stream};
-use tokio_util::task::TaskTracker;
-
-use super::*;
-use crate::{
-    engine::{
-        ConversationPolicy, StockPolicy,
-        conversation::{Conversations, Upstreams},
-        store::Forgetful,
-        upstream::{Answer, ConversationRef, RemoteId, Token, Upstream},
-    },
-    telemetry::Metrics,
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
 };
 
-/// An upstream that makes conversations; the answers come from the tests.
-pub(in crate::engine) struct Quiet;
+use futures::{Stream, stream, stream::BoxStream};
 
-impl Upstream for Quiet {
-    fn list_projects(&self, _: &Token) -> BoxFuture<'static, Result<Vec<RemoteId>, UpstreamError>> {
-        async { Ok(vec![RemoteId::Unsigned(1)]) }.boxed()
-    }
-    fn create_project(&self, _: &Token) -> BoxFuture<'static, Result<RemoteId, UpstreamError>> {
-        pending().boxed()
-    }
-    fn list_conversations(
-        &self,
-        _: &Token,
-        _: &RemoteId,
-    ) -> BoxFuture<'static, Result<Vec<RemoteId>, UpstreamError>> {
-        pending().boxed()
-    }
-    fn create_conversation(
-        &self,
-        _: &Token,
-        _: &RemoteId,
-    ) -> BoxFuture<'static, Result<RemoteId, UpstreamError>> {
-        async { Ok(RemoteId::Unsigned(2)) }.boxed()
-    }
-    fn delete_conversation(
-        &self,
-        _: &Token,
-        _: &ConversationRef,
-    ) -> BoxFuture<'static, Result<(), UpstreamError>> {
-        async { Ok(()) }.boxed()
-    }
-    fn post_message(
-        &self,
-        _: &Token,
-        _: &ConversationRef,
-        _: &str,
-    ) -> BoxFuture<'static, Result<(), UpstreamError>> {
-        pending().boxed()
-    }
-    fn open_answer(
-        &self,
-        _: &Token,
-        _: &ConversationRef,
-        _: &str,
-    ) -> BoxFuture<'static, Result<Answer, UpstreamError>> {
-        pending().boxed()
-    }
-    fn origin(&self, _: Step) -> usize {
-        0
-    }
-    fn is_reachable(&self) -> BoxFuture<'static, Option<bool>> {
-        pending().boxed()
+use super::*;
+use crate::engine::prompt::Prompt;
+
+/// An answer of these events, without a session.
+struct Scripted(BoxStream<'static, Result<Event, UpstreamError>>);
+
+impl Stream for Scripted {
+    type Item = Result<Event, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next_unpin(context)
     }
 }
 
-pub(in crate::engine) fn policy(makings: usize) -> ConversationPolicy {
-    ConversationPolicy {
-        stock: StockPolicy {
-            limit: 0,
-            ttl: Duration::from_secs(300),
-        },
-        cleanup: true,
-        makings,
+impl Answer for Scripted {
+    fn prompt(&self) -> Arc<Prompt> {
+        Arc::new(Prompt::new(""))
     }
-}
-
-pub(in crate::engine) fn conversations(policy: ConversationPolicy) -> Conversations {
-    let upstream: Arc<dyn Upstream> = Arc::new(Quiet);
-    let upstreams = Upstreams {
-        foreground: Arc::clone(&upstream),
-        background: upstream,
-    };
-    let metrics = Arc::new(Metrics::build().unwrap());
-    let (store, tasks) = (Arc::new(Forgetful), TaskTracker::new());
-    Conversations::new(upstreams, policy, store, tasks, metrics)
 }
 
 /// What comes, and what the body does after it.
 async fn read_all(
-    events: Vec<Result<AnswerEvent, UpstreamError>>,
+    events: Vec<Result<Event, UpstreamError>>,
     then: After,
     unmarked_end: UnmarkedEnd,
 ) -> Result<(Vec<Delta>, Ending), UpstreamError> {
-    let conversations = conversations(policy(1));
-    let mut conversation = conversations.fresh(&Token::new("t".into())).await.unwrap();
-    conversation.attach(match then {
+    let answer = Box::new(Scripted(match then {
         After::Ends => stream::iter(events).boxed(),
         After::Stalls => stream::iter(events).chain(stream::pending()).boxed(),
-    });
-    let mut reader = AnswerReader::new(conversation, Duration::from_secs(30), unmarked_end);
+    }));
+    let mut reader = AnswerReader::new(answer, Duration::from_secs(30), unmarked_end);
     let mut deltas = Vec::new();
     loop {
         match reader.read().await? {
@@ -118,16 +51,16 @@ enum After {
     Stalls,
 }
 
-fn text(piece: &str) -> Result<AnswerEvent, UpstreamError> {
-    Ok(AnswerEvent::Content(piece.into()))
+fn text(piece: &str) -> Result<Event, UpstreamError> {
+    Ok(Event::Content(piece.into()))
 }
 
 fn fault_of<T>(result: Result<T, UpstreamError>) -> Option<Fault> {
     result.err().map(|error| error.fault)
 }
 
-const STOP: Result<AnswerEvent, UpstreamError> = Ok(AnswerEvent::Finish(FinishReason::Stop));
-const DONE: Result<AnswerEvent, UpstreamError> = Ok(AnswerEvent::Done);
+const STOP: Result<Event, UpstreamError> = Ok(Event::Finish(FinishReason::Stop));
+const DONE: Result<Event, UpstreamError> = Ok(Event::End);
 
 #[tokio::test(start_paused = true)]
 async fn a_finish_reason_or_an_end_mark_after_text_makes_an_answer_whole() {
@@ -158,7 +91,7 @@ async fn after_a_finish_reason_figures_are_waited_for_no_longer_than_a_second() 
         reasoning_tokens: 0,
     };
     let began = Instant::now();
-    let events = vec![text("a"), STOP, Ok(AnswerEvent::Usage(usage))];
+    let events = vec![text("a"), STOP, Ok(Event::Usage(usage))];
     let (_, ending) = read_all(events, After::Stalls, UnmarkedEnd::Error).await.unwrap();
     assert_eq!(ending.usage, Some(usage));
     assert_eq!(began.elapsed(), AFTER_FINISH);
@@ -166,7 +99,7 @@ async fn after_a_finish_reason_figures_are_waited_for_no_longer_than_a_second() 
 
 #[tokio::test(start_paused = true)]
 async fn after_a_finish_reason_nothing_can_cut_the_answer() {
-    let broken = UpstreamError::new(Step::ReadAnswer, Fault::Connection, "reset");
+    let broken = UpstreamError::new(READ_ANSWER, Fault::Connection, "reset");
     let events = vec![text("a"), STOP, Err(broken)];
     assert!(read_all(events, After::Stalls, UnmarkedEnd::Error).await.is_ok());
 }
@@ -201,7 +134,7 @@ async fn silence_is_a_timeout_before_the_first_text_and_a_cut_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn the_pool_learns_of_a_bad_token_even_in_the_middle_of_an_answer() {
-    let refused = UpstreamError::new(Step::ReadAnswer, Fault::Credentials, "401");
+    let refused = UpstreamError::new(READ_ANSWER, Fault::Credentials, "401");
     let read = read_all(vec![text("a"), Err(refused)], After::Ends, UnmarkedEnd::Error).await;
     assert_eq!(fault_of(read), Some(Fault::Credentials));
 }

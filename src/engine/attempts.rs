@@ -1,20 +1,22 @@
-//! The attempts of one chat: lease, conversation, message, answer, and what follows when one of them fails.
+//! The attempts of one chat: a lease, the provider's answer, and the consequences of a failure.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Shared,
+    EnginePolicy,
     answer::{AnswerReader, Delta, Ending, Read},
     chat::CallContext,
-    conversation::Conversation,
     error::ChatError,
     failure::{deadline_exceeded, given_up, no_token, unavailable},
     limits::{LimitedReader, Limits},
-    pool::{Lease, Trail},
+    pool::{Lease, TriedTokens},
+    prompt::Prompt,
+    provider::{CredentialChange, Fault, PreparedChat, Session, UpstreamError},
     stream::{Held, Opened},
-    upstream::{ConversationRef, Upstream, UpstreamError},
+    upstream::Upstream,
     verdict::{ChatVerdict, verdict},
 };
 
@@ -28,59 +30,69 @@ pub(super) enum Want {
 }
 
 /// One chat on its way through the attempts.
-pub(super) struct Chat<'a> {
-    pub(super) prompt: &'a str,
-    pub(super) model: &'a str,
+pub(super) struct Run<'a> {
+    pub(super) upstream: &'a Arc<Upstream>,
+    pub(super) policy: Arc<EnginePolicy>,
+    pub(super) chat: &'a dyn PreparedChat,
     pub(super) limits: &'a Limits,
     pub(super) context: &'a CallContext,
     pub(super) want: Want,
 }
 
-/// What the attempts of one chat have been through.
+/// The history of one chat's attempts.
 #[derive(Debug, Default)]
 pub(super) struct Tries {
-    trail: Trail,
-    /// Tries after a fault of the service.
+    tokens: TriedTokens,
+    /// Attempts after a fault of the service.
     retries: u32,
-    /// A fresh conversation was lost once, which counts as nobody's fault.
-    renewed: bool,
-    /// A conversation that stood ready was lost: only fresh ones from here on.
-    fresh_only: bool,
-    /// The conversation of the last attempt, and whether it had stood ready.
-    last: Option<(ConversationRef, bool)>,
     attempts: u32,
 }
 
-impl Shared {
-    /// Attempts until one succeeds, or none can help any more; `tries` is what the chat has been through already.
-    pub(super) async fn attempts(&self, chat: &Chat<'_>, mut tries: Tries) -> Result<Opened, ChatError> {
+/// The start of an attempt's answer.
+struct Started {
+    reader: LimitedReader,
+    prompt: Arc<Prompt>,
+    deltas: VecDeque<Delta>,
+    ending: Option<Ending>,
+}
+
+impl Run<'_> {
+    /// Attempts until one succeeds, or none can help any more; `tries` are the attempts so far.
+    pub(super) async fn attempts(&self, mut tries: Tries) -> Result<Opened, ChatError> {
         loop {
-            self.check_prospects(&tries, chat.context.deadline)?;
-            let lease = self.pool.lease(&tries.trail).map_err(no_token)?;
-            if let Ok(opened) = self.step(chat, lease, None, &mut tries).await? {
+            check_prospects(self.upstream, &tries, self.context.deadline)?;
+            let lease = self.upstream.pool.lease(&tries.tokens).map_err(no_token)?;
+            if let Ok(opened) = self.step(lease, None, &mut tries).await? {
                 return Ok(opened);
             }
         }
     }
 
-    /// One attempt: in `conversation`, which is one of the lease's token, or in another. When it fails the token is judged,
-    /// and what has to be waited for before the next attempt has been waited for.
+    /// One attempt: in `session`, which belongs to the lease's token, or in none. When it fails the token is judged, and
+    /// the wait before the next attempt is over.
     ///
     /// # Errors
     /// When no other attempt would fare better. The inner error says why this one failed.
     pub(super) async fn step(
         &self,
-        chat: &Chat<'_>,
         mut lease: Lease,
-        conversation: Option<Conversation>,
+        session: Option<Session>,
         tries: &mut Tries,
     ) -> Result<Result<Opened, UpstreamError>, ChatError> {
-        chat.context.record.set_token(lease.token().label());
+        self.context.record.set_token(lease.token().label());
         tries.attempts += 1;
-        let error = match self.attempt(chat, &mut lease, conversation, tries).await {
-            Ok((reader, deltas, ending)) => {
+        let in_session = session.is_some();
+        let error = match self.attempt(&mut lease, session).await {
+            Ok(started) => {
+                let Started {
+                    reader,
+                    prompt,
+                    deltas,
+                    ending,
+                } = started;
                 return Ok(Ok(Opened {
                     held: Held { reader, lease },
+                    prompt,
                     deltas,
                     ending,
                 }));
@@ -89,161 +101,128 @@ impl Shared {
         };
         let (token_verdict, chat_verdict) = verdict(&error);
         if lease.failed(token_verdict) {
-            self.conversations.empty_stock(lease.token());
+            let change = CredentialChange::Unusable;
+            self.upstream.provider.credential_changed(lease.token(), change);
         }
         let retries = tries.retries;
-        // A want of the gateway's own is told where it is met, and seldom.
+        // A shortage of the gateway's own is logged where it is met, and seldom.
         if !error.fault.is_local() {
             tracing::warn!(token = %lease.token().label(), retries, error = %error, "an attempt failed");
         }
         match chat_verdict {
-            ChatVerdict::OtherToken => tries.trail.bar(lease.slot()),
+            ChatVerdict::OtherToken => tries.tokens.bar(lease.slot()),
             ChatVerdict::GiveUp => return Err(given_up(&error)),
-            ChatVerdict::Anew if self.lost(tries, &lease).await => {}
-            ChatVerdict::Anew | ChatVerdict::Again => {
-                tries.trail.tried(lease.slot());
-                drop(lease); // nobody waits with a token in hand
-                self.back_off(tries.retries, &error, chat.context.deadline)
-                    .await?;
+            // A lost session is nobody's fault: the chat can be sent whole at once.
+            ChatVerdict::Again if in_session && error.fault == Fault::Gone => {}
+            ChatVerdict::Again => {
+                tries.tokens.tried(lease.slot());
+                drop(lease); // release the token before backing off
+                self.back_off(tries.retries, &error).await?;
                 tries.retries += 1;
             }
         }
         Ok(Err(error))
     }
 
-    /// Whether an attempt can be of use: not when the upstream keeps failing, and not when the deadline leaves less
-    /// than the quickest start that was ever seen.
-    ///
-    /// # Errors
-    /// `deadline_exceeded`, or `upstream_unavailable` while a circuit breaker is open.
-    pub(super) fn check_prospects(&self, tries: &Tries, deadline: Instant) -> Result<(), ChatError> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || (tries.attempts > 0 && left < self.pace.quickest()) {
-            return Err(deadline_exceeded());
-        }
-        self.breakers.pass().map_err(ChatError::circuit_open)
+    fn time_left(&self) -> Duration {
+        time_left(self.context.deadline)
     }
 
-    /// The conversation was gone; true when another attempt may follow at once. One that stood ready may well have
-    /// vanished meanwhile, with the rest of the stock; a fresh one may have lost its project, but only once.
-    async fn lost(&self, tries: &mut Tries, lease: &Lease) -> bool {
-        match tries.last.take() {
-            Some((_, true)) => {
-                self.conversations.empty_stock(lease.token());
-                tries.fresh_only = true;
-                true
-            }
-            Some((reference, false)) => {
-                let token = lease.token();
-                self.conversations.forget_project(token, &reference.project).await;
-                !std::mem::replace(&mut tries.renewed, true)
-            }
-            None => !std::mem::replace(&mut tries.renewed, true),
-        }
-    }
-
-    /// One attempt: a conversation, the message, the answer, and as much of it as is wanted.
-    async fn attempt(
-        &self,
-        chat: &Chat<'_>,
-        lease: &mut Lease,
-        conversation: Option<Conversation>,
-        tries: &mut Tries,
-    ) -> Result<(LimitedReader, VecDeque<Delta>, Option<Ending>), UpstreamError> {
+    /// One attempt: the answer, and as much of it as is wanted.
+    async fn attempt(&self, lease: &mut Lease, session: Option<Session>) -> Result<Started, UpstreamError> {
         let began = Instant::now();
-        tries.last = None;
-        let mut conversation = match conversation {
-            Some(mut conversation) => {
-                conversation.rested().await;
-                conversation
-            }
-            None => self.conversation(lease, tries).await?,
-        };
-        let reference = conversation.reference().clone();
-        tries.last = Some((reference.clone(), conversation.is_warm()));
-        conversation.begin();
-        let posting = self
-            .foreground
-            .post_message(lease.token(), &reference, chat.prompt);
-        posting.await?;
-        let opening = self.foreground.open_answer(lease.token(), &reference, chat.model);
-        conversation.attach(opening.await?);
-        let policy = self.policy();
-        let reader = AnswerReader::new(conversation, policy.patience, policy.unmarked_end);
-        let mut reader = LimitedReader::new(reader, chat.limits);
+        let answer = self.chat.open(lease.token(), session).await?;
+        let prompt = answer.prompt();
+        let reader = AnswerReader::new(answer, self.policy.patience, self.policy.unmarked_end);
+        let mut reader = LimitedReader::new(reader, self.limits);
         let mut deltas = VecDeque::new();
-        loop {
+        let ending = loop {
             let read = reader.read().await?;
             if deltas.is_empty() {
-                self.pace.note(began.elapsed());
+                self.upstream.fastest_start.note(began.elapsed());
                 if lease.succeeded() {
-                    self.conversations.used(lease.token());
+                    let change = CredentialChange::Served;
+                    self.upstream.provider.credential_changed(lease.token(), change);
                 }
-                chat.context.record.note_first_token();
+                self.context.record.note_first_token();
             }
             match read {
-                Read::End(ending) => return Ok((reader, deltas, Some(ending))),
+                Read::End(ending) => break Some(ending),
                 Read::Delta(delta) => deltas.push_back(delta),
             }
-            if chat.want == Want::Start {
-                return Ok((reader, deltas, None));
+            if self.want == Want::Start {
+                break None;
             }
-        }
-    }
-
-    async fn conversation(&self, lease: &Lease, tries: &Tries) -> Result<Conversation, UpstreamError> {
-        if !tries.fresh_only
-            && let Some(warm) = self.conversations.warm(lease.token())
-        {
-            return Ok(warm);
-        }
-        self.conversations.fresh(lease.token()).await
+        };
+        Ok(Started {
+            reader,
+            prompt,
+            deltas,
+            ending,
+        })
     }
 
     /// Waits before the next try: `RETRY_DELAY` doubling, jittered between half and all of it, and at least as long
     /// as the upstream asked for. A wait that leaves no room before the deadline is answered at once.
-    async fn back_off(
-        &self,
-        retries: u32,
-        error: &UpstreamError,
-        deadline: Instant,
-    ) -> Result<(), ChatError> {
-        let policy = self.policy();
-        if retries >= policy.max_retries {
+    async fn back_off(&self, retries: u32, error: &UpstreamError) -> Result<(), ChatError> {
+        if retries >= self.policy.max_retries {
             return Err(unavailable(error));
         }
-        let doubled = policy.retry_delay.saturating_mul(2_u32.saturating_pow(retries));
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Half of twice what is left has no room any more, and nothing longer gets near an overflow.
+        let doubled = self
+            .policy
+            .retry_delay
+            .saturating_mul(2_u32.saturating_pow(retries));
+        let left = self.time_left();
+        // Half of twice the time left has no room any more, and nothing longer gets near an overflow.
         let jittered = doubled
             .min(left.saturating_mul(2))
             .mul_f64(0.5 + fastrand::f64() / 2.0);
         let asked_for = error.fault.retry_after();
         let wait = jittered.max(asked_for.unwrap_or_default());
-        if wait.saturating_add(self.pace.quickest()) >= left {
+        if wait.saturating_add(self.upstream.fastest_start.get()) >= left {
             return Err(unavailable(error).with_retry_after(asked_for));
         }
         tokio::select! {
             () = sleep(wait) => {}
             // The next look at the prospects tells the caller so, at once.
-            () = self.breakers.opened() => {}
+            () = self.upstream.calls.breakers().opened() => {}
         }
         Ok(())
     }
 }
 
-/// The quickest start of an answer that was ever seen: no attempt needs less.
-#[derive(Debug, Default)]
-pub(super) struct Pace(std::sync::Mutex<Option<Duration>>);
+/// Whether an attempt can be of use: not when the upstream keeps failing, and not when the deadline leaves less than the
+/// fastest start of an answer so far.
+///
+/// # Errors
+/// `deadline_exceeded`, or `upstream_unavailable` while a circuit breaker is open.
+pub(super) fn check_prospects(
+    upstream: &Upstream,
+    tries: &Tries,
+    deadline: Instant,
+) -> Result<(), ChatError> {
+    let left = time_left(deadline);
+    if left.is_zero() || (tries.attempts > 0 && left < upstream.fastest_start.get()) {
+        return Err(deadline_exceeded());
+    }
+    upstream.calls.pass()
+}
 
-impl Pace {
+fn time_left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// The fastest start of an answer so far: no attempt needs less.
+#[derive(Debug, Default)]
+pub(super) struct FastestStart(Mutex<Option<Duration>>);
+
+impl FastestStart {
     fn note(&self, took: Duration) {
-        let mut quickest = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *quickest = Some(quickest.map_or(took, |known| known.min(took)));
+        let mut fastest = self.0.lock();
+        *fastest = Some(fastest.map_or(took, |known| known.min(took)));
     }
 
-    fn quickest(&self) -> Duration {
-        let quickest = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        quickest.unwrap_or_default()
+    fn get(&self) -> Duration {
+        self.0.lock().unwrap_or_default()
     }
 }

@@ -6,11 +6,9 @@
 //! many good calls behind it. It closes when a probe is answered: for the origin
 //! that has a harmless call, a call in the background; for any other, one real chat.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
 /// The seconds that are looked back on.
@@ -63,25 +61,20 @@ impl Breakers {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Breaker>> {
-        // Counters stay sound whatever happened to a thread that held them.
-        self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn interval(&self) -> Duration {
-        *self.probe_interval.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.probe_interval.lock()
     }
 
     /// Changes how often an open origin is probed, from the next probe on.
     pub(super) fn set_probe_interval(&self, interval: Duration) {
-        *self.probe_interval.lock().unwrap_or_else(PoisonError::into_inner) = interval;
+        *self.probe_interval.lock() = interval;
     }
 
     /// Counts a call to an origin that ended, well or by a fault of the service.
     pub(super) fn count(&self, origin: usize, good: bool) {
         let now = Instant::now();
         let second = now.duration_since(self.began).as_secs();
-        let mut breakers = self.lock();
+        let mut breakers = self.breakers.lock();
         if breakers.len() <= origin {
             breakers.resize_with(origin + 1, Breaker::default);
         }
@@ -109,7 +102,7 @@ impl Breakers {
     /// When the harmless origin is probed next; `None` while it is closed.
     #[must_use]
     pub(super) fn next_probe(&self) -> Option<Instant> {
-        self.lock().get(self.harmless)?.open
+        self.breakers.lock().get(self.harmless)?.open
     }
 
     /// Asks for a try of a chat.
@@ -119,7 +112,7 @@ impl Breakers {
     pub(super) fn pass(&self) -> Result<(), Duration> {
         let now = Instant::now();
         let again = now + self.interval();
-        let mut breakers = self.lock();
+        let mut breakers = self.breakers.lock();
         let waits = breakers.iter().filter_map(|breaker| breaker.open);
         let shut = |(origin, at): (usize, Instant)| origin == self.harmless || at > now;
         let open = |(origin, breaker): (usize, &Breaker)| breaker.open.map(|at| (origin, at));
@@ -138,7 +131,7 @@ impl Breakers {
     pub(super) fn is_probe_due(&self) -> bool {
         let now = Instant::now();
         let again = now + self.interval();
-        let mut breakers = self.lock();
+        let mut breakers = self.breakers.lock();
         let Some(breaker) = breakers.get_mut(self.harmless) else {
             return false;
         };
@@ -151,7 +144,7 @@ impl Breakers {
 
     /// A probe of the harmless origin was answered: it is closed, and what it failed by is forgotten.
     pub(super) fn probe_answered(&self) {
-        self.close(self.harmless, &mut self.lock());
+        self.close(self.harmless, &mut self.breakers.lock());
     }
 
     fn close(&self, origin: usize, breakers: &mut [Breaker]) {

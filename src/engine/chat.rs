@@ -37,12 +37,14 @@ pub struct Message {
 
 impl Message {
     /// The name, where there is one to tell.
-    pub(super) fn told_name(&self) -> Option<&str> {
+    #[must_use]
+    pub fn told_name(&self) -> Option<&str> {
         self.name.as_deref().filter(|name| !name.is_empty())
     }
 
     /// Whether it is told at all: that a tool gave nothing back is something, else who says nothing is absent.
-    pub(super) fn is_told(&self) -> bool {
+    #[must_use]
+    pub fn is_told(&self) -> bool {
         !self.text.is_empty() || (self.role == Role::Tool && self.told_name().is_some())
     }
 }
@@ -252,22 +254,6 @@ pub struct Usage {
     pub total_tokens: u32,
     /// How many of the answer's tokens are reasoning.
     pub reasoning_tokens: u32,
-}
-
-/// One event of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChatEvent {
-    /// More of the answer; never empty.
-    Content(String),
-    /// More of the reasoning before it; never empty.
-    Reasoning(String),
-    /// The answer is whole. Nothing comes after.
-    Finished {
-        /// Why it ended.
-        reason: FinishReason,
-        /// What it cost.
-        usage: Usage,
-    },
 }
 
 /// A whole answer.

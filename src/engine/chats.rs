@@ -7,33 +7,46 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Engine, Permit,
-    attempts::{Chat, Tries, Want},
+    attempts::{Run, Tries, Want},
     chat::{CallContext, ChatRequest, Completion, FinishReason, Usage},
     error::ChatError,
     failure::deadline_exceeded,
     inflight::Ticket,
     limits::Limits,
     outcome,
+    provider::PreparedChat,
+    route::Route,
     stream::{ChatStream, Opened, fold},
-    text::Prompt,
+    upstream::Upstream,
 };
 use crate::telemetry::Outcome;
 
-/// A request as the upstream is to get it.
-#[derive(Debug)]
+/// A request that its upstream has accepted.
 pub(super) struct Prepared {
-    model: String,
-    prompt: Arc<Prompt>,
-    limits: Limits,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) chat: Arc<dyn PreparedChat>,
+    pub(super) limits: Limits,
 }
 
 impl Prepared {
+    /// Hands a request to the upstream of its route.
+    pub(super) async fn of(request: ChatRequest, route: &Route) -> Result<Self, ChatError> {
+        let Route { upstream, model } = route;
+        let limits = Limits::of(&request);
+        let chat = upstream.provider.prepare(request, model).await?;
+        Ok(Self {
+            upstream: Arc::clone(upstream),
+            chat,
+            limits,
+        })
+    }
+
     /// The answer, where it is known without the upstream: one of no tokens is empty.
     pub(super) async fn foregone(&self) -> Option<Completion> {
         if self.limits.max_tokens != Some(0) {
             return None;
         }
-        let prompt_tokens = self.prompt.tokens().await;
+        let prompt_tokens = self.chat.prompt().tokens().await;
         Some(Completion {
             text: String::new(),
             reasoning: String::new(),
@@ -48,60 +61,16 @@ impl Prepared {
 }
 
 impl Engine {
-    /// Starts a chat: resolves when the first text of its answer is here, after as many tries as that takes.
-    /// Dropping the future cancels the chat. Of a request for several answers it gives one.
-    ///
-    /// # Errors
-    /// When no answer could be started.
-    pub async fn stream(
-        &self,
-        request: ChatRequest,
-        context: CallContext,
-        permit: Permit,
-    ) -> Result<ChatStream, ChatError> {
-        let prepared = self.prepare(request, &context).await?;
-        self.start(&prepared, context, permit).await
-    }
-
-    /// Runs a chat to its end: resolves with the whole answer. Dropping the future cancels the chat. Of a request for
-    /// several answers it gives one.
-    ///
-    /// # Errors
-    /// When no whole answer could be had.
-    pub async fn complete(
-        &self,
-        request: ChatRequest,
-        context: CallContext,
-        permit: Permit,
-    ) -> Result<Completion, ChatError> {
-        let prepared = self.prepare(request, &context).await?;
-        self.finish(&prepared, context, permit).await
-    }
-
-    /// Makes of a request what the upstream is to get.
+    /// Hands a request to the upstream of its model.
     pub(super) async fn prepare(
         &self,
         request: ChatRequest,
         context: &CallContext,
     ) -> Result<Prepared, ChatError> {
         let prepared = async {
-            let ChatRequest {
-                model,
-                messages,
-                stop,
-                max_tokens,
-                temperature: _,
-                top_p: _,
-                n: _,
-            } = request;
-            context.record.set_model(&model);
-            let model = self.models().resolve(&model)?.to_owned();
-            let prompt = Prompt::of(messages, self.shared.policy().max_prompt_bytes).await?;
-            Ok(Prepared {
-                model,
-                prompt: Arc::new(prompt),
-                limits: Limits { stop, max_tokens },
-            })
+            context.record.set_model(&request.model);
+            let route = self.route(&request.model)?;
+            Prepared::of(request, &route).await
         };
         prepared
             .await
@@ -117,8 +86,7 @@ impl Engine {
     ) -> Result<ChatStream, ChatError> {
         let ticket = self.shared.in_flight.enter(&context.record);
         let opened = self.open(prepared, &context, &ticket, Want::Start).await?;
-        let prompt = Arc::clone(&prepared.prompt);
-        Ok(ChatStream::new(opened, permit, prompt, context, ticket))
+        Ok(ChatStream::new(opened, permit, context, ticket))
     }
 
     /// Runs a chat that is prepared to its end.
@@ -134,7 +102,7 @@ impl Engine {
         }
         let ticket = self.shared.in_flight.enter(&context.record);
         let opened = self.open(prepared, &context, &ticket, Want::Whole).await?;
-        let completion = fold(opened, &prepared.prompt).await;
+        let completion = fold(opened).await;
         context.record.conclude(Outcome::OK);
         drop(permit);
         Ok(completion)
@@ -147,19 +115,20 @@ impl Engine {
         ticket: &Ticket,
         want: Want,
     ) -> Result<Opened, ChatError> {
-        let Prepared {
-            model,
-            prompt,
-            limits,
-        } = prepared;
-        let chat = Chat {
-            prompt: prompt.text(),
-            model,
-            limits,
+        let run = self.run(prepared, context, want);
+        in_time(run.attempts(Tries::default()), context, ticket).await
+    }
+
+    /// The attempts of a prepared chat.
+    pub(super) fn run<'a>(&self, prepared: &'a Prepared, context: &'a CallContext, want: Want) -> Run<'a> {
+        Run {
+            upstream: &prepared.upstream,
+            policy: self.shared.policy(),
+            chat: prepared.chat.as_ref(),
+            limits: &prepared.limits,
             context,
             want,
-        };
-        in_time(self.shared.attempts(&chat, Tries::default()), context, ticket).await
+        }
     }
 }
 

@@ -1,50 +1,27 @@
 //! Several answers to one call, be it to one question or to several: each a chat of its own, with its own permit, token and conversation, and all of
 //! them one call for the client. The first failure ends them all.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use futures::{
-    StreamExt, TryStreamExt,
+    Stream, StreamExt, TryStreamExt,
     future::try_join_all,
     stream::{self, BoxStream, SelectAll, select_all},
 };
 
 use super::{
     Engine, Permit,
-    chat::{CallContext, ChatEvent, ChatRequest, Completion, FinishReason, Usage},
+    chat::{CallContext, ChatRequest, Completion, Usage},
     chats::Prepared,
     error::ChatError,
+    event::{ChoiceEvent, Event},
     outcome,
+    stream::ChatStream,
 };
 use crate::telemetry::{CallRecord, Outcome};
-
-/// One event of several answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChoiceEvent {
-    /// More of an answer; never empty.
-    Content {
-        /// Of which one.
-        index: u32,
-        /// The text.
-        text: String,
-    },
-    /// More of the reasoning before an answer; never empty.
-    Reasoning {
-        /// Of which one.
-        index: u32,
-        /// The text.
-        text: String,
-    },
-    /// An answer is whole.
-    Finished {
-        /// Which one.
-        index: u32,
-        /// Why it ended.
-        reason: FinishReason,
-    },
-    /// All are whole, and this is what they cost together. Nothing comes after.
-    Usage(Usage),
-}
 
 /// Several whole answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,11 +47,19 @@ impl Engine {
         let mut choices = ChoiceStream::new(context.record.clone());
         let planned = self.prepare_all(requests, &context, permit).await?;
         choices.questions = planned.iter().map(|planned| planned.question).collect();
-        choices.answers = select_all((0..).zip(planned).map(|(index, planned)| {
-            let Planned { prepared, permit, .. } = planned;
-            self.answer(index, prepared, part(&context), permit)
-        }));
-        choices.unfinished = choices.answers.len();
+        choices.unfinished = planned.len();
+        let mut answers = planned.into_iter();
+        choices.answers = match (answers.next(), answers.next()) {
+            (Some(only), None) => Answers::One(Box::new(self.answer(only, part(&context)).await?)),
+            (first, second) => {
+                let all = first.into_iter().chain(second).chain(answers);
+                Answers::Many(select_all((0..).zip(all).map(|(index, planned)| {
+                    let started = stream::once(self.clone().answer_of(planned, part(&context)));
+                    let events = started.map_ok(Answer::events).try_flatten();
+                    events.map(move |event| (index, event)).boxed()
+                })))
+            }
+        };
         match choices.next().await {
             Some(Ok(first)) => {
                 choices.first = Some(first);
@@ -156,27 +141,61 @@ impl Engine {
         Ok(planned)
     }
 
-    fn answer(
-        &self,
-        index: u32,
-        prepared: Arc<Prepared>,
-        context: CallContext,
-        permit: Permit,
-    ) -> BoxStream<'static, (u32, Result<ChatEvent, ChatError>)> {
-        let engine = self.clone();
-        let started = async move {
-            if let Some(Completion { reason, usage, .. }) = prepared.foregone().await {
-                return Ok(stream::once(async move { Ok(ChatEvent::Finished { reason, usage }) }).boxed());
-            }
-            let chat = engine.start(&prepared, context, permit).await?;
-            let events = stream::unfold(chat, |mut chat| async move {
-                let event = chat.next().await?;
-                Some((event, chat))
-            });
-            Ok(events.boxed())
-        };
-        let events = stream::once(started);
-        events.try_flatten().map(move |event| (index, event)).boxed()
+    /// Starts one answer.
+    async fn answer(&self, planned: Planned, context: CallContext) -> Result<Answer, ChatError> {
+        let Planned { prepared, permit, .. } = planned;
+        if let Some(Completion { reason, usage, .. }) = prepared.foregone().await {
+            let events = VecDeque::from([Event::Usage(usage), Event::Finish(reason)]);
+            return Ok(Answer::Foregone(events));
+        }
+        Ok(Answer::Chat(self.start(&prepared, context, permit).await?))
+    }
+
+    /// The same, for an answer beside others.
+    async fn answer_of(self, planned: Planned, context: CallContext) -> Result<Answer, ChatError> {
+        self.answer(planned, context).await
+    }
+}
+
+/// One answer under way.
+enum Answer {
+    Chat(ChatStream),
+    /// It was known without the upstream.
+    Foregone(VecDeque<Event>),
+}
+
+impl Answer {
+    async fn next(&mut self) -> Option<Result<Event, ChatError>> {
+        match self {
+            Answer::Chat(chat) => chat.next().await,
+            Answer::Foregone(events) => events.pop_front().map(Ok),
+        }
+    }
+
+    fn events(self) -> impl Stream<Item = Result<Event, ChatError>> {
+        stream::unfold(self, |mut answer| async move {
+            let event = answer.next().await?;
+            Some((event, answer))
+        })
+    }
+}
+
+/// The answers of one call.
+enum Answers {
+    /// The usual case, which pays for no fan-out.
+    One(Box<Answer>),
+    Many(SelectAll<BoxStream<'static, (u32, Result<Event, ChatError>)>>),
+    Closed,
+}
+
+impl Answers {
+    /// The next event of any, and the number of its choice.
+    async fn next(&mut self) -> Option<(u32, Result<Event, ChatError>)> {
+        match self {
+            Answers::One(answer) => Some((0, answer.next().await?)),
+            Answers::Many(answers) => answers.next().await,
+            Answers::Closed => None,
+        }
     }
 }
 
@@ -231,7 +250,7 @@ impl Bill {
 /// Several streamed answers, mixed as they come. Pulled by their client: nothing runs while nobody asks. Dropping it
 /// before the end closes them all, and counts the call as cancelled.
 pub struct ChoiceStream {
-    answers: SelectAll<BoxStream<'static, (u32, Result<ChatEvent, ChatError>)>>,
+    answers: Answers,
     /// What the call's start waited for.
     first: Option<ChoiceEvent>,
     unfinished: usize,
@@ -251,7 +270,7 @@ impl std::fmt::Debug for ChoiceStream {
 impl ChoiceStream {
     fn new(record: CallRecord) -> Self {
         Self {
-            answers: SelectAll::new(),
+            answers: Answers::Closed,
             first: None,
             unfinished: 0,
             questions: Vec::new(),
@@ -261,7 +280,7 @@ impl ChoiceStream {
         }
     }
 
-    /// The next event of any answer; `None` after [`ChoiceEvent::Usage`] or an error. Dropping the future loses no
+    /// The next event of any answer; `None` after [`Event::Usage`] or an error. Dropping the future loses no
     /// event.
     ///
     /// # Errors
@@ -273,37 +292,48 @@ impl ChoiceStream {
         if self.ended {
             return None;
         }
-        if self.unfinished == 0 {
-            self.end(Outcome::OK);
-            return Some(Ok(ChoiceEvent::Usage(self.bill.sum)));
-        }
-        let (index, event) = self.answers.next().await?;
-        Some(match event {
-            Ok(ChatEvent::Content(text)) => Ok(ChoiceEvent::Content { index, text }),
-            Ok(ChatEvent::Reasoning(text)) => Ok(ChoiceEvent::Reasoning { index, text }),
-            Ok(ChatEvent::Finished { reason, usage }) => {
-                self.unfinished = self.unfinished.saturating_sub(1);
-                let asked = usize::try_from(index)
-                    .ok()
-                    .and_then(|index| self.questions.get(index));
-                self.bill.add(asked.copied().unwrap_or_default(), usage);
-                if self.unfinished == 0 {
-                    // Whoever goes now has all that matters.
-                    self.record.conclude(Outcome::OK);
+        loop {
+            if self.unfinished == 0 {
+                self.end(Outcome::OK);
+                let event = Event::Usage(self.bill.sum);
+                return Some(Ok(ChoiceEvent { index: 0, event }));
+            }
+            let (index, event) = self.answers.next().await?;
+            match event {
+                Ok(Event::Usage(usage)) => self.bill(index, usage),
+                Ok(event) => {
+                    if matches!(event, Event::Finish(_)) {
+                        self.finished();
+                    }
+                    return Some(Ok(ChoiceEvent { index, event }));
                 }
-                Ok(ChoiceEvent::Finished { index, reason })
+                Err(error) => {
+                    self.end(outcome(error.kind()));
+                    return Some(Err(error));
+                }
             }
-            Err(error) => {
-                self.end(outcome(error.kind()));
-                Err(error)
-            }
-        })
+        }
+    }
+
+    /// One choice's figures become part of the sum.
+    fn bill(&mut self, index: u32, usage: Usage) {
+        let index = usize::try_from(index).ok();
+        let asked = index.and_then(|index| self.questions.get(index));
+        self.bill.add(asked.copied().unwrap_or_default(), usage);
+    }
+
+    fn finished(&mut self) {
+        self.unfinished = self.unfinished.saturating_sub(1);
+        if self.unfinished == 0 {
+            // A client that leaves now has all that matters.
+            self.record.conclude(Outcome::OK);
+        }
     }
 
     fn end(&mut self, outcome: Outcome) {
         self.ended = true;
         self.record.conclude(outcome);
-        self.answers.clear();
+        self.answers = Answers::Closed;
     }
 }
 

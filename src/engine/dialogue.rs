@@ -1,5 +1,5 @@
-//! A conversation of many turns: each goes to the same conversation upstream with nothing but its own text, as long as that
-//! lasts. Where it does not, the history goes with the next turn into a new one.
+//! A dialogue of many turns: each turn goes to the same session upstream with nothing but its own text, as long as that
+//! lasts. When the session is lost, the history goes with the next turn into a new one.
 
 use std::{fmt, sync::Arc};
 
@@ -7,26 +7,26 @@ use futures::{FutureExt, future::BoxFuture};
 
 use super::{
     Engine, Permit,
-    attempts::{Chat, Tries, Want},
-    chat::{CallContext, ChatEvent, ChatRequest, Message, Role},
-    chats::in_time,
-    conversation::Conversation,
+    attempts::{Run, Tries, Want, check_prospects},
+    chat::{CallContext, ChatRequest, Message, Role},
+    chats::{Prepared, in_time},
     error::ChatError,
-    limits::Limits,
+    event::Event,
     pool::Lease,
+    prompt::fits,
+    provider::{Fault, Session, UpstreamError},
+    route::Route,
     stream::{ChatStream, Opened},
-    text::{Prompt, fits, paragraph_len},
-    upstream::{Fault, UpstreamError},
 };
 use crate::telemetry::{CallRecord, ToldTurn};
 
 /// Why the history was sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayReason {
-    /// The token whose account held the conversation cannot be used, for now or for ever.
+    /// The token that the session belongs to cannot be used, for now or for good.
     TokenLost,
-    /// The service lost the conversation, or failed at the message in it.
-    ConversationLost,
+    /// The service lost the session, or failed at the message in it.
+    SessionLost,
     /// The turn before did not come to its own end upstream: it failed, was cancelled, or a limit ended it.
     TurnCut,
 }
@@ -34,15 +34,15 @@ pub enum ReplayReason {
 /// One event of a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TurnEvent {
-    /// The turn goes into a new conversation, and the history with it. Before anything of the answer.
+    /// The turn goes into a new session, and the history with it. Before any event of the answer.
     Replayed {
         /// Why.
         reason: ReplayReason,
         /// How many messages were sent again.
         messages: usize,
     },
-    /// More of the answer, or its end. Nothing comes after [`ChatEvent::Finished`].
-    Chat(ChatEvent),
+    /// An event of the answer. Nothing comes after [`Event::Finish`].
+    Answer(Event),
 }
 
 /// Where the next turn can go.
@@ -50,24 +50,22 @@ pub enum TurnEvent {
 enum Place {
     /// Nothing was said upstream yet.
     Nowhere,
-    /// The last turn's answer is whole: its conversation takes another message.
-    Here(Conversation),
-    /// There is none to go on in.
+    /// The last turn's answer is whole: its session takes another message.
+    Here(Session),
+    /// There is no session to go on in.
     Lost(ReplayReason),
 }
 
-/// A conversation between two turns. Holds no token and no permit. Dropping it removes the conversation upstream.
+/// A dialogue between two turns. Holds no token and no permit. Dropping it ends the session upstream.
 #[derive(Debug)]
 pub struct Dialogue {
     engine: Engine,
-    /// As the client named it.
-    model: String,
-    /// As the upstream names it.
-    mode: String,
-    limits: Limits,
+    /// Everything of the first request but its messages.
+    settings: Arc<ChatRequest>,
+    route: Route,
     /// Shared with the turn under way.
     history: Arc<Vec<Message>>,
-    /// What the history takes of a transcript, in bytes.
+    /// The size of the history in a request, in bytes.
     size: usize,
     place: Place,
     /// The room to be open at all.
@@ -84,34 +82,29 @@ impl Engine {
         self.room_in(&self.shared.dialogues)
     }
 
-    /// Begins a conversation, with what was said before. Makes no call yet.
+    /// Begins a dialogue, whose history are the messages of the request. Makes no call yet.
     ///
     /// # Errors
     /// `model_not_found`, or `context_length_exceeded`.
     pub fn converse(&self, beginning: ChatRequest, room: Permit) -> Result<Dialogue, ChatError> {
-        let ChatRequest {
-            model,
-            messages,
-            stop,
-            max_tokens,
-            temperature: _,
-            top_p: _,
-            n: _,
-        } = beginning;
-        let mode = self.models().resolve(&model)?.to_owned();
-        let dialogue = Dialogue {
+        let mut settings = beginning;
+        let messages = std::mem::take(&mut settings.messages);
+        let route = self.route(&settings.model)?;
+        let provider = &route.upstream.provider;
+        let sizes = messages
+            .iter()
+            .map(|message| provider.message_size(message, false));
+        let size = sizes.sum();
+        fits(size, provider.max_request_size())?;
+        Ok(Dialogue {
             engine: self.clone(),
-            model,
-            mode,
-            limits: Limits { stop, max_tokens },
-            size: messages.iter().map(paragraph_len).sum(),
+            settings: Arc::new(settings),
+            route,
+            size,
             history: Arc::new(messages),
             place: Place::Nowhere,
             _room: room,
-        };
-        let most = self.shared.policy().max_prompt_bytes;
-        fits(dialogue.size, most)?;
-        Ok(dialogue)
+        })
     }
 
     /// The `number`th turn of a request begins now, whatever will come of it: keep it until it is over.
@@ -125,23 +118,20 @@ impl Dialogue {
     /// The model, as the client named it.
     #[must_use]
     pub fn model(&self) -> &str {
-        &self.model
+        &self.settings.model
     }
 
     /// The text again, if the history could still be sent with it. One that could not has no way on when its
-    /// conversation is lost.
+    /// session is lost.
     ///
     /// # Errors
     /// `context_length_exceeded`.
     pub fn fits(&self, text: String) -> Result<String, ChatError> {
-        // A lone first turn goes as it is, and what is empty is no part of what goes.
         let question = question(text);
-        let size = if self.size == 0 {
-            question.text.len()
-        } else {
-            self.size + paragraph_len(&question)
-        };
-        fits(size, self.engine.shared.policy().max_prompt_bytes)?;
+        let provider = &self.route.upstream.provider;
+        // A history of empty messages is no part of the request.
+        let size = self.size + provider.message_size(&question, self.size == 0);
+        fits(size, provider.max_request_size())?;
         Ok(question.text)
     }
 
@@ -152,8 +142,8 @@ impl Dialogue {
         let question = question(text);
         let opening = Opening {
             engine: dialogue.engine.clone(),
-            mode: dialogue.mode.clone(),
-            limits: dialogue.limits.clone(),
+            settings: Arc::clone(&dialogue.settings),
+            route: dialogue.route.clone(),
             history: Arc::clone(&dialogue.history),
             question: question.clone(),
             context,
@@ -176,7 +166,7 @@ impl Dialogue {
         });
         let history = Arc::make_mut(&mut self.history);
         for message in [question].into_iter().chain(answer) {
-            self.size += paragraph_len(&message);
+            self.size += self.route.upstream.provider.message_size(&message, false);
             history.push(message);
         }
     }
@@ -194,17 +184,17 @@ fn question(text: String) -> Message {
 /// A turn whose answer has not started.
 struct Opening {
     engine: Engine,
-    mode: String,
-    limits: Limits,
+    settings: Arc<ChatRequest>,
+    route: Route,
     history: Arc<Vec<Message>>,
     question: Message,
     context: CallContext,
 }
 
-/// What became of trying the conversation that was there.
+/// The outcome of trying the session that was there.
 enum GoneOn {
     /// The answer has started.
-    Opened(Box<(Opened, Prompt)>),
+    Opened(Box<Opened>),
     /// There was none: it is the first turn.
     Nowhere,
     /// It cannot be used, or not any more.
@@ -220,85 +210,79 @@ impl Opening {
         let context = self.context.clone();
         let ticket = self.engine.shared.in_flight.enter(&context.record);
         let opened = in_time(self.open(&mut place), &context, &ticket).await;
-        let begun = opened.map(|(opened, prompt, replayed)| {
-            let chat = ChatStream::new(opened, permit, Arc::new(prompt), context, ticket);
+        let begun = opened.map(|(opened, replayed)| {
+            let chat = ChatStream::new(opened, permit, context, ticket);
             (chat.keeping(), replayed)
         });
         (place, begun)
     }
 
-    async fn open(&self, place: &mut Place) -> Result<(Opened, Prompt, Option<ReplayReason>), ChatError> {
+    async fn open(&self, place: &mut Place) -> Result<(Opened, Option<ReplayReason>), ChatError> {
         let mut tries = Tries::default();
         let replayed = match self.go_on(place, &mut tries).await? {
-            GoneOn::Opened(opened) => {
-                let (opened, prompt) = *opened;
-                return Ok((opened, prompt, None));
-            }
+            GoneOn::Opened(opened) => return Ok((*opened, None)),
             GoneOn::Nowhere => None,
             GoneOn::Lost(reason) => Some(reason),
         };
         let all = self.history.iter().chain([&self.question]).cloned();
-        let prompt = self.prompt(all.collect()).await?;
-        let opened = self.engine.shared.attempts(&self.chat(&prompt), tries).await?;
-        // Only now: until another has taken its place, a conversation that nothing was tried on is still good.
+        let prepared = self.prepare(all.collect()).await?;
+        let opened = self.run_of(&prepared).attempts(tries).await?;
+        // Only now: until another has taken its place, a session that nothing was tried in is still good.
         *place = Place::Lost(ReplayReason::TurnCut);
-        Ok((opened, prompt, replayed))
+        Ok((opened, replayed))
     }
 
-    /// Tries the conversation that is there, with the turn's own text alone.
+    /// Tries the session that is there, with the turn's own text alone.
     async fn go_on(&self, place: &mut Place, tries: &mut Tries) -> Result<GoneOn, ChatError> {
-        let shared = &self.engine.shared;
-        let (conversation, lease) = match std::mem::replace(place, Place::Lost(ReplayReason::TurnCut)) {
+        let session = match std::mem::replace(place, Place::Lost(ReplayReason::TurnCut)) {
             Place::Nowhere => {
                 *place = Place::Nowhere;
                 return Ok(GoneOn::Nowhere);
             }
             Place::Lost(reason) => return Ok(GoneOn::Lost(reason)),
-            Place::Here(conversation) => match self.lease_for(&conversation) {
-                Ok(Some(lease)) => (conversation, lease),
-                // Nothing is tried on it, so it stays good.
-                Ok(None) => {
-                    *place = Place::Here(conversation);
-                    return Ok(GoneOn::Lost(ReplayReason::TokenLost));
-                }
-                Err(error) => {
-                    *place = Place::Here(conversation);
-                    return Err(error);
-                }
-            },
+            Place::Here(session) => session,
         };
-        let prompt = self.prompt(vec![self.question.clone()]).await?;
-        let chat = self.chat(&prompt);
-        let tried = shared.step(&chat, lease, Some(conversation), tries).await?;
+        // A session that nothing is tried in stays good.
+        let lease = match self.lease_for(&session) {
+            Ok(Some(lease)) => lease,
+            Ok(None) => {
+                *place = Place::Here(session);
+                return Ok(GoneOn::Lost(ReplayReason::TokenLost));
+            }
+            Err(error) => {
+                *place = Place::Here(session);
+                return Err(error);
+            }
+        };
+        let prepared = self.prepare(vec![self.question.clone()]).await?;
+        let tried = self.run_of(&prepared).step(lease, Some(session), tries).await?;
         Ok(match tried {
-            Ok(opened) => GoneOn::Opened(Box::new((opened, prompt))),
+            Ok(opened) => GoneOn::Opened(Box::new(opened)),
             Err(error) => GoneOn::Lost(lost_by(&error)),
         })
     }
 
-    /// The conversation's own token, where it can be used.
-    fn lease_for(&self, conversation: &Conversation) -> Result<Option<Lease>, ChatError> {
-        let shared = &self.engine.shared;
-        shared.check_prospects(&Tries::default(), self.context.deadline)?;
-        Ok(shared.pool.lease_of(conversation.token()))
+    /// The session's own token, where it can be used.
+    fn lease_for(&self, session: &Session) -> Result<Option<Lease>, ChatError> {
+        let upstream = &self.route.upstream;
+        check_prospects(upstream, &Tries::default(), self.context.deadline)?;
+        Ok(upstream.pool.lease_of(session.credential()))
     }
 
-    async fn prompt(&self, messages: Vec<Message>) -> Result<Prompt, ChatError> {
-        Prompt::of(messages, self.engine.shared.policy().max_prompt_bytes).await
+    async fn prepare(&self, messages: Vec<Message>) -> Result<Prepared, ChatError> {
+        let request = ChatRequest {
+            messages,
+            ..ChatRequest::clone(&self.settings)
+        };
+        Prepared::of(request, &self.route).await
     }
 
-    fn chat<'a>(&'a self, prompt: &'a Prompt) -> Chat<'a> {
-        Chat {
-            prompt: prompt.text(),
-            model: &self.mode,
-            limits: &self.limits,
-            context: &self.context,
-            want: Want::Start,
-        }
+    fn run_of<'a>(&'a self, prepared: &'a Prepared) -> Run<'a> {
+        self.engine.run(prepared, &self.context, Want::Start)
     }
 }
 
-/// What a failure in a conversation says of why it was lost.
+/// Why a failed attempt lost its session.
 fn lost_by(error: &UpstreamError) -> ReplayReason {
     match error.fault {
         Fault::Credentials | Fault::RateLimited { .. } => ReplayReason::TokenLost,
@@ -311,12 +295,12 @@ fn lost_by(error: &UpstreamError) -> ReplayReason {
         | Fault::Empty
         | Fault::Truncated
         | Fault::Unmarked
-        | Fault::Local { .. } => ReplayReason::ConversationLost,
+        | Fault::Local { .. } => ReplayReason::SessionLost,
     }
 }
 
 /// One turn under way. Pulled by its client: nothing runs while nobody asks. Dropping it cancels it, and ends the
-/// conversation with it.
+/// dialogue with it.
 pub struct Turn {
     dialogue: Dialogue,
     question: Message,
@@ -336,7 +320,7 @@ impl fmt::Debug for Turn {
 }
 
 impl Turn {
-    /// The next event; `None` after [`ChatEvent::Finished`] or an error. Dropping the future loses no event.
+    /// The next event; `None` after [`Event::Finish`] or an error. Dropping the future loses no event.
     ///
     /// # Errors
     /// Once, as the last item: no answer could be started, or it was cut. What came before is not a whole answer then.
@@ -365,12 +349,12 @@ impl Turn {
                 State::Answering(chat) => chat.next().await,
             };
             match &event {
-                Some(Ok(ChatEvent::Content(_) | ChatEvent::Reasoning(_))) => {}
-                Some(Ok(ChatEvent::Finished { .. })) => self.whole(),
+                Some(Ok(Event::Finish(_))) => self.whole(),
+                Some(Ok(_)) => {}
                 // A turn that failed leaves no trace: its client may send it again.
                 Some(Err(_)) | None => self.state = State::Over,
             }
-            return event.map(|event| event.map(TurnEvent::Chat));
+            return event.map(|event| event.map(TurnEvent::Answer));
         }
     }
 
@@ -380,12 +364,12 @@ impl Turn {
         };
         let (answer, kept) = chat.into_parts();
         self.dialogue.remember(self.question.clone(), answer);
-        if let Some(conversation) = kept {
-            self.dialogue.place = Place::Here(conversation);
+        if let Some(session) = kept {
+            self.dialogue.place = Place::Here(session);
         }
     }
 
-    /// The conversation, for the next turn. A turn that is not over is cancelled: it stays in the history with what had
+    /// The dialogue, for the next turn. A turn that is not over is cancelled: it stays in the history with what had
     /// come of its answer.
     #[must_use]
     pub fn end(mut self) -> Dialogue {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     error::{ChatError, ErrorKind},
     pool::NoToken,
-    upstream::{Fault, UpstreamError},
+    provider::{Fault, UpstreamError},
 };
 
 pub(super) fn cut(error: &UpstreamError) -> ChatError {
@@ -144,12 +144,11 @@ pub(super) fn unavailable(error: &UpstreamError) -> ChatError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::upstream::Step;
 
     #[test]
     fn a_want_of_our_own_is_overloaded_wherever_it_is_met() {
         for sent in [true, false] {
-            let error = UpstreamError::new(Step::ReadAnswer, Fault::Local { sent }, "too many open files");
+            let error = UpstreamError::new("read_answer", Fault::Local { sent }, "too many open files");
             for told in [given_up(&error), unavailable(&error), cut(&error)] {
                 assert_eq!(told.kind(), ErrorKind::Overloaded);
                 assert!(told.should_retry() && told.retry_after().is_some(), "{told}");

@@ -4,12 +4,13 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -59,11 +60,6 @@ impl InFlight {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, (u64, HashMap<u64, Entry>)> {
-        // A map that another thread panicked beside is still a map.
-        self.chats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Enters a chat, until the ticket is dropped.
     #[must_use]
     pub(super) fn enter(&self, record: &CallRecord) -> Ticket {
@@ -73,7 +69,7 @@ impl InFlight {
             bytes: Arc::clone(&bytes),
             cancel: cancel.clone(),
         };
-        let mut chats = self.lock();
+        let mut chats = self.chats.lock();
         chats.0 += 1;
         let number = chats.0;
         chats.1.insert(number, entry);
@@ -88,7 +84,7 @@ impl InFlight {
     /// Every chat, the oldest first.
     #[must_use]
     pub(super) fn snapshot(&self) -> Vec<ChatSnapshot> {
-        let chats = self.lock();
+        let chats = self.chats.lock();
         let mut rows: Vec<ChatSnapshot> = chats.1.values().map(Entry::snapshot).collect();
         drop(chats);
         rows.sort_by_key(|row| std::cmp::Reverse(row.age));
@@ -97,7 +93,7 @@ impl InFlight {
 
     /// Ends the chats of that request; how many there were.
     pub(super) fn cancel(&self, request_id: &str) -> usize {
-        let chats = self.lock();
+        let chats = self.chats.lock();
         let named = chats.1.values();
         let named = named.filter(|chat| chat.record.request_id() == request_id);
         named.map(|chat| chat.cancel.cancel()).count()
@@ -150,6 +146,6 @@ impl fmt::Debug for Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.all.lock().1.remove(&self.number);
+        self.all.chats.lock().1.remove(&self.number);
     }
 }

@@ -1,81 +1,71 @@
-//! The core: turns a chat request into an answer, with whatever token, conversation and number of tries that takes.
-//! It knows no wire format and does no I/O of its own; an [`upstream::Upstream`] does that for it.
+//! The core: turns a chat request into an answer, with whatever upstream, token and number of attempts that takes. It
+//! knows no wire format and no kind of upstream, and does no I/O of its own; a [`provider::Provider`] does that for it.
 
-mod account;
+mod admin;
 mod admission;
 mod answer;
 mod attempts;
 mod bench;
 mod breaker;
+pub mod calls;
 pub mod chat;
 mod chats;
 mod choices;
-mod cleanup;
-mod conversation;
-mod counted;
 mod dialogue;
 pub mod error;
+pub mod event;
 mod failure;
 mod inflight;
 mod jwt;
-mod ledger;
 mod limits;
+mod maintenance;
 mod models;
-mod observed;
-mod operate;
 mod pool;
+pub mod prompt;
+pub mod provider;
+mod route;
 mod slot;
-mod stock;
 pub mod store;
 mod stream;
-mod tending;
-mod text;
-pub mod upstream;
+mod upstream;
 pub mod verdict;
 
 use std::{
-    collections::HashSet,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use tokio::time::Instant;
+use futures::future::join_all;
+use parking_lot::RwLock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use admin::Explanation;
 pub use admission::Permit;
 pub use answer::UnmarkedEnd;
 pub use bench::{BenchPolicy, BenchReason};
-pub use choices::{ChoiceEvent, ChoiceStream, Completions};
-pub use conversation::ConversationPolicy;
+pub use choices::{ChoiceStream, Completions};
 pub use dialogue::{Dialogue, ReplayReason, Turn, TurnEvent};
 pub use failure::{deadline_exceeded, shutting_down};
 pub use inflight::ChatSnapshot;
-pub use ledger::ConversationCounts;
 pub use models::{MAX_MODEL_NAME, MODEL_CREATED, MODEL_OWNER, Models, not_found};
-pub use operate::{Cleared, Explanation, Scope};
-pub use slot::{Obstacle, TokenSnapshot};
-pub use stock::StockPolicy;
+pub use slot::{Obstacle, TokenSnapshot, TokenState};
 pub use stream::ChatStream;
+pub use upstream::UpstreamParts;
 
 use self::{
     admission::Admission,
-    attempts::Pace,
-    breaker::Breakers,
-    conversation::{Conversations, Upstreams},
     error::{ChatError, ErrorKind},
     inflight::InFlight,
-    observed::Observed,
-    pool::TokenPool,
-    store::{Saved, Store},
-    upstream::{Capabilities, Step, Token, Upstream},
+    store::{SavedToken, TokenStore},
+    upstream::Upstream,
 };
-use crate::telemetry::{CallRecord, Metrics, Outcome, OutcomeClass, seldom};
+use crate::telemetry::{CallRecord, Metrics, Outcome, OutcomeClass, Outcomes, seldom};
 
-/// What the last of the state may take to be kept.
+/// How long the last write of the state may take.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// What the engine works by.
@@ -87,43 +77,29 @@ pub struct EnginePolicy {
     pub retry_delay: Duration,
     /// The longest silence in an answer.
     pub patience: Duration,
-    /// What an answer is that ends without any mark of its end.
+    /// How an answer counts that ends without any mark of its end.
     pub unmarked_end: UnmarkedEnd,
     /// Chats under way at once.
     pub max_concurrent: usize,
-    /// The longest text for the upstream, in bytes.
-    pub max_prompt_bytes: usize,
     /// How long failures keep a token out of use.
     pub bench: BenchPolicy,
-    /// What is done with conversations.
-    pub conversations: ConversationPolicy,
     /// How often an upstream that keeps failing is asked whether it is there again.
     pub probe_interval: Duration,
 }
 
-/// What an engine is made of.
-#[derive(Clone)]
+/// The parts of an engine.
+#[derive(Debug, Clone)]
 pub struct Parts {
-    /// The conversation service.
-    pub upstream: Arc<dyn Upstream>,
-    /// The tokens of its accounts.
-    pub tokens: Vec<Token>,
-    /// The models on offer.
-    pub models: Models,
-    /// What the engine works by.
+    /// The upstreams. A model that several offer is the first one's.
+    pub upstreams: Vec<UpstreamParts>,
+    /// The engine's policy.
     pub policy: EnginePolicy,
     /// Where it counts.
     pub metrics: Arc<Metrics>,
-    /// Where it keeps what a restart must know.
-    pub store: Arc<dyn Store>,
-    /// What an earlier run kept there.
-    pub saved: Saved,
-}
-
-impl fmt::Debug for Parts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Parts({} tokens)", self.tokens.len())
-    }
+    /// Where it saves the state of tokens.
+    pub store: Arc<dyn TokenStore>,
+    /// The state that an earlier run saved there.
+    pub saved: Vec<SavedToken>,
 }
 
 /// The engine. Cheap to clone; all clones are one engine.
@@ -133,26 +109,17 @@ pub struct Engine {
 }
 
 struct Shared {
-    foreground: Arc<Observed>,
-    background: Arc<Observed>,
-    breakers: Arc<Breakers>,
-    pool: TokenPool,
-    conversations: Conversations,
-    models: RwLock<Arc<Models>>,
+    upstreams: Vec<Arc<Upstream>>,
     policy: RwLock<Arc<EnginePolicy>>,
-    /// The tokens that the configuration names, by digest.
-    configured: Mutex<HashSet<[u8; 32]>>,
-    store: Arc<dyn Store>,
+    store: Arc<dyn TokenStore>,
     admission: Admission,
-    /// Room for conversations of many turns.
+    /// Room for dialogues.
     dialogues: Admission,
     metrics: Arc<Metrics>,
     in_flight: InFlight,
-    pace: Pace,
     draining: AtomicBool,
     stop: CancellationToken,
     tasks: TaskTracker,
-    reachable: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
 impl fmt::Debug for Engine {
@@ -162,75 +129,34 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine of these parts. It makes no call before the first chat, but for what [`Engine::tend`] does.
+    /// An engine of these parts. It makes no call before the first chat, but for those of [`Engine::maintain`].
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts {
-            upstream,
-            tokens,
-            models,
+            upstreams,
             policy,
             metrics,
             store,
             saved,
         } = parts;
-        counted::begin(&metrics, &models);
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let breakers = Breakers::new(upstream.origin(Step::ListProjects), policy.probe_interval);
-        let breakers = Arc::new(breakers);
-        let background = Observed::background(upstream, Arc::clone(&metrics));
-        let foreground = Arc::new(background.foreground(Arc::clone(&breakers)));
-        let background = Arc::new(background);
-        let upstreams = Upstreams {
-            foreground: Arc::<Observed>::clone(&foreground),
-            background: Arc::<Observed>::clone(&background),
-        };
-        let conversations = Conversations::new(
-            upstreams,
-            policy.conversations,
-            Arc::clone(&store),
-            tasks.clone(),
-            Arc::clone(&metrics),
-        );
-        conversations.ledger().restore(saved.conversations);
-        let configured = tokens.iter().map(Token::digest).collect();
-        let pool = TokenPool::new(tokens, policy.bench);
-        pool.restore(&saved.tokens);
+        begin_series(&metrics, &upstreams);
+        let stop = CancellationToken::new();
+        let upstreams = upstreams.into_iter();
+        let upstreams = upstreams.map(|parts| Arc::new(Upstream::new(parts, &policy, &saved)));
         Self {
             shared: Arc::new(Shared {
-                foreground,
-                background,
-                breakers,
-                pool,
-                conversations,
-                models: RwLock::new(Arc::new(models)),
-                configured: Mutex::new(configured),
+                upstreams: upstreams.collect(),
                 store,
                 admission: Admission::new(policy.max_concurrent),
                 dialogues: Admission::new(policy.max_concurrent),
                 metrics,
                 policy: RwLock::new(Arc::new(policy)),
                 in_flight: InFlight::new(stop.clone()),
-                pace: Pace::default(),
                 draining: AtomicBool::new(false),
                 stop,
-                tasks,
-                reachable: tokio::sync::Mutex::default(),
+                tasks: TaskTracker::new(),
             }),
         }
-    }
-
-    /// The models on offer now.
-    #[must_use]
-    pub fn models(&self) -> Arc<Models> {
-        let models = self.shared.models.read();
-        Arc::clone(&models.unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// What the upstream can do besides text.
-    #[must_use]
-    pub fn capabilities(&self) -> Capabilities {
-        self.shared.foreground.capabilities()
     }
 
     /// Admits one chat, or says at once that there is no room for it.
@@ -251,7 +177,7 @@ impl Engine {
 
     /// Does in the background what the first chat would otherwise wait for. Makes no call.
     pub fn warm_up(&self) {
-        self.shared.tasks.spawn_blocking(text::unfold_vocabulary);
+        self.shared.tasks.spawn_blocking(prompt::unfold_vocabulary);
     }
 
     /// Refuses new chats from now on; those under way go on.
@@ -265,21 +191,24 @@ impl Engine {
         self.shared.stop.cancel();
     }
 
-    /// Removes what stands ready, waits until the background work is done (conversations being made and removed), and
-    /// keeps what a restart should know. Call it when no chat is left.
+    /// Closes the upstreams, waits for the background work, and saves the state of tokens. Call it when no chat is left.
     pub async fn finish_background_work(&self) {
         let shared = &self.shared;
-        shared.keep_tokens();
+        shared.save_tokens();
         shared.tasks.close();
-        shared.conversations.empty_stocks();
+        join_all(shared.upstreams.iter().map(|upstream| upstream.provider.close())).await;
         shared.tasks.wait().await;
-        shared.store.kept(LAST_WRITES).await;
+        shared.store.written(LAST_WRITES).await;
     }
 
     /// How many pieces of background work are under way.
     #[must_use]
     pub fn background_work(&self) -> usize {
-        self.shared.tasks.len()
+        let upstreams = self.shared.upstreams.iter();
+        let of_providers: usize = upstreams
+            .map(|upstream| upstream.provider.background_work())
+            .sum();
+        self.shared.tasks.len() + of_providers
     }
 
     /// Chats under way.
@@ -292,37 +221,44 @@ impl Engine {
     /// chat, so somebody must send one.
     #[must_use]
     pub fn has_hope(&self) -> bool {
-        self.tokens()
-            .iter()
-            .any(|token| token.is_available() || token.reason == Some(BenchReason::RateLimited.name()))
+        let mut upstreams = self.shared.upstreams.iter();
+        upstreams.any(|upstream| upstream.has_hope())
     }
 
-    /// Whether the upstream can be reached: told by recent calls, else by a bare connection that sends nothing, made
-    /// at most every ten seconds. Where that cannot be tried, what was known before holds, and else nothing speaks against
+    /// Whether every upstream can be reached: by recent calls, else by a bare connection that sends nothing, made at
+    /// most every ten seconds. Where that cannot be tried, the last result holds, and without one nothing speaks against
     /// it.
     pub async fn is_upstream_reachable(&self) -> bool {
-        const FRESH: Duration = Duration::from_secs(10);
-        if let Some(alive) = self.shared.background.recent_pulse() {
-            return alive;
-        }
-        let mut known = self.shared.reachable.lock().await;
-        if let Some((at, reachable)) = *known
-            && at.elapsed() < FRESH
-        {
-            return reachable;
-        }
-        let Some(reachable) = self.shared.background.is_reachable().await else {
-            return known.is_none_or(|(_, reachable)| reachable);
-        };
-        *known = Some((Instant::now(), reachable));
-        reachable
+        let upstreams = self.shared.upstreams.iter();
+        let reachable = join_all(upstreams.map(|upstream| upstream.is_reachable())).await;
+        !reachable.contains(&false)
     }
 }
 
 impl Shared {
     fn policy(&self) -> Arc<EnginePolicy> {
-        let policy = self.policy.read();
-        Arc::clone(&policy.unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.policy.read())
+    }
+
+    fn set_policy(&self, policy: EnginePolicy) -> Arc<EnginePolicy> {
+        let policy = Arc::new(policy);
+        *self.policy.write() = Arc::clone(&policy);
+        policy
+    }
+}
+
+/// Begins at zero every series that the engine counts in.
+fn begin_series(metrics: &Metrics, upstreams: &[UpstreamParts]) {
+    let named = |kinds: &mut dyn Iterator<Item = &ErrorKind>| {
+        let names = kinds.map(|kind| kind.name());
+        [Outcome::OK.name].into_iter().chain(names).collect()
+    };
+    metrics.begin_chats(Outcomes {
+        all: named(&mut ErrorKind::ALL.iter()),
+        with_model: named(&mut ErrorKind::ALL.iter().filter(|kind| kind.follows_model())),
+    });
+    for upstream in upstreams {
+        metrics.begin_models(upstream.models.names());
     }
 }
 

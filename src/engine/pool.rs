@@ -4,21 +4,18 @@
 
 mod lease;
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 pub(super) use lease::{Lease, Trial};
 
 use super::{
     bench::{BenchPolicy, BenchReason},
+    provider::Token,
     slot::{Obstacle, Slot, TokenSnapshot},
     store::SavedToken,
-    upstream::Token,
     verdict::TokenVerdict,
 };
 
@@ -28,12 +25,12 @@ pub(super) struct SlotId(u64);
 
 /// Which tokens a chat has been through.
 #[derive(Debug, Default)]
-pub(super) struct Trail {
+pub(super) struct TriedTokens {
     barred: HashSet<SlotId>,
     tried: HashSet<SlotId>,
 }
 
-impl Trail {
+impl TriedTokens {
     /// The token was at fault: it is not picked again in this chat.
     pub(super) fn bar(&mut self, slot: SlotId) {
         self.barred.insert(slot);
@@ -100,21 +97,16 @@ impl TokenPool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slots> {
-        // Every change under this lock is complete before it could panic, so a poisoned lock guards sound data.
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Leases the token with the fewest chats in flight, among equals the longest unused one. Tokens that this chat
     /// has tried come last, those that were at fault in it not at all.
     ///
     /// # Errors
     /// When no token can be had; it never waits for one.
-    pub(super) fn lease(&self, trail: &Trail) -> Result<Lease, NoToken> {
+    pub(super) fn lease(&self, tried: &TriedTokens) -> Result<Lease, NoToken> {
         let now = Instant::now();
-        let mut pool = self.lock();
+        let mut pool = self.slots.lock();
         let number = pool.lease_count + 1;
-        let Some((id, slot)) = pool.best(trail, now) else {
+        let Some((id, slot)) = pool.best(tried, now) else {
             return Err(pool.why_none(now));
         };
         let lease = self.take(id, slot, number);
@@ -125,7 +117,7 @@ impl TokenPool {
     /// Leases this very token; `None` when it has left the pool or cannot be used now.
     pub(super) fn lease_of(&self, token: &Token) -> Option<Lease> {
         let now = Instant::now();
-        let mut pool = self.lock();
+        let mut pool = self.slots.lock();
         let (number, policy) = (pool.lease_count + 1, pool.policy);
         let index = pool.find_token(&token.digest())?;
         let (id, slot) = pool.slots.get_mut(index)?;
@@ -150,8 +142,8 @@ impl TokenPool {
     /// The token that the next chat would get, or why it would get none; and every token as it stood at that moment.
     pub(super) fn explain(&self) -> (Result<Token, NoToken>, Vec<TokenSnapshot>) {
         let now = Instant::now();
-        let mut pool = self.lock();
-        let best = pool.best(&Trail::default(), now);
+        let mut pool = self.slots.lock();
+        let best = pool.best(&TriedTokens::default(), now);
         let next = best.map(|(_, slot)| slot.token().clone());
         let next = next.ok_or_else(|| pool.why_none(now));
         let slots = pool.slots.iter();
@@ -163,14 +155,14 @@ impl TokenPool {
     #[must_use]
     pub(super) fn snapshot(&self) -> Vec<TokenSnapshot> {
         let now = Instant::now();
-        let pool = self.lock();
+        let pool = self.slots.lock();
         let slots = pool.slots.iter();
         slots.map(|(_, slot)| slot.snapshot(now, &pool.policy)).collect()
     }
 
     /// Adds a token, ready; false when it is there already.
     pub(super) fn add(&self, token: Token) -> bool {
-        let mut pool = self.lock();
+        let mut pool = self.slots.lock();
         let is_new = pool.find_token(&token.digest()).is_none();
         if is_new {
             pool.add(token);
@@ -180,7 +172,7 @@ impl TokenPool {
 
     /// Takes a token out. Chats that hold it go on.
     pub(super) fn remove(&self, digest: &[u8; 32]) -> Option<Token> {
-        let mut pool = self.lock();
+        let mut pool = self.slots.lock();
         let index = pool.find_token(digest)?;
         let (_, slot) = pool.slots.remove(index);
         pool.version += 1;
@@ -196,32 +188,32 @@ impl TokenPool {
 
     /// Changes what failures cost from now on; benches that run go on.
     pub(super) fn set_policy(&self, policy: BenchPolicy) {
-        self.lock().policy = policy;
+        self.slots.lock().policy = policy;
     }
 
     /// Goes up with each change of a token's state.
     #[must_use]
     pub(super) fn version(&self) -> u64 {
-        self.lock().version
+        self.slots.lock().version
     }
 
     /// What a restart should know.
     #[must_use]
     pub(super) fn save(&self) -> Vec<SavedToken> {
-        let pool = self.lock();
+        let pool = self.slots.lock();
         pool.slots.iter().filter_map(|(_, slot)| slot.save()).collect()
     }
 
     /// Every token itself.
     #[must_use]
     pub(super) fn tokens(&self) -> Vec<Token> {
-        let pool = self.lock();
+        let pool = self.slots.lock();
         pool.slots.iter().map(|(_, slot)| slot.token().clone()).collect()
     }
 
     /// Takes over what an earlier run held against the tokens that are here.
     pub(super) fn restore(&self, saved: &[SavedToken]) {
-        let mut pool = self.lock();
+        let mut pool = self.slots.lock();
         let policy = pool.policy;
         for saved in saved {
             let index = pool.find_token(&saved.digest);
@@ -240,7 +232,7 @@ impl TokenPool {
     #[must_use]
     pub(super) fn next_trial(&self) -> Option<Instant> {
         let now = Instant::now();
-        let pool = self.lock();
+        let pool = self.slots.lock();
         pool.slots.iter().filter_map(|(_, slot)| slot.trial_at(now)).min()
     }
 
@@ -248,7 +240,7 @@ impl TokenPool {
     #[must_use]
     pub(super) fn due_trials(&self) -> Vec<Trial> {
         let now = Instant::now();
-        let mut pool = self.lock();
+        let mut pool = self.slots.lock();
         let due = pool.slots.iter_mut();
         let due = due.filter(|(_, slot)| slot.trial_at(now).is_some_and(|at| at <= now));
         due.map(|(id, slot)| {
@@ -267,7 +259,7 @@ impl TokenPool {
     /// The token of that digest.
     #[must_use]
     pub(super) fn find(&self, digest: &[u8; 32]) -> Option<Token> {
-        let pool = self.lock();
+        let pool = self.slots.lock();
         let (_, slot) = pool.slots.get(pool.find_token(digest)?)?;
         Some(slot.token().clone())
     }
@@ -281,7 +273,7 @@ impl TokenPool {
 
     /// Changes one token's place, and tells whoever waits for that when its state is another afterwards.
     fn settle<T>(&self, id: SlotId, change: impl FnOnce(&mut Slot, &BenchPolicy) -> T) -> Option<T> {
-        let mut pool = self.lock();
+        let mut pool = self.slots.lock();
         let policy = pool.policy;
         let index = pool.slots.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         let (_, slot) = pool.slots.get_mut(index)?;
@@ -297,7 +289,7 @@ impl TokenPool {
 
     /// As `settle`, for the token of that digest.
     fn settle_token(&self, digest: &[u8; 32], change: impl FnOnce(&mut Slot, &BenchPolicy)) -> bool {
-        let pool = self.lock();
+        let pool = self.slots.lock();
         let found = pool.find_token(digest);
         let id = found.and_then(|index| pool.slots.get(index)).map(|(id, _)| *id);
         drop(pool);
@@ -317,12 +309,12 @@ impl Slots {
             .position(|(_, slot)| slot.token().digest() == *digest)
     }
 
-    fn best(&mut self, trail: &Trail, now: Instant) -> Option<(SlotId, &mut Slot)> {
+    fn best(&mut self, tried: &TriedTokens, now: Instant) -> Option<(SlotId, &mut Slot)> {
         let policy = self.policy;
         self.slots
             .iter_mut()
-            .filter(|(id, slot)| slot.obstacle(now, &policy).is_none() && !trail.barred.contains(id))
-            .min_by_key(|(id, slot)| (trail.tried.contains(id), slot.precedence()))
+            .filter(|(id, slot)| slot.obstacle(now, &policy).is_none() && !tried.barred.contains(id))
+            .min_by_key(|(id, slot)| (tried.tried.contains(id), slot.precedence()))
             .map(|(id, slot)| (*id, slot))
     }
 

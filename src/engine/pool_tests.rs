@@ -13,11 +13,11 @@ fn pool(tokens: usize) -> TokenPool {
 }
 
 fn lease(pool: &TokenPool) -> Lease {
-    pool.lease(&Trail::default()).unwrap()
+    pool.lease(&TriedTokens::default()).unwrap()
 }
 
 fn states(pool: &TokenPool) -> Vec<&'static str> {
-    pool.snapshot().iter().map(|token| token.state).collect()
+    pool.snapshot().iter().map(|token| token.state.name()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,7 +66,10 @@ async fn refusals_bench_for_longer_each_time_and_disable_in_the_end() {
     for seconds in [600, 1200, 2400, 3600] {
         let bench = Duration::from_secs(seconds);
         assert_eq!(pool.snapshot()[0].benched_for, Some(bench));
-        assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::AllRefused));
+        assert_eq!(
+            pool.lease(&TriedTokens::default()).err(),
+            Some(NoToken::AllRefused)
+        );
         let wait = pool.next_trial().unwrap() - Instant::now();
         assert!(
             wait >= bench && wait <= bench.mul_f64(1.1),
@@ -78,7 +81,10 @@ async fn refusals_bench_for_longer_each_time_and_disable_in_the_end() {
     }
     assert_eq!(states(&pool), ["disabled"]);
     advance(Duration::from_secs(1_000_000)).await;
-    assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::AllRefused));
+    assert_eq!(
+        pool.lease(&TriedTokens::default()).err(),
+        Some(NoToken::AllRefused)
+    );
     assert_eq!(pool.next_trial(), None);
     assert!(pool.reset(&Token::new("token-0".into()).digest()));
     assert_eq!(states(&pool), ["ready"]);
@@ -90,7 +96,10 @@ async fn a_refused_token_is_tried_in_the_background_and_never_by_a_chat() {
     lease(&pool).failed(REFUSED);
     assert!(pool.due_trials().is_empty());
     let spoilt = trial(&pool).await;
-    assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::AllRefused));
+    assert_eq!(
+        pool.lease(&TriedTokens::default()).err(),
+        Some(NoToken::AllRefused)
+    );
     assert!(pool.due_trials().is_empty(), "one is enough");
     spoilt.failed(TokenVerdict::Keep, Duration::from_secs(3));
     assert_eq!(states(&pool), ["benched"]);
@@ -126,7 +135,10 @@ async fn a_token_that_is_over_by_its_own_word_is_not_used() {
     assert_eq!(lease(&pool).slot(), SlotId(1));
     advance(Duration::from_secs(101)).await;
     assert_eq!(states(&pool), ["expired", "expired"]);
-    assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::AllRefused));
+    assert_eq!(
+        pool.lease(&TriedTokens::default()).err(),
+        Some(NoToken::AllRefused)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,11 +149,11 @@ async fn no_token_is_held_by_more_chats_than_may() {
         ..BenchPolicy::default()
     });
     let mut held: Vec<Lease> = (0..4).map(|_| lease(&pool)).collect();
-    assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::Full));
+    assert_eq!(pool.lease(&TriedTokens::default()).err(), Some(NoToken::Full));
     held.pop();
     held.push(lease(&pool));
     held.remove(0).failed(REFUSED);
-    assert_eq!(pool.lease(&Trail::default()).err(), Some(NoToken::Full));
+    assert_eq!(pool.lease(&TriedTokens::default()).err(), Some(NoToken::Full));
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,11 +218,11 @@ async fn a_benched_token_comes_back_by_one_trial_at_a_time() {
     let soonest = NoToken::Exhausted {
         retry_after: Duration::from_secs(7),
     };
-    assert_eq!(pool.lease(&Trail::default()).err(), Some(soonest));
+    assert_eq!(pool.lease(&TriedTokens::default()).err(), Some(soonest));
     advance(Duration::from_secs(7)).await;
     let trial = lease(&pool);
     assert_eq!(states(&pool), ["probing"]);
-    assert!(pool.lease(&Trail::default()).is_err());
+    assert!(pool.lease(&TriedTokens::default()).is_err());
     drop(trial);
     // It proved nothing, so another may try.
     let mut trial = lease(&pool);
@@ -240,20 +252,20 @@ async fn rate_limits_double_are_capped_and_a_later_one_extends() {
 #[tokio::test(start_paused = true)]
 async fn a_chat_gets_no_token_twice_that_was_at_fault_and_tried_ones_last() {
     let pool = pool(3);
-    let mut trail = Trail::default();
-    trail.tried(SlotId(0));
-    trail.bar(SlotId(1));
-    let first = pool.lease(&trail).unwrap();
+    let mut tried = TriedTokens::default();
+    tried.tried(SlotId(0));
+    tried.bar(SlotId(1));
+    let first = pool.lease(&tried).unwrap();
     assert_eq!(first.slot(), SlotId(2));
-    trail.bar(SlotId(2));
-    assert_eq!(pool.lease(&trail).unwrap().slot(), SlotId(0));
-    trail.bar(SlotId(0));
-    assert!(matches!(pool.lease(&trail), Err(NoToken::Exhausted { .. })));
+    tried.bar(SlotId(2));
+    assert_eq!(pool.lease(&tried).unwrap().slot(), SlotId(0));
+    tried.bar(SlotId(0));
+    assert!(matches!(pool.lease(&tried), Err(NoToken::Exhausted { .. })));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_pool_says_so() {
-    assert_eq!(pool(0).lease(&Trail::default()).err(), Some(NoToken::Empty));
+    assert_eq!(pool(0).lease(&TriedTokens::default()).err(), Some(NoToken::Empty));
 }
 
 #[derive(Debug, Clone)]
@@ -282,7 +294,7 @@ proptest! {
             let mut held: Vec<Lease> = Vec::new();
             for act in acts {
                 match act {
-                    Act::Lease => held.extend(pool.lease(&Trail::default())),
+                    Act::Lease => held.extend(pool.lease(&TriedTokens::default())),
                     Act::Settle(which, how) if !held.is_empty() => {
                         let mut lease = held.swap_remove(which.index(held.len()));
                         match how {
@@ -317,11 +329,11 @@ proptest! {
                 }
                 let in_flight: usize = pool.snapshot().iter().map(|token| token.in_flight).sum();
                 prop_assert_eq!(in_flight, held.len());
-                let none_held_apart = pool.snapshot().iter().filter(|token| token.state == "probing").count();
+                let none_held_apart = pool.snapshot().iter().filter(|token| token.state.name() == "probing").count();
                 prop_assert!(none_held_apart <= held.len(), "nobody tries a token that is held apart");
             }
             held.clear();
-            prop_assert!(pool.snapshot().iter().all(|token| token.in_flight == 0 && token.state != "probing"));
+            prop_assert!(pool.snapshot().iter().all(|token| token.in_flight == 0 && token.state.name() != "probing"));
             Ok(())
         })?;
     }

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::{
     bench::{BenchPolicy, BenchReason},
+    provider::Token,
     store::SavedToken,
-    upstream::Token,
     verdict::TokenVerdict,
 };
 
@@ -62,15 +62,44 @@ pub(super) struct Slot {
     failures: u64,
 }
 
-/// One token, as health pages tell it.
+/// The state of a token, as operators see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::VariantArray)]
+pub enum TokenState {
+    /// In use, or free for it.
+    Ready,
+    /// Cooling down after a failure.
+    Benched,
+    /// Under a half-open probe.
+    Probing,
+    /// Refused too often in a row.
+    Disabled,
+    /// Over by its own `exp` claim.
+    Expired,
+}
+
+impl TokenState {
+    /// The state's name on pages and in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            TokenState::Ready => "ready",
+            TokenState::Benched => "benched",
+            TokenState::Probing => "probing",
+            TokenState::Disabled => "disabled",
+            TokenState::Expired => "expired",
+        }
+    }
+}
+
+/// One token, as health pages show it.
 #[derive(Debug, Clone)]
 pub struct TokenSnapshot {
     /// The token, which shows no more of itself than its hash.
     pub token: Token,
-    /// `ready`, `benched`, `probing`, `disabled` or `expired`.
-    pub state: &'static str,
-    /// Why it is on the bench.
-    pub reason: Option<&'static str>,
+    /// Its state.
+    pub state: TokenState,
+    /// Why it is out of use, where a failure put it there.
+    pub reason: Option<BenchReason>,
     /// Until it may be tried again.
     pub benched_for: Option<Duration>,
     /// Chats that hold it now.
@@ -83,8 +112,8 @@ pub struct TokenSnapshot {
     pub refusals: u32,
     /// When its `exp` claim says that it dies.
     pub expires_at: Option<SystemTime>,
-    /// Conversations that stand ready in its account.
-    pub stock: usize,
+    /// The size of its warm pool, where the provider has one.
+    pub warm: usize,
     /// What keeps it from being chosen now.
     pub obstacle: Option<Obstacle>,
 }
@@ -314,23 +343,23 @@ impl Slot {
 
     pub(super) fn snapshot(&self, now: Instant, policy: &BenchPolicy) -> TokenSnapshot {
         let (state, reason, until) = match self.state {
-            _ if self.is_expired(now) => ("expired", None, None),
-            State::Ready => ("ready", None, None),
-            State::Benched { reason, until, .. } => ("benched", Some(reason), Some(until)),
-            State::Probing { reason } => ("probing", Some(reason), None),
-            State::Disabled => ("disabled", Some(BenchReason::Refused), None),
+            _ if self.is_expired(now) => (TokenState::Expired, None, None),
+            State::Ready => (TokenState::Ready, None, None),
+            State::Benched { reason, until, .. } => (TokenState::Benched, Some(reason), Some(until)),
+            State::Probing { reason } => (TokenState::Probing, Some(reason), None),
+            State::Disabled => (TokenState::Disabled, Some(BenchReason::Refused), None),
         };
         TokenSnapshot {
             token: self.token.clone(),
             state,
-            reason: reason.map(BenchReason::name),
+            reason,
             benched_for: until.map(|until| until.saturating_duration_since(now)),
             in_flight: self.in_flight,
             leases: self.leases,
             failures: self.failures,
             refusals: self.refusals,
             expires_at: self.token.expires_at(),
-            stock: 0,
+            warm: 0,
             obstacle: self.obstacle(now, policy),
         }
     }

@@ -1,5 +1,5 @@
-//! What outlives the process: the port through which the engine keeps the little that a restart must know. Tokens are
-//! in it by their hash only.
+//! The state of tokens that outlives the process: the port through which the engine saves it. Tokens are in it by their
+//! hash only.
 
 use std::{
     fmt, future,
@@ -8,7 +8,7 @@ use std::{
 
 use futures::future::BoxFuture;
 
-use super::{bench::BenchReason, upstream::ConversationRef};
+use super::bench::BenchReason;
 
 /// What is held against a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,50 +23,24 @@ pub struct SavedToken {
     pub rate_limits: u32,
 }
 
-/// A conversation that the gateway made and has not removed yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SavedConversation {
-    /// The SHA-256 of the token whose account it is in.
-    pub digest: [u8; 32],
-    /// Where it is.
-    pub reference: ConversationRef,
+/// Saves the state of tokens. Every call but [`written`](TokenStore::written) returns at once; a failure to write is the
+/// store's to log, since no chat should fail for it.
+pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
+    /// The state of every token that has any: replaces the last.
+    fn save(&self, tokens: Vec<SavedToken>);
+
+    /// Resolves when every earlier call is on the disk, or cannot be, at the latest after `timeout`. While the disk does
+    /// not answer, only the first callers wait.
+    fn written(&self, timeout: Duration) -> BoxFuture<'static, ()>;
 }
 
-/// Everything that an earlier run left.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Saved {
-    /// Tokens that something was held against.
-    pub tokens: Vec<SavedToken>,
-    /// Conversations still owed a removal.
-    pub conversations: Vec<SavedConversation>,
-}
-
-/// Keeps state. Every call hands something over and returns at once; what cannot be kept is told to the log by the
-/// keeper, since no chat should fail for it.
-pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// What is held against tokens, all of them: replaces what was kept.
-    fn keep_tokens(&self, tokens: Vec<SavedToken>);
-
-    /// A conversation was made: from here on it is owed a removal.
-    fn owe(&self, conversation: &SavedConversation);
-
-    /// A conversation was removed, or given up.
-    fn settle(&self, conversation: &SavedConversation);
-
-    /// Resolves when all that was handed over is kept, or cannot be, at the latest after `patience`. While the place where
-    /// it is kept does not answer, only the first who wait are held up.
-    fn kept(&self, patience: Duration) -> BoxFuture<'static, ()>;
-}
-
-/// Keeps nothing.
+/// A store that saves nothing.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Forgetful;
+pub struct NoopStore;
 
-impl Store for Forgetful {
-    fn keep_tokens(&self, _tokens: Vec<SavedToken>) {}
-    fn owe(&self, _conversation: &SavedConversation) {}
-    fn settle(&self, _conversation: &SavedConversation) {}
-    fn kept(&self, _patience: Duration) -> BoxFuture<'static, ()> {
+impl TokenStore for NoopStore {
+    fn save(&self, _tokens: Vec<SavedToken>) {}
+    fn written(&self, _timeout: Duration) -> BoxFuture<'static, ()> {
         Box::pin(future::ready(()))
     }
 }

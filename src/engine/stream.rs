@@ -7,15 +7,16 @@ use tokio::time::sleep_until;
 use super::{
     Permit,
     answer::{Delta, Ending, Read},
-    chat::{CallContext, ChatEvent, Completion, FinishReason, Usage},
-    conversation::Conversation,
+    chat::{CallContext, Completion, FinishReason, Usage},
     error::ChatError,
+    event::Event,
     failure::{cut, deadline_exceeded},
     inflight::Ticket,
     limits::LimitedReader,
     outcome,
     pool::Lease,
-    text::{Prompt, count_tokens},
+    prompt::{Prompt, count_tokens},
+    provider::Session,
     verdict::verdict,
 };
 use crate::telemetry::Outcome;
@@ -31,6 +32,8 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) held: Held,
+    /// The text that was sent.
+    pub(super) prompt: Arc<Prompt>,
     pub(super) deltas: VecDeque<Delta>,
     pub(super) ending: Option<Ending>,
 }
@@ -42,66 +45,71 @@ pub struct ChatStream {
     held: Option<(Held, Permit)>,
     deltas: VecDeque<Delta>,
     ending: Option<Ending>,
+    /// The reason, to be given after the figures.
+    finish: Option<FinishReason>,
     prompt: Arc<Prompt>,
     said: Said,
     context: CallContext,
     ticket: Ticket,
-    /// What becomes of the conversation when the answer is whole.
+    /// The session's fate when the answer is whole.
     after: After,
 }
 
-/// What becomes of a conversation after its answer.
+/// The fate of a session after its answer.
 #[derive(Debug)]
 enum After {
-    /// It is removed.
-    Removed,
-    /// It is kept for another message, once the answer is whole.
-    Kept(Option<Conversation>),
+    /// It ends.
+    Ended,
+    /// It is kept for another turn, once the answer is whole.
+    Kept(Option<Session>),
 }
 
 impl ChatStream {
-    pub(super) fn new(
-        opened: Opened,
-        permit: Permit,
-        prompt: Arc<Prompt>,
-        context: CallContext,
-        ticket: Ticket,
-    ) -> Self {
-        let Opened { held, deltas, ending } = opened;
+    pub(super) fn new(opened: Opened, permit: Permit, context: CallContext, ticket: Ticket) -> Self {
+        let Opened {
+            held,
+            prompt,
+            deltas,
+            ending,
+        } = opened;
         Self {
             held: Some((held, permit)),
             deltas,
             ending,
+            finish: None,
             prompt,
             said: Said::default(),
             context,
             ticket,
-            after: After::Removed,
+            after: After::Ended,
         }
     }
 
-    /// Keeps the conversation when the answer is whole, until the stream is [taken apart](Self::into_parts).
+    /// Keeps the session when the answer is whole, until the stream is [taken apart](Self::into_parts).
     pub(super) fn keeping(mut self) -> Self {
         self.after = After::Kept(None);
         self
     }
 
-    /// What came of the answer's content, and the conversation where it was kept. An answer that has not ended is
-    /// cancelled.
-    pub(super) fn into_parts(mut self) -> (String, Option<Conversation>) {
+    /// The content so far, and the session where it was kept. An answer that has not ended is cancelled.
+    pub(super) fn into_parts(mut self) -> (String, Option<Session>) {
         let kept = match &mut self.after {
-            After::Removed => None,
+            After::Ended => None,
             After::Kept(kept) => kept.take(),
         };
         (std::mem::take(&mut self.said.content), kept)
     }
 
-    /// The next event; `None` after [`ChatEvent::Finished`] or an error. Dropping the future loses no event.
+    /// The next event; `None` after [`Event::Finish`], which follows [`Event::Usage`], or after an error. Dropping the
+    /// future loses no event.
     ///
     /// # Errors
     /// Once, as the last item: the answer was cut, the deadline passed, or the process is stopping. What came before
     /// is not a whole answer then.
-    pub async fn next(&mut self) -> Option<Result<ChatEvent, ChatError>> {
+    pub async fn next(&mut self) -> Option<Result<Event, ChatError>> {
+        if let Some(reason) = self.finish.take() {
+            return Some(Ok(Event::Finish(reason)));
+        }
         if let Some(delta) = self.deltas.pop_front() {
             return Some(Ok(self.event(delta)));
         }
@@ -127,10 +135,8 @@ impl ChatStream {
                 self.ending = Some(ending);
                 let usage = tally(ending.usage, &self.prompt, &self.said).await;
                 self.conclude(Outcome::OK);
-                Some(Ok(ChatEvent::Finished {
-                    reason: ending.reason,
-                    usage,
-                }))
+                self.finish = Some(ending.reason);
+                Some(Ok(Event::Usage(usage)))
             }
             Err(error) => {
                 self.conclude(outcome(error.kind()));
@@ -139,12 +145,12 @@ impl ChatStream {
         }
     }
 
-    fn event(&mut self, delta: Delta) -> ChatEvent {
+    fn event(&mut self, delta: Delta) -> Event {
         self.ticket.count(delta.text().len());
         self.said.take(&delta);
         match delta {
-            Delta::Content(text) => ChatEvent::Content(text),
-            Delta::Reasoning(text) => ChatEvent::Reasoning(text),
+            Delta::Content(text) => Event::Content(text),
+            Delta::Reasoning(text) => Event::Reasoning(text),
         }
     }
 
@@ -154,7 +160,7 @@ impl ChatStream {
             return;
         };
         if let (After::Kept(kept), true) = (&mut self.after, outcome == Outcome::OK) {
-            *kept = reader.release();
+            *kept = reader.into_session();
         }
     }
 }
@@ -184,8 +190,13 @@ impl Said {
 }
 
 /// Folds an answer that was opened whole.
-pub(super) async fn fold(opened: Opened, prompt: &Prompt) -> Completion {
-    let Opened { held, deltas, ending } = opened;
+pub(super) async fn fold(opened: Opened) -> Completion {
+    let Opened {
+        held,
+        prompt,
+        deltas,
+        ending,
+    } = opened;
     // Frees the token and closes the upstream's answer before anything else is done for the client.
     drop(held);
     let mut said = Said::default();
@@ -194,7 +205,7 @@ pub(super) async fn fold(opened: Opened, prompt: &Prompt) -> Completion {
         reason: FinishReason::Stop,
         usage: None,
     });
-    let usage = tally(ending.usage, prompt, &said).await;
+    let usage = tally(ending.usage, &prompt, &said).await;
     Completion {
         text: said.content,
         reasoning: said.reasoning,

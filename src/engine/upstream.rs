@@ -1,379 +1,168 @@
-//! The port that a backend implements: the calls of a conversation service, and how they fail. What a failure means
-//! for the chat and its token is decided in [`verdict`](super::verdict), nowhere else.
+//! One upstream as the engine sees it: a provider, the pool of its credentials, and its models.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
-use futures::{future::BoxFuture, stream::BoxStream};
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
+use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
 
 use super::{
-    chat::{FinishReason, Usage},
-    jwt,
+    BenchReason, EnginePolicy, Models, TokenSnapshot,
+    attempts::FastestStart,
+    calls::Calls,
+    pool::TokenPool,
+    provider::{CredentialChange, Provider, Token},
+    store::SavedToken,
 };
 
-/// A credential of the upstream. Neither `Debug` nor `Display` shows it; [`Token::label`] names it in logs.
+/// The parts of one upstream.
 #[derive(Clone)]
-pub struct Token {
-    secret: Arc<SecretString>,
-    digest: [u8; 32],
-    label: Arc<str>,
-    expires_at: Option<SystemTime>,
+pub struct UpstreamParts {
+    /// The upstream's kind, in person.
+    pub provider: Arc<dyn Provider>,
+    /// The calls that the provider makes.
+    pub calls: Calls,
+    /// Its credentials.
+    pub tokens: Vec<Token>,
+    /// Its models.
+    pub models: Models,
 }
 
-impl Token {
-    /// Wraps a credential, as the configuration checked it.
-    #[must_use]
-    pub fn new(secret: SecretString) -> Self {
-        let digest: [u8; 32] = Sha256::digest(secret.expose_secret().as_bytes()).into();
-        let label: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+impl fmt::Debug for UpstreamParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UpstreamParts({} tokens)", self.tokens.len())
+    }
+}
+
+/// One upstream.
+pub(super) struct Upstream {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) calls: Calls,
+    pub(super) pool: TokenPool,
+    pub(super) fastest_start: FastestStart,
+    models: RwLock<Arc<Models>>,
+    /// The tokens that the configuration names, by digest.
+    configured: Mutex<HashSet<[u8; 32]>>,
+    /// The last bare connection: when it was tried, and whether it was made.
+    reachable: tokio::sync::Mutex<Option<(Instant, bool)>>,
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upstream({:?})", self.pool)
+    }
+}
+
+impl Upstream {
+    pub(super) fn new(parts: UpstreamParts, policy: &EnginePolicy, saved: &[SavedToken]) -> Self {
+        let UpstreamParts {
+            provider,
+            calls,
+            tokens,
+            models,
+        } = parts;
+        let configured = tokens.iter().map(Token::digest).collect();
+        let pool = TokenPool::new(tokens, policy.bench);
+        pool.restore(saved);
         Self {
-            expires_at: jwt::expiry(secret.expose_secret()),
-            secret: Arc::new(secret),
-            digest,
-            label: label.into(),
+            provider,
+            calls,
+            pool,
+            fastest_start: FastestStart::default(),
+            models: RwLock::new(Arc::new(models)),
+            configured: Mutex::new(configured),
+            reachable: tokio::sync::Mutex::default(),
         }
     }
 
-    /// The credential's SHA-256: what tells tokens apart without showing them.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        self.digest
+    /// The models on offer now.
+    pub(super) fn models(&self) -> Arc<Models> {
+        Arc::clone(&self.models.read())
     }
 
-    /// The credential itself, for the one header that carries it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.secret.expose_secret()
+    /// Every token, without its secret.
+    pub(super) fn snapshot(&self) -> Vec<TokenSnapshot> {
+        self.with_warm_pools(self.pool.snapshot())
     }
 
-    /// When the credential dies by its own word: the `exp` claim of one that is a JWT.
-    #[must_use]
-    pub fn expires_at(&self) -> Option<SystemTime> {
-        self.expires_at
+    /// Fills in what the provider alone knows.
+    pub(super) fn with_warm_pools(&self, mut rows: Vec<TokenSnapshot>) -> Vec<TokenSnapshot> {
+        if let Some(conversations) = self.provider.conversations() {
+            for row in &mut rows {
+                row.warm = conversations.warm(&row.token);
+            }
+        }
+        rows
     }
 
-    /// The first eight hexadecimal digits of the credential's SHA-256: how logs and pages name it.
-    #[must_use]
-    pub fn label(&self) -> &Arc<str> {
-        &self.label
+    /// Whether a chat is worth sending: some token can be used now, or is merely rate limited and comes back by a chat,
+    /// so somebody must send one.
+    pub(super) fn has_hope(&self) -> bool {
+        let rows = self.pool.snapshot();
+        rows.iter()
+            .any(|row| row.is_available() || row.reason == Some(BenchReason::RateLimited))
     }
-}
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Token({})", self.label)
+    /// See [`Engine::is_upstream_reachable`](super::Engine::is_upstream_reachable).
+    pub(super) async fn is_reachable(&self) -> bool {
+        const FRESH: Duration = Duration::from_secs(10);
+        if let Some(answered) = self.calls.recent_contact() {
+            return answered;
+        }
+        let mut known = self.reachable.lock().await;
+        if let Some((at, reachable)) = *known
+            && at.elapsed() < FRESH
+        {
+            return reachable;
+        }
+        let Some(reachable) = self.provider.is_reachable().await else {
+            return known.is_none_or(|(_, reachable)| reachable);
+        };
+        *known = Some((Instant::now(), reachable));
+        reachable
     }
-}
 
-/// An id that the upstream gave. It goes back in the type in which it came.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum RemoteId {
-    /// Came as a JSON string.
-    Text(String),
-    /// Came as a JSON number without a sign.
-    Unsigned(u64),
-    /// Came as a negative JSON number.
-    Signed(i64),
-}
+    /// Whether the settings, as they were last read, name the token with this digest.
+    pub(super) fn is_configured(&self, digest: &[u8; 32]) -> bool {
+        self.configured.lock().contains(digest)
+    }
 
-impl fmt::Display for RemoteId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RemoteId::Text(text) => f.write_str(text),
-            RemoteId::Unsigned(number) => number.fmt(f),
-            RemoteId::Signed(number) => number.fmt(f),
+    /// Adds a token, ready for use; false when it is in the pool already.
+    pub(super) fn add(&self, token: &Token) -> bool {
+        let added = self.pool.add(token.clone());
+        if added {
+            tracing::info!(token = %token.label(), "a token was added");
+            self.provider.credential_changed(token, CredentialChange::Usable);
+        }
+        added
+    }
+
+    /// Takes a token out of the pool; false when there is no such token.
+    pub(super) fn remove(&self, digest: &[u8; 32]) -> bool {
+        let Some(token) = self.pool.remove(digest) else {
+            return false;
+        };
+        self.provider
+            .credential_changed(&token, CredentialChange::Removed);
+        tracing::info!(token = %token.label(), "a token was removed");
+        true
+    }
+
+    /// Takes over settings that were read anew; see [`Engine::reconfigure`](super::Engine::reconfigure).
+    pub(super) fn reconfigure(&self, tokens: Vec<Token>, models: Models, policy: &EnginePolicy) {
+        self.pool.set_policy(policy.bench);
+        self.calls.breakers().set_probe_interval(policy.probe_interval);
+        *self.models.write() = Arc::new(models);
+        let now: HashSet<[u8; 32]> = tokens.iter().map(Token::digest).collect();
+        let before = std::mem::replace(&mut *self.configured.lock(), now.clone());
+        for token in tokens {
+            if !before.contains(&token.digest()) && !self.add(&token) {
+                tracing::debug!(token = %token.label(), "the token is in the pool already");
+            }
+        }
+        for digest in before.difference(&now) {
+            if !self.remove(digest) {
+                tracing::debug!("a token that left the settings had left the pool before");
+            }
         }
     }
-}
-
-/// A conversation on the upstream, within the project that it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConversationRef {
-    /// The project of the token's account.
-    pub project: RemoteId,
-    /// The conversation.
-    pub conversation: RemoteId,
-}
-
-/// What an answer consists of, as the upstream sends it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AnswerEvent {
-    /// Text; may be empty.
-    Content(String),
-    /// Reasoning; may be empty.
-    Reasoning(String),
-    /// Token figures of the upstream's own.
-    Usage(Usage),
-    /// The upstream says why the answer ended.
-    Finish(FinishReason),
-    /// The upstream's end mark, or the end of a body that parsed whole.
-    Done,
-}
-
-/// An answer under way. Dropping it closes the call.
-pub type Answer = BoxStream<'static, Result<AnswerEvent, UpstreamError>>;
-
-/// A step of a chat on the upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::VariantArray)]
-pub enum Step {
-    /// Finding the account's project.
-    ListProjects,
-    /// Making one for an account that has none.
-    CreateProject,
-    /// Listing the conversations of a project; no step of a chat.
-    ListConversations,
-    /// Making a fresh conversation.
-    CreateConversation,
-    /// Posting the user's text.
-    PostMessage,
-    /// Asking for the answer, and reading it.
-    ReadAnswer,
-    /// Removing a conversation afterwards.
-    DeleteConversation,
-}
-
-impl Step {
-    /// The step's name, as metrics and logs have it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Step::ListProjects => "list_projects",
-            Step::CreateProject => "create_project",
-            Step::ListConversations => "list_conversations",
-            Step::CreateConversation => "create_conversation",
-            Step::PostMessage => "post_message",
-            Step::ReadAnswer => "read_answer",
-            Step::DeleteConversation => "delete_conversation",
-        }
-    }
-}
-
-/// How a call failed.
-#[derive(Debug, Clone, PartialEq, Eq, strum::EnumIter)]
-pub enum Fault {
-    /// 401 or 403: the token is bad.
-    Credentials,
-    /// 429: the token is rate limited, for as long as the upstream says.
-    RateLimited {
-        /// The upstream's `Retry-After`, counted from its arrival.
-        retry_after: Option<Duration>,
-    },
-    /// 404: what the call named is gone.
-    Gone,
-    /// Any other 4xx: the request is wrong.
-    Refused {
-        /// The status.
-        status: u16,
-    },
-    /// 5xx, or a redirect that is not followed.
-    Status {
-        /// The status.
-        status: u16,
-        /// The upstream's `Retry-After`, counted from its arrival.
-        retry_after: Option<Duration>,
-    },
-    /// No connection, or it broke before the answer's head.
-    Connection,
-    /// Nothing came for as long as one wait may last.
-    Timeout,
-    /// What came is not what the contract says: an HTML page, broken JSON, an id that cannot be used.
-    Malformed,
-    /// An answer that ended politely with neither content nor a finish.
-    Empty,
-    /// An answer that broke off after it had begun.
-    Truncated,
-    /// An answer that ended politely after it had begun, with neither a finish reason nor an end mark.
-    Unmarked,
-    /// Nobody's but ours: the gateway's own machine has no descriptor, memory or port left for the call.
-    Local {
-        /// Whether the upstream may have heard of the call all the same.
-        sent: bool,
-    },
-}
-
-impl Fault {
-    /// The fault's name, as metrics and logs have it.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Fault::Credentials => "credentials",
-            Fault::RateLimited { .. } => "rate_limited",
-            Fault::Gone => "gone",
-            Fault::Refused { .. } => "refused",
-            Fault::Status { .. } => "status",
-            Fault::Connection => "connection",
-            Fault::Timeout => "timeout",
-            Fault::Malformed => "malformed",
-            Fault::Empty => "empty",
-            Fault::Truncated => "truncated",
-            Fault::Unmarked => "unmarked",
-            Fault::Local { .. } => "local",
-        }
-    }
-
-    /// How long the upstream asks to be left alone.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Fault::RateLimited { retry_after } | Fault::Status { retry_after, .. } => *retry_after,
-            Fault::Credentials
-            | Fault::Gone
-            | Fault::Refused { .. }
-            | Fault::Connection
-            | Fault::Timeout
-            | Fault::Malformed
-            | Fault::Empty
-            | Fault::Truncated
-            | Fault::Unmarked
-            | Fault::Local { .. } => None,
-        }
-    }
-
-    /// Whether the service is at fault, and neither the token nor the request.
-    #[must_use]
-    pub fn is_services(&self) -> bool {
-        match self {
-            Fault::Status { .. }
-            | Fault::Connection
-            | Fault::Timeout
-            | Fault::Malformed
-            | Fault::Empty
-            | Fault::Truncated
-            | Fault::Unmarked => true,
-            Fault::Credentials
-            | Fault::RateLimited { .. }
-            | Fault::Gone
-            | Fault::Refused { .. }
-            | Fault::Local { .. } => false,
-        }
-    }
-
-    /// Whether the gateway's own machine is at fault, which says nothing about the service or the token.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        matches!(self, Fault::Local { .. })
-    }
-}
-
-/// A failed call: at which step, how, and what the log should know of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UpstreamError {
-    /// The step that failed.
-    pub step: Step,
-    /// How it failed.
-    pub fault: Fault,
-    /// For the log: holds no secret and no more than a little of the upstream's text.
-    pub detail: String,
-}
-
-impl UpstreamError {
-    /// A failure of `step`.
-    pub fn new(step: Step, fault: Fault, detail: impl Into<String>) -> Self {
-        Self {
-            step,
-            fault,
-            detail: detail.into(),
-        }
-    }
-}
-
-impl fmt::Display for UpstreamError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} failed ({}): {}",
-            self.step.name(),
-            self.fault.name(),
-            self.detail
-        )
-    }
-}
-
-impl std::error::Error for UpstreamError {}
-
-/// What an upstream can do besides taking one text and giving another. What it cannot is refused at the doors, or left
-/// out where the settings say so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Capabilities {
-    /// Calls of tools and functions.
-    pub tools: bool,
-    /// Images in messages.
-    pub images: bool,
-    /// Sound in messages, and as the answer.
-    pub audio: bool,
-    /// Files in messages.
-    pub files: bool,
-    /// Answers in JSON, and after a schema.
-    pub response_formats: bool,
-    /// Log probabilities of the answer's tokens.
-    pub logprobs: bool,
-    /// Searching the web for the answer.
-    pub web_search: bool,
-    /// Judging question and answer by a policy.
-    pub moderation: bool,
-}
-
-/// A conversation service. Every future and stream may be dropped at any time, which closes the call; the engine
-/// takes care not to drop the calls that create something.
-pub trait Upstream: Send + Sync + 'static {
-    /// The projects of the token's account; may be none.
-    fn list_projects(&self, token: &Token) -> BoxFuture<'static, Result<Vec<RemoteId>, UpstreamError>>;
-
-    /// Makes a project in the token's account.
-    fn create_project(&self, token: &Token) -> BoxFuture<'static, Result<RemoteId, UpstreamError>>;
-
-    /// The conversations of a project, whoever made them.
-    fn list_conversations(
-        &self,
-        token: &Token,
-        project: &RemoteId,
-    ) -> BoxFuture<'static, Result<Vec<RemoteId>, UpstreamError>>;
-
-    /// Makes a fresh conversation in a project.
-    fn create_conversation(
-        &self,
-        token: &Token,
-        project: &RemoteId,
-    ) -> BoxFuture<'static, Result<RemoteId, UpstreamError>>;
-
-    /// Removes a conversation. One that is gone already counts as removed.
-    fn delete_conversation(
-        &self,
-        token: &Token,
-        conversation: &ConversationRef,
-    ) -> BoxFuture<'static, Result<(), UpstreamError>>;
-
-    /// Posts the user's text.
-    fn post_message(
-        &self,
-        token: &Token,
-        conversation: &ConversationRef,
-        text: &str,
-    ) -> BoxFuture<'static, Result<(), UpstreamError>>;
-
-    /// Asks for the answer to the last message; resolves when its head is there.
-    fn open_answer(
-        &self,
-        token: &Token,
-        conversation: &ConversationRef,
-        model: &str,
-    ) -> BoxFuture<'static, Result<Answer, UpstreamError>>;
-
-    /// Which of the service's origins takes the calls of a step: steps with equal numbers share one, and fail together
-    /// when it is down. Numbers are small and start at 0.
-    fn origin(&self, step: Step) -> usize;
-
-    /// What it can do besides text.
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
-    }
-
-    /// Whether a bare connection to every origin of the service can be made; `None` where the gateway's own machine
-    /// lacks what that takes. Sends nothing.
-    fn is_reachable(&self) -> BoxFuture<'static, Option<bool>>;
 }

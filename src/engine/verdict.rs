@@ -4,16 +4,17 @@
 //! | --- | --- | --- |
 //! | credentials (401, 403) | benched, later disabled | another token, at once, not counted |
 //! | rate limited (429) | benched for `Retry-After` | another token, at once, not counted |
-//! | gone (404) | – | a fresh conversation, once; after that as a service fault |
+//! | gone (404) | – | in a session the whole chat at once, without it; else again after a wait, as below |
 //! | refused (other 4xx) | – | ends: another token would not help |
 //! | local (no descriptor, memory or port here) | – | ends as `overloaded`: no other token would help |
 //! | status, connection, timeout, malformed, empty, truncated, unmarked | – | again after a wait, `MAX_RETRIES` times |
 //!
-//! The table holds for each step of a chat; what a 404 is at each of them, the backend says. Clean-up is no step of a chat: what it meets changes nothing.
+//! The table holds for each step of a chat. The provider decides whether a 404 at a step means that something is gone.
+//! Clean-up is no step of a chat: its failures change nothing.
 
 use std::time::Duration;
 
-use super::upstream::{Fault, UpstreamError};
+use super::provider::{Fault, UpstreamError};
 
 /// What a failure means for the token that met it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +32,6 @@ pub enum TokenVerdict {
 pub enum ChatVerdict {
     /// Try another token at once; this one is not picked again in this chat.
     OtherToken,
-    /// Try again with everything made anew; a second time it is a service fault.
-    Anew,
     /// Try again after a wait.
     Again,
     /// Give up: no other try would fare better.
@@ -47,9 +46,9 @@ pub fn verdict(error: &UpstreamError) -> (TokenVerdict, ChatVerdict) {
         Fault::RateLimited { retry_after } => {
             (TokenVerdict::RateLimited(retry_after), ChatVerdict::OtherToken)
         }
-        Fault::Gone => (TokenVerdict::Keep, ChatVerdict::Anew),
         Fault::Refused { .. } | Fault::Local { .. } => (TokenVerdict::Keep, ChatVerdict::GiveUp),
-        Fault::Status { .. }
+        Fault::Gone
+        | Fault::Status { .. }
         | Fault::Connection
         | Fault::Timeout
         | Fault::Malformed

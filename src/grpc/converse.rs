@@ -227,7 +227,8 @@ impl Talk {
                 ChatError::invalid("start", "Missing 'start': it must be the first message."),
             ),
             Some(Request::Turn(turn)) => {
-                let text = turns::read(turn, self.chat.reading());
+                let model = self.record.model().unwrap_or_default();
+                let text = turns::read(turn, self.chat.reading(model));
                 self.quiet_since = Instant::now();
                 self.awaiting.push(text);
                 Ok(())
@@ -250,7 +251,9 @@ impl Talk {
         };
         let ConverseStart { options } = start;
         let missing = || ChatError::invalid("start.options", "Missing 'start.options': it names the model.");
-        let read = request::read_beginning(options.ok_or_else(missing)?, self.chat.reading());
+        let options = options.ok_or_else(missing)?;
+        let reading = self.chat.reading(&options.model);
+        let read = request::read_beginning(options, reading);
         let (beginning, ignored) = read.map_err(|failure| failure.within("start.options"))?;
         self.record.set_model(&beginning.model);
         let begun = self.chat.engine.converse(beginning, room);

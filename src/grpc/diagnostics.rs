@@ -10,9 +10,13 @@ use super::{
     service::record,
 };
 use crate::{
-    admin::{Added, Candidate, Choice, Operator, Probed, Removed, TokenView},
-    engine::{ChatSnapshot, Cleared, ConversationCounts, Scope, error::ChatError},
-    telemetry::CallRecord,
+    admin::{Added, Candidate, Choice, Operator, Probed, Removed, Standing, TokenView},
+    engine::{
+        BenchReason, ChatSnapshot, TokenState,
+        error::ChatError,
+        provider::{Cleared, ConversationCounts, Scope},
+    },
+    telemetry::{CallRecord, Door},
 };
 
 impl fmt::Debug for proto::AddTokenRequest {
@@ -207,18 +211,21 @@ fn count(number: usize) -> u32 {
 }
 
 fn token(view: TokenView) -> proto::Token {
-    // Both wires have the same names, each in its own spelling.
-    let state = format!("TOKEN_STATE_{}", view.state.to_uppercase());
-    let reason = view
-        .reason
-        .map(|reason| format!("TOKEN_REASON_{}", reason.to_uppercase()));
-    let reason = reason.and_then(|name| proto::TokenReason::from_str_name(&name));
+    let state = match view.state {
+        TokenState::Ready => proto::TokenState::Ready,
+        TokenState::Benched => proto::TokenState::Benched,
+        TokenState::Probing => proto::TokenState::Probing,
+        TokenState::Disabled => proto::TokenState::Disabled,
+        TokenState::Expired => proto::TokenState::Expired,
+    };
+    let reason = view.reason.map(|reason| match reason {
+        BenchReason::Refused => proto::TokenReason::Refused,
+        BenchReason::RateLimited => proto::TokenReason::RateLimited,
+    });
     proto::Token {
         label: view.label.to_string(),
         sha256: view.sha256,
-        state: proto::TokenState::from_str_name(&state)
-            .unwrap_or_default()
-            .into(),
+        state: state.into(),
         reason: reason.unwrap_or_default().into(),
         until: view.until.map(Into::into),
         available: view.available,
@@ -237,12 +244,19 @@ fn candidate(candidate: Candidate) -> proto::Candidate {
         standing,
         why,
     } = candidate;
-    let standing = format!("STANDING_{}", standing.name().to_uppercase());
+    let standing = match standing {
+        Standing::Chosen => proto::Standing::Chosen,
+        Standing::Busier => proto::Standing::Busier,
+        Standing::UsedLater => proto::Standing::UsedLater,
+        Standing::Full => proto::Standing::Full,
+        Standing::Benched => proto::Standing::Benched,
+        Standing::Probing => proto::Standing::Probing,
+        Standing::Disabled => proto::Standing::Disabled,
+        Standing::Expired => proto::Standing::Expired,
+    };
     proto::Candidate {
         token: Some(token(view)),
-        standing: proto::Standing::from_str_name(&standing)
-            .unwrap_or_default()
-            .into(),
+        standing: standing.into(),
         why,
     }
 }
@@ -256,10 +270,13 @@ fn active(chat: ChatSnapshot) -> proto::ActiveRequest {
         bytes,
         token,
     } = chat;
-    let door = format!("DOOR_{}", door.name().to_uppercase());
+    let door = match door {
+        Door::Http => proto::Door::Http,
+        Door::Grpc => proto::Door::Grpc,
+    };
     proto::ActiveRequest {
         id,
-        door: proto::Door::from_str_name(&door).unwrap_or_default().into(),
+        door: door.into(),
         model,
         // A chat that is older than the wire can say is no chat.
         age: age.try_into().ok(),

@@ -19,7 +19,11 @@ use super::{
     },
 };
 use crate::{
-    engine::{ChoiceEvent, ChoiceStream, error::ChatError},
+    engine::{
+        ChoiceStream,
+        error::ChatError,
+        event::{self, ChoiceEvent},
+    },
     telemetry::CallRecord,
 };
 
@@ -134,17 +138,18 @@ impl Events {
     }
 
     fn take(&mut self, event: ChoiceEvent) {
+        let ChoiceEvent { index, event } = event;
         match event {
-            ChoiceEvent::Content { index, text } => {
+            event::Event::Content(text) => {
                 let logprobs = Vec::new();
                 self.queue
                     .push_back((index, Event::Content(ContentDelta { text, logprobs })));
             }
-            ChoiceEvent::Reasoning { index, text } => {
+            event::Event::Reasoning(text) => {
                 self.queue
                     .push_back((index, Event::Reasoning(ReasoningDelta { text })));
             }
-            ChoiceEvent::Finished { index, reason } => {
+            event::Event::Finish(reason) => {
                 let finish_reason = convert::finish_reason(reason).into();
                 let finished = (index, Event::Finished(Finished { finish_reason }));
                 self.unfinished = self.unfinished.saturating_sub(1);
@@ -154,7 +159,8 @@ impl Events {
                     self.queue.push_back(finished);
                 }
             }
-            ChoiceEvent::Usage(usage) => {
+            event::Event::End => {}
+            event::Event::Usage(usage) => {
                 self.queue.push_back((0, Event::Usage(convert::usage(usage))));
                 self.queue.extend(self.last.take());
             }

@@ -8,7 +8,7 @@ use super::{
     request::{self, Reading},
 };
 use crate::{
-    engine::upstream::Capabilities,
+    engine::provider::Capabilities,
     telemetry::{CallRecord, Door},
 };
 

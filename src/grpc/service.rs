@@ -50,9 +50,9 @@ struct Call {
 }
 
 impl Chat {
-    /// What requests are read by.
-    pub(super) fn reading(&self) -> Reading {
-        Reading::new(self.engine.capabilities(), self.unsupported)
+    /// The reading of a request for this model.
+    pub(super) fn reading(&self, model: &str) -> Reading {
+        Reading::new(self.engine.capabilities(model), self.unsupported)
     }
 
     fn accept(&self, request: Request<CreateChatCompletionRequest>) -> Result<Call, Status> {
@@ -60,7 +60,9 @@ impl Chat {
         let admitted = request.extensions().get::<Admitted>().cloned();
         let admission = admitted.and_then(|admitted| Some((admitted.take_permit()?, admitted.deadline)));
         let (permit, deadline) = admission.ok_or_else(|| past_admission(&record))?;
-        let read = request::read(request.into_inner(), self.reading());
+        let wire = request.into_inner();
+        let reading = self.reading(&wire.model);
+        let read = request::read(wire, reading);
         let (request, ignored) = read.map_err(|failure| error::status(&failure, &record))?;
         record.set_model(&request.model);
         let head = Head::new(request.model.clone());
@@ -182,7 +184,8 @@ impl ChatService for Chat {
         &self,
         _: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
-        let models = self.engine.models().names().map(convert::model).collect();
+        let names = self.engine.model_names();
+        let models = names.iter().map(|name| convert::model(name)).collect();
         Ok(Response::new(ListModelsResponse { models }))
     }
 
@@ -197,11 +200,11 @@ impl ChatService for Chat {
             let failure = ChatError::invalid("id", "Missing 'id': the model's name.");
             return Err(error::status(&failure, &record));
         }
-        match self.engine.models().resolve(&id) {
-            Ok(_) => Ok(Response::new(GetModelResponse {
-                model: Some(convert::model(&id)),
-            })),
-            Err(_) => Err(error::status(&not_found(&id), &record)),
+        if !self.engine.offers(&id) {
+            return Err(error::status(&not_found(&id), &record));
         }
+        Ok(Response::new(GetModelResponse {
+            model: Some(convert::model(&id)),
+        }))
     }
 }

@@ -74,7 +74,7 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
 
 async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
     let body = call.read(openai, CHAT).await?;
-    let capabilities = openai.engine.capabilities();
+    let capabilities = openai.engine.capabilities(body.model());
     let asked = request::read(body, Reading::new(&capabilities, openai.unsupported))?;
     let Call { context, permit, .. } = call;
     context.record.set_model(&asked.request.model);

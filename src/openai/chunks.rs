@@ -2,10 +2,14 @@
 
 use super::{
     convert, error,
-    sse::{DONE, Telling, event},
+    sse::{self, DONE, Telling},
     wire::{Chunk, ChunkChoice, ChunkObject, Delta, FinishWord, Null, Speaker, UsageFigures},
 };
-use crate::engine::{ChoiceEvent, chat::Head, error::ChatError};
+use crate::engine::{
+    chat::Head,
+    error::ChatError,
+    event::{ChoiceEvent, Event},
+};
 
 /// How a chat's stream is told.
 #[derive(Debug)]
@@ -31,33 +35,33 @@ impl Telling for Chunks {
     }
 
     fn tell(&mut self, event: ChoiceEvent) -> String {
+        let ChoiceEvent { index, event } = event;
         match event {
-            ChoiceEvent::Content { index, text } => {
+            Event::Content(text) => {
                 let delta = Delta {
                     content: convert::borrowed(&text),
                     ..Delta::default()
                 };
                 self.delta(index, delta, None)
             }
-            ChoiceEvent::Reasoning { index, text } => {
+            Event::Reasoning(text) => {
                 let delta = Delta {
                     reasoning_content: convert::borrowed(&text),
                     ..Delta::default()
                 };
                 self.delta(index, delta, None)
             }
-            ChoiceEvent::Finished { index, reason } => {
+            Event::Finish(reason) => {
                 self.delta(index, Delta::default(), Some(convert::finish_reason(reason)))
             }
-            ChoiceEvent::Usage(usage) if self.include_usage => {
-                self.chunk(&[], Some(convert::usage(usage))) + DONE
-            }
-            ChoiceEvent::Usage(_) => DONE.to_owned(),
+            Event::Usage(usage) if self.include_usage => self.chunk(&[], Some(convert::usage(usage))) + DONE,
+            Event::Usage(_) => DONE.to_owned(),
+            Event::End => String::new(),
         }
     }
 
     fn fail(&mut self, failure: &ChatError) -> String {
-        event(&error::body(failure))
+        sse::event(&error::body(failure))
     }
 }
 
@@ -75,7 +79,7 @@ impl Chunks {
     }
 
     fn chunk(&self, choices: &[ChunkChoice<'_>], usage: Option<UsageFigures>) -> String {
-        event(&Chunk {
+        sse::event(&Chunk {
             id: &self.head.id,
             object: ChunkObject::ChatCompletionChunk,
             created: self.head.created,

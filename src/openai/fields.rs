@@ -6,7 +6,7 @@ use super::{
     messages::MESSAGE_NAME,
     schema::{Key, Shape, TEXT, key, required},
 };
-use crate::engine::upstream::Capabilities;
+use crate::engine::provider::Capabilities;
 
 /// What a field means here.
 #[derive(Debug)]

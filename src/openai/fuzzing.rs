@@ -6,7 +6,7 @@ use super::{
     json::KnownFields,
     request::{self, Reading},
 };
-use crate::engine::upstream::Capabilities;
+use crate::engine::provider::Capabilities;
 
 /// Reads a request as the door does, up to the engine or to the error that its client would see.
 ///

@@ -26,6 +26,14 @@ pub(super) struct Body {
     pub(super) oddities: Oddities,
 }
 
+impl Body {
+    /// The model that the request names; empty where it names none.
+    pub(super) fn model(&self) -> &str {
+        let model = self.fields.get("model");
+        model.and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Oddity {
     /// A text with half a surrogate, which is no character.

@@ -39,8 +39,8 @@ fn model(id: &str) -> Model<'_> {
     responses((status = 200, description = "The models", body = ModelList<'static>)),
 )]
 pub(super) async fn list(State(openai): State<Arc<OpenAi>>) -> Response {
-    let models = openai.engine.models();
-    let data = models.names().map(model).collect();
+    let names = openai.engine.model_names();
+    let data = names.iter().map(|name| model(name)).collect();
     Json(ModelList {
         object: ListObject::List,
         data,
@@ -69,8 +69,9 @@ pub(super) async fn retrieve(
         return super::unknown_url(request).await;
     };
     // Where any name is let through none is listed, and every one is as good as a listed one.
-    match openai.engine.models().resolve(&id) {
-        Ok(_) => Json(model(&id)).into_response(),
-        Err(_) => error::respond(&not_found(&id), request.extensions().get::<CallRecord>()),
+    if openai.engine.offers(&id) {
+        Json(model(&id)).into_response()
+    } else {
+        error::respond(&not_found(&id), request.extensions().get::<CallRecord>())
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::engine::{
     chat::ChatRequest,
     error::{ChatError, ErrorKind},
-    upstream::Capabilities,
+    provider::Capabilities,
 };
 
 /// What becomes of a request that asks for something which the upstream cannot do.

@@ -18,8 +18,9 @@ use tokio::time::timeout;
 use super::error;
 use crate::{
     engine::{
-        self, ChoiceEvent, ChoiceStream,
+        self, ChoiceStream,
         error::{ChatError, ErrorKind},
+        event::{ChoiceEvent, Event},
     },
     telemetry::CallRecord,
 };
@@ -36,7 +37,7 @@ pub(super) type Opening = Pin<Box<dyn Future<Output = Result<ChoiceStream, ChatE
 pub(super) trait Telling: Send + 'static {
     /// The first event is here.
     fn begin(&mut self) -> String;
-    /// The next event is here; [`ChoiceEvent::Usage`] is the last.
+    /// The next event is here; [`Event::Usage`] is the last.
     fn tell(&mut self, event: ChoiceEvent) -> String;
     /// The call failed, maybe before it began. Nothing comes after it, least of all a mark of a good end.
     fn fail(&mut self, failure: &ChatError) -> String;
@@ -132,7 +133,7 @@ impl<T: Telling> Events<T> {
         };
         Some(match stream.next().await? {
             Ok(event) => {
-                if matches!(event, ChoiceEvent::Usage(_)) {
+                if matches!(event.event, Event::Usage(_)) {
                     self.stage = Stage::Ended;
                 }
                 self.telling.tell(event)

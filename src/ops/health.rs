@@ -11,7 +11,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Ops;
-use crate::{auth::Caller, engine::TokenSnapshot, lifecycle::Phase, telemetry::Totals};
+use crate::{
+    auth::Caller,
+    engine::{BenchReason, TokenSnapshot},
+    lifecycle::Phase,
+    telemetry::Totals,
+};
 
 #[derive(Serialize, ToSchema)]
 struct Health {
@@ -113,7 +118,7 @@ pub(super) async fn health(
                 .map(|_| tokens.into_iter().map(row).collect()),
         },
         upstream: Upstream { reachable },
-        models: ops.engine.models().names().map(str::to_owned).collect(),
+        models: ops.engine.model_names(),
     })
     .into_response()
 }
@@ -148,17 +153,17 @@ fn row(token: TokenSnapshot) -> Token {
         failures,
         refusals: _,
         expires_at: _,
-        stock,
+        warm,
         obstacle: _,
     } = token;
     Token {
         token: token.label().to_string(),
-        state,
-        reason,
+        state: state.name(),
+        reason: reason.map(BenchReason::name),
         benched_for_seconds: benched_for.map(|wait| wait.as_secs_f64().ceil()),
         in_flight,
         chats: leases,
         failures,
-        warm_conversations: stock,
+        warm_conversations: warm,
     }
 }

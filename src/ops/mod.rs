@@ -13,6 +13,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, Uri, header};
 use serde::Serialize;
+use strum::VariantArray;
 use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -20,8 +21,9 @@ use crate::{
     admin::Gate,
     auth::{Auth, Caller, offers_key},
     engine::{
-        ConversationCounts, Engine,
+        Engine, TokenState,
         error::{ChatError, ErrorKind},
+        provider::ConversationCounts,
     },
     lifecycle::{Lifecycle, Phase},
     openai::error,
@@ -192,8 +194,9 @@ async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
 
 fn gauges(engine: &Engine) -> Gauges {
     let tokens = engine.tokens();
-    let states = ["ready", "benched", "probing", "disabled", "expired"];
-    let tokens = states.map(|state| (state, tokens.iter().filter(|token| token.state == state).count()));
+    let count = |state| tokens.iter().filter(|token| token.state == state).count();
+    let states = TokenState::VARIANTS.iter();
+    let tokens = states.map(|state| (state.name(), count(*state)));
     let ConversationCounts {
         in_use,
         ready,
@@ -201,7 +204,7 @@ fn gauges(engine: &Engine) -> Gauges {
         left_behind,
     } = engine.conversations();
     Gauges {
-        tokens: tokens.to_vec(),
+        tokens: tokens.collect(),
         in_flight: engine.in_flight(),
         conversations: vec![
             ("in_use", in_use),

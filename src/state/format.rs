@@ -7,10 +7,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{
-    BenchReason,
-    store::{SavedConversation, SavedToken},
-    upstream::{ConversationRef, RemoteId},
+use crate::{
+    engine::{BenchReason, store::SavedToken},
+    providers::conversation::{ConversationRef, OwedConversation, RemoteId},
 };
 
 /// `tokens.json`.
@@ -130,11 +129,11 @@ pub(super) fn read_tokens(text: &str) -> Result<Vec<SavedToken>, String> {
     tokens.collect()
 }
 
-pub(super) fn made(conversation: &SavedConversation) -> String {
+pub(super) fn made(conversation: &OwedConversation) -> String {
     line(&Line::Made(entry(conversation)))
 }
 
-pub(super) fn gone(conversation: &SavedConversation) -> String {
+pub(super) fn gone(conversation: &OwedConversation) -> String {
     line(&Line::Gone(entry(conversation)))
 }
 
@@ -174,8 +173,8 @@ fn understood(line: Line) -> Option<(Key, Option<RemoteId>)> {
     Some((key, made.then(|| remote(entry.project))))
 }
 
-pub(super) fn saved(digest: [u8; 32], project: RemoteId, conversation: RemoteId) -> SavedConversation {
-    SavedConversation {
+pub(super) fn saved(digest: [u8; 32], project: RemoteId, conversation: RemoteId) -> OwedConversation {
+    OwedConversation {
         digest,
         reference: ConversationRef {
             project,
@@ -184,7 +183,7 @@ pub(super) fn saved(digest: [u8; 32], project: RemoteId, conversation: RemoteId)
     }
 }
 
-fn entry(conversation: &SavedConversation) -> Entry {
+fn entry(conversation: &OwedConversation) -> Entry {
     Entry {
         sha256: hex(&conversation.digest),
         project: id(&conversation.reference.project),

@@ -4,10 +4,10 @@ use super::{
     keeper::{JOURNAL, LOCK, SHORT, TOKENS, private},
     *,
 };
-use crate::engine::{BenchReason, upstream::ConversationRef};
+use crate::{engine::BenchReason, providers::conversation::ConversationRef};
 
-fn conversation(id: u64) -> SavedConversation {
-    SavedConversation {
+fn conversation(id: u64) -> OwedConversation {
+    OwedConversation {
         digest: [7; 32],
         reference: ConversationRef {
             project: RemoteId::Text("p/1".to_owned()),
@@ -70,8 +70,8 @@ fn what_was_kept_is_there_after_a_restart() {
     ];
     let (state, saved) = StateDir::open(&place).unwrap();
     assert_eq!(saved, Saved::default());
-    state.keep_tokens(tokens[..1].to_vec());
-    state.keep_tokens(tokens.to_vec());
+    state.save(tokens[..1].to_vec());
+    state.save(tokens.to_vec());
     (1..=3).for_each(|id| state.owe(&conversation(id)));
     state.settle(&conversation(2));
     drop(state);
@@ -177,7 +177,7 @@ fn the_files_are_nobody_elses_business() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let (state, _) = StateDir::open(directory.path()).unwrap();
-    state.keep_tokens(Vec::new());
+    state.save(Vec::new());
     drop(state);
     for name in [TOKENS, JOURNAL, LOCK] {
         let mode = fs::metadata(directory.path().join(name))
@@ -222,18 +222,18 @@ async fn a_disk_that_does_not_answer_holds_up_one_caller_once() {
             .unwrap()
             .success()
     );
-    state.keep_tokens(Vec::new());
+    state.save(Vec::new());
     state.owe(&conversation(1));
-    state.kept(Duration::from_millis(50)).await;
+    state.flushed(Duration::from_millis(50)).await;
     state.owe(&conversation(2));
     // Were this one held up, the test would not end.
-    state.kept(Duration::MAX).await;
+    state.flushed(Duration::MAX).await;
     // A reader: what was stuck goes on.
     let reader = thread::spawn(move || fs::read(pipe).unwrap());
     let mut done = state.desk.done.subscribe();
     done.wait_for(|done| *done == 3).await.unwrap();
     reader.join().unwrap();
-    state.kept(Duration::MAX).await;
+    state.flushed(Duration::MAX).await;
     assert!(!state.desk.tray().stalled);
     drop(state);
     assert_eq!(ids(&StateDir::open(directory.path()).unwrap().1), [1, 2]);

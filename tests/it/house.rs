@@ -10,8 +10,8 @@ const RULE: &[(&str, &[&str])] = &[
     ("sim", &[]),
     ("config", &[]),
     ("engine", &["telemetry"]),
-    ("backend", &["engine", "telemetry"]),
-    ("state", &["engine"]),
+    ("providers", &["engine", "telemetry"]),
+    ("state", &["engine", "providers::conversation"]),
     ("auth", &["engine::error"]),
     ("lifecycle", &["telemetry"]),
     ("net", &["telemetry"]),
@@ -129,7 +129,10 @@ fn the_rule_would_catch_every_form_of_a_forbidden_path() {
             &["engine"],
             "use crate::{engine::{error::{ChatError}, chat::{Role as Who}}, app as a};",
         ),
-        (&["engine", "pool"], "fn f() { let x = crate::backend::read(y); }"),
+        (
+            &["engine", "pool"],
+            "fn f() { let x = crate::providers::read(y); }",
+        ),
         (&["engine", "pool"], "use super::super::grpc::proto;"),
         (&["engine"], "use super::{telemetry::Metrics, net::Listener};"),
         (

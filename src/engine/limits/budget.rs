@@ -5,7 +5,7 @@
 //! bytes as there are tokens left pass uncounted; and text that cannot be counted yet is looked at again only after it
 //! has grown by a part of its length, so that the work stays in proportion to the text.
 
-use crate::engine::{answer::Delta, text::vocabulary};
+use crate::engine::{answer::Delta, prompt::vocabulary};
 
 /// Up to this length a look at the uncounted text costs next to nothing.
 const SHORT: usize = 256;

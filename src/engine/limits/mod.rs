@@ -15,11 +15,10 @@ use self::{
     stop::StopMatcher,
 };
 use super::{
-    answer::{AnswerReader, Delta, Ending, Read},
-    chat::FinishReason,
-    conversation::Conversation,
-    text::{DONE_IN_PLACE, is_vocabulary_ready},
-    upstream::{Fault, Step, UpstreamError},
+    answer::{AnswerReader, Delta, Ending, READ_ANSWER, Read},
+    chat::{ChatRequest, FinishReason},
+    prompt::{DONE_IN_PLACE, is_vocabulary_ready},
+    provider::{Fault, Session, UpstreamError},
 };
 
 /// The limits of one request.
@@ -29,6 +28,16 @@ pub(super) struct Limits {
     pub stop: Vec<String>,
     /// The most tokens, reasoning included.
     pub max_tokens: Option<u64>,
+}
+
+impl Limits {
+    /// The limits that a request sets.
+    pub(super) fn of(request: &ChatRequest) -> Self {
+        Self {
+            stop: request.stop.clone(),
+            max_tokens: request.max_tokens,
+        }
+    }
 }
 
 /// What the limits let through of a piece of the answer.
@@ -118,7 +127,7 @@ impl Limiter {
     }
 }
 
-/// Where the limiter is: at hand, or away on a thread that nobody waits for, with a long text.
+/// Where the limiter is: at hand, or on a blocking thread with a long text.
 #[derive(Debug)]
 enum Desk {
     /// Nothing is limited.
@@ -178,9 +187,9 @@ impl LimitedReader {
         }
     }
 
-    /// The conversation, for another message; `None` when its answer is not whole, or a limit has closed it.
-    pub(super) fn release(self) -> Option<Conversation> {
-        self.reader?.release()
+    /// The session, for one more turn; `None` when the answer is not whole, or a limit has closed it.
+    pub(super) fn into_session(self) -> Option<Session> {
+        self.reader?.into_session()
     }
 
     fn limit(&mut self, read: Read) {
@@ -218,7 +227,7 @@ impl LimitedReader {
 }
 
 fn failed(detail: &str) -> UpstreamError {
-    UpstreamError::new(Step::ReadAnswer, Fault::Malformed, detail)
+    UpstreamError::new(READ_ANSWER, Fault::Malformed, detail)
 }
 
 #[cfg(test)]

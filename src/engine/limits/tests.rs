@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::text::vocabulary;
+use crate::engine::prompt::vocabulary;
 
 fn limits(stop: &[&str], max_tokens: Option<u64>) -> Limits {
     Limits {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{SlotId, TokenPool};
-use crate::engine::{upstream::Token, verdict::TokenVerdict};
+use crate::engine::{provider::Token, verdict::TokenVerdict};
 
 /// The right to use one token for one attempt. Dropping it gives the token back; a lease that was never judged says
 /// nothing about its token.

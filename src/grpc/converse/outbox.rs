@@ -9,10 +9,7 @@ use super::super::{
         TurnFinished, TurnStarted, converse_response::Event, turn_finished::Outcome as Ended,
     },
 };
-use crate::engine::{
-    ReplayReason, TurnEvent,
-    chat::{ChatEvent, Head},
-};
+use crate::engine::{ReplayReason, TurnEvent, chat::Head, event};
 
 /// What goes out next.
 #[derive(Debug, Default)]
@@ -58,29 +55,27 @@ impl Outbox {
 
     /// What the engine tells of a turn; how it ended, once it has.
     pub(super) fn take(&mut self, turn: u32, event: TurnEvent) -> Option<Ended> {
-        let (event, ended) = match event {
+        let event = match event {
             TurnEvent::Replayed { reason, messages } => {
                 let replayed = HistoryReplayed {
                     reason: replay_reason(reason).into(),
                     messages: u32::try_from(messages).unwrap_or(u32::MAX),
                 };
-                (Event::HistoryReplayed(replayed), None)
+                Event::HistoryReplayed(replayed)
             }
-            TurnEvent::Chat(ChatEvent::Content(text)) => {
+            TurnEvent::Answer(event::Event::Content(text)) => {
                 let logprobs = Vec::new();
-                (Event::Content(ContentDelta { text, logprobs }), None)
+                Event::Content(ContentDelta { text, logprobs })
             }
-            TurnEvent::Chat(ChatEvent::Reasoning(text)) => (Event::Reasoning(ReasoningDelta { text }), None),
-            TurnEvent::Chat(ChatEvent::Finished { reason, usage }) => {
-                let reason = convert::finish_reason(reason).into();
-                (
-                    Event::Usage(convert::usage(usage)),
-                    Some(Ended::FinishReason(reason)),
-                )
+            TurnEvent::Answer(event::Event::Reasoning(text)) => Event::Reasoning(ReasoningDelta { text }),
+            TurnEvent::Answer(event::Event::Usage(usage)) => Event::Usage(convert::usage(usage)),
+            TurnEvent::Answer(event::Event::Finish(reason)) => {
+                return Some(Ended::FinishReason(convert::finish_reason(reason).into()));
             }
+            TurnEvent::Answer(event::Event::End) => return None,
         };
         self.push(turn, event);
-        ended
+        None
     }
 }
 
@@ -95,7 +90,7 @@ pub(super) fn keep_alive() -> ConverseResponse {
 fn replay_reason(reason: ReplayReason) -> proto::ReplayReason {
     match reason {
         ReplayReason::TokenLost => proto::ReplayReason::TokenLost,
-        ReplayReason::ConversationLost => proto::ReplayReason::ConversationLost,
+        ReplayReason::SessionLost => proto::ReplayReason::ConversationLost,
         ReplayReason::TurnCut => proto::ReplayReason::TurnCut,
     }
 }

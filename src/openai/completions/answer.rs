@@ -9,9 +9,10 @@ use super::super::{
     wire::{FinishWord, Null, UsageFigures},
 };
 use crate::engine::{
-    ChoiceEvent, Completions,
+    Completions,
     chat::{Completion, Head},
     error::ChatError,
+    event::{ChoiceEvent, Event},
 };
 
 /// An answer, or a chunk of one. `usage` is absent from chunks unless the client asked for it, and then null in every
@@ -102,17 +103,19 @@ impl Telling for TextChunks {
     }
 
     fn tell(&mut self, happened: ChoiceEvent) -> String {
+        let ChoiceEvent {
+            index,
+            event: happened,
+        } = happened;
         match happened {
-            ChoiceEvent::Content { index, text } => self.chunk(index, text, None),
-            ChoiceEvent::Reasoning { .. } => String::new(),
-            ChoiceEvent::Finished { index, reason } => {
-                self.chunk(index, String::new(), Some(convert::finish_reason(reason)))
-            }
-            ChoiceEvent::Usage(usage) if self.include_usage => {
+            Event::Content(text) => self.chunk(index, text, None),
+            Event::Reasoning(_) | Event::End => String::new(),
+            Event::Finish(reason) => self.chunk(index, String::new(), Some(convert::finish_reason(reason))),
+            Event::Usage(usage) if self.include_usage => {
                 let usage = Some(Some(convert::usage(usage)));
                 event(&text_completion(&self.head, Vec::new(), usage)) + DONE
             }
-            ChoiceEvent::Usage(_) => DONE.to_owned(),
+            Event::Usage(_) => DONE.to_owned(),
         }
     }
 

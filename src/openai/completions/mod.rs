@@ -67,7 +67,7 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
 
 async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
     let body = call.read(openai, COMPLETIONS).await?;
-    let capabilities = openai.engine.capabilities();
+    let capabilities = openai.engine.capabilities(body.model());
     let asked = request::read(body, Reading::new(&capabilities, openai.unsupported))?;
     let Asked {
         requests,

@@ -7,7 +7,11 @@ use super::{
     keeping::{Keeping, conclude},
     object::{Draft, Standing},
 };
-use crate::engine::{ChoiceEvent, chat::FinishReason, error::ChatError};
+use crate::engine::{
+    chat::FinishReason,
+    error::ChatError,
+    event::{self, ChoiceEvent},
+};
 
 /// How a response's stream is told.
 #[derive(Debug)]
@@ -141,11 +145,12 @@ impl Telling for Events {
     }
 
     fn tell(&mut self, event: ChoiceEvent) -> String {
-        match event {
-            ChoiceEvent::Content { text, .. } => self.say(Kind::Message, &text),
-            ChoiceEvent::Reasoning { text, .. } => self.say(Kind::Reasoning, &text),
-            ChoiceEvent::Finished { reason, .. } => self.finish(reason),
-            ChoiceEvent::Usage(usage) => {
+        match event.event {
+            event::Event::Content(text) => self.say(Kind::Message, &text),
+            event::Event::Reasoning(text) => self.say(Kind::Reasoning, &text),
+            event::Event::Finish(reason) => self.finish(reason),
+            event::Event::End => String::new(),
+            event::Event::Usage(usage) => {
                 let ending = (self.reason, usage);
                 let keeping = self.keeping.take();
                 let response = conclude(&mut self.draft, keeping, ending, &self.output);

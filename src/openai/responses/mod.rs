@@ -93,7 +93,7 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
 
 async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
     let body = call.read(openai, RESPONSES).await?;
-    let capabilities = openai.engine.capabilities();
+    let capabilities = openai.engine.capabilities(body.model());
     let Call {
         context,
         permit,

@@ -34,8 +34,8 @@ use self::{
 use crate::{
     admin::{Added, Gate, Operator, Removed},
     engine::{
-        Scope,
         error::{ChatError, ErrorKind},
+        provider::Scope,
     },
     openai::{
         coding::{Coding, too_large},

@@ -7,7 +7,10 @@ use utoipa::ToSchema;
 
 use crate::{
     admin::{Candidate, Choice, Kept, Probed, TokenView},
-    engine::{ChatSnapshot, Cleared, ConversationCounts},
+    engine::{
+        BenchReason, ChatSnapshot,
+        provider::{Cleared, ConversationCounts},
+    },
 };
 
 /// A token of the pool, without its secret.
@@ -42,8 +45,8 @@ impl From<&TokenView> for TokenRow {
         Self {
             token: view.label.to_string(),
             sha256: view.sha256.clone(),
-            state: view.state,
-            reason: view.reason,
+            state: view.state.name(),
+            reason: view.reason.map(BenchReason::name),
             until: view.until.map(written),
             rests_for_seconds: view.rests_for.map(rounded),
             available: view.available,

@@ -1,10 +1,10 @@
 //! What the fuzz targets reach: an answer's bytes, read in many splits.
 
 use bytes::Bytes;
-use futures::{FutureExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 
-use super::answer::Reader;
-use crate::engine::upstream::{AnswerEvent, UpstreamError};
+use super::body::Reader;
+use crate::engine::{event::Event, provider::UpstreamError};
 
 /// Reads `body` whole, byte by byte, and in pieces of the given `sizes`, over and over.
 ///
@@ -23,7 +23,7 @@ pub fn answer(body: &[u8], sizes: &[u8]) {
     assert_eq!(read(pieces), whole, "in pieces of {sizes:?}");
 }
 
-fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<AnswerEvent, UpstreamError>> {
+fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<Event, UpstreamError>> {
     let pieces: Vec<_> = pieces
         .into_iter()
         .map(|piece| Ok(Bytes::copy_from_slice(piece)))

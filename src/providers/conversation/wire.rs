@@ -4,9 +4,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::ids::RemoteId;
 use crate::engine::{
     chat::{FinishReason, Usage},
-    upstream::{AnswerEvent, RemoteId},
+    event::Event,
 };
 
 /// Longer ids are refused.
@@ -15,7 +16,7 @@ const MAX_ID: usize = 128;
 /// One event of a streamed answer, read in one pass: it is the hot path.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Event {
+struct StreamEvent {
     choices: Option<Vec<Option<Choice>>>,
     usage: Option<Value>,
     error: Option<Value>,
@@ -56,10 +57,10 @@ pub(super) enum Unusable {
 }
 
 /// Reads one event of a stream, in the order in which its parts count.
-pub(super) fn read_event(payload: &str, events: &mut Vec<AnswerEvent>) -> Result<(), Unusable> {
-    let event: Option<Event> =
+pub(super) fn read_event(payload: &str, events: &mut Vec<Event>) -> Result<(), Unusable> {
+    let event: Option<StreamEvent> =
         serde_json::from_str(payload).map_err(|error| Unusable::Malformed(error.to_string()))?;
-    let Event {
+    let StreamEvent {
         choices,
         usage,
         error,
@@ -74,18 +75,18 @@ pub(super) fn read_event(payload: &str, events: &mut Vec<AnswerEvent>) -> Result
             content,
             reasoning_content,
         } = delta.unwrap_or_default();
-        events.extend(reasoning_content.map(AnswerEvent::Reasoning));
-        events.extend(content.map(AnswerEvent::Content));
+        events.extend(reasoning_content.map(Event::Reasoning));
+        events.extend(content.map(Event::Content));
         if let Some(reason) = finish_reason.filter(|reason| !reason.is_empty()) {
-            events.push(AnswerEvent::Finish(finish(&reason)?));
+            events.push(Event::Finish(finish(&reason)?));
         }
     }
-    events.extend(usage.as_ref().and_then(figures).map(AnswerEvent::Usage));
+    events.extend(usage.as_ref().and_then(figures).map(Event::Usage));
     Ok(())
 }
 
 /// Reads a whole answer that came as one JSON body.
-pub(super) fn read_body(body: &[u8], events: &mut Vec<AnswerEvent>) -> Result<(), Unusable> {
+pub(super) fn read_body(body: &[u8], events: &mut Vec<Event>) -> Result<(), Unusable> {
     let value: Value = parse(body)?;
     if let Some(status) = embedded_failure(&value) {
         return Err(Unusable::Failure(status));
@@ -106,17 +107,17 @@ pub(super) fn read_body(body: &[u8], events: &mut Vec<AnswerEvent>) -> Result<()
     events.extend(
         reasoning
             .and_then(Value::as_str)
-            .map(|text| AnswerEvent::Reasoning(text.to_owned())),
+            .map(|text| Event::Reasoning(text.to_owned())),
     );
-    events.push(AnswerEvent::Content(text.to_owned()));
+    events.push(Event::Content(text.to_owned()));
     if let Some(reason) = choice
         .and_then(|choice| choice.get("finish_reason"))
         .and_then(Value::as_str)
     {
-        events.push(AnswerEvent::Finish(finish(reason)?));
+        events.push(Event::Finish(finish(reason)?));
     }
-    events.extend(value.get("usage").and_then(figures).map(AnswerEvent::Usage));
-    events.push(AnswerEvent::Done);
+    events.extend(value.get("usage").and_then(figures).map(Event::Usage));
+    events.push(Event::End);
     Ok(())
 }
 
@@ -215,18 +216,18 @@ fn figures(usage: &Value) -> Option<Usage> {
 mod tests {
     use super::*;
 
-    fn event(payload: &str) -> Result<Vec<AnswerEvent>, Unusable> {
+    fn event(payload: &str) -> Result<Vec<Event>, Unusable> {
         let mut events = Vec::new();
         read_event(payload, &mut events).map(|()| events)
     }
 
-    fn body(payload: &str) -> Result<Vec<AnswerEvent>, Unusable> {
+    fn body(payload: &str) -> Result<Vec<Event>, Unusable> {
         let mut events = Vec::new();
         read_body(payload.as_bytes(), &mut events).map(|()| events)
     }
 
-    fn content(text: &str) -> AnswerEvent {
-        AnswerEvent::Content(text.into())
+    fn content(text: &str) -> Event {
+        Event::Content(text.into())
     }
 
     #[test]
@@ -256,10 +257,10 @@ mod tests {
             reasoning_tokens: 0,
         };
         let expected = vec![
-            AnswerEvent::Reasoning("hm".into()),
+            Event::Reasoning("hm".into()),
             content("yes"),
-            AnswerEvent::Finish(FinishReason::Length),
-            AnswerEvent::Usage(usage),
+            Event::Finish(FinishReason::Length),
+            Event::Usage(usage),
         ];
         assert_eq!(event(payload), Ok(expected));
     }
@@ -274,7 +275,7 @@ mod tests {
     #[test]
     fn an_unknown_reason_is_an_end_and_error_is_a_failure() {
         let finish = |reason: &str| event(&format!(r#"{{"choices":[{{"finish_reason":"{reason}"}}]}}"#));
-        assert_eq!(finish("eos"), Ok(vec![AnswerEvent::Finish(FinishReason::Stop)]));
+        assert_eq!(finish("eos"), Ok(vec![Event::Finish(FinishReason::Stop)]));
         assert_eq!(finish("error"), Err(Unusable::Failure(500)));
         assert_eq!(finish(""), Ok(vec![]));
     }
@@ -315,11 +316,7 @@ mod tests {
             r#"{"response":{"not":"text"},"content":"hi"}"#,
             r#"{"message":"hi"}"#,
         ] {
-            assert_eq!(
-                body(payload),
-                Ok(vec![content("hi"), AnswerEvent::Done]),
-                "{payload}"
-            );
+            assert_eq!(body(payload), Ok(vec![content("hi"), Event::End]), "{payload}");
         }
         assert!(matches!(
             body(r#"{"message":{"content":"hi"}}"#),

@@ -5,10 +5,15 @@ use std::{error::Error, io, sync::Arc, time::Duration};
 use http::HeaderMap;
 use reqwest::dns::{Name, Resolve, Resolving};
 
-use super::{ConversationService, Endpoints, Proxies};
-use crate::engine::{
-    upstream::{Fault, Token, Upstream},
-    verdict::{ChatVerdict, TokenVerdict, verdict},
+use super::{Endpoints, service::Service};
+use crate::{
+    engine::{
+        calls::Purpose,
+        provider::{Fault, Token},
+        verdict::{ChatVerdict, TokenVerdict, verdict},
+    },
+    providers::Proxies,
+    telemetry::Metrics,
 };
 
 /// Fails as the operating system would, with this number.
@@ -21,9 +26,10 @@ impl Resolve for Fails {
     }
 }
 
-fn service(number: i32) -> ConversationService {
-    let url = "http://upstream.invalid".to_owned();
-    let mut service = ConversationService::build(Endpoints {
+/// A service whose four origins are one.
+pub(super) fn service_at(url: &str) -> Service {
+    let url = url.to_owned();
+    let endpoints = Endpoints {
         project: url.clone(),
         conversation: url.clone(),
         message: url.clone(),
@@ -33,8 +39,13 @@ fn service(number: i32) -> ConversationService {
         proxy: None,
         proxies: Proxies::default(),
         timeout: Duration::from_secs(60),
-    })
-    .unwrap();
+    };
+    let metrics = Arc::new(Metrics::build().unwrap());
+    Service::build(endpoints, metrics, Duration::from_secs(1)).unwrap()
+}
+
+fn service(number: i32) -> Service {
+    let mut service = service_at("http://upstream.invalid");
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([])
@@ -54,7 +65,7 @@ async fn each_want_is_local_and_judges_neither_origin_nor_token() {
     ];
     for number in wants {
         let error = service(number)
-            .list_projects(&Token::new("token".into()))
+            .list_projects(&Token::new("token".into()), Purpose::Background)
             .await
             .unwrap_err();
         assert_eq!(error.fault, Fault::Local { sent: false }, "{number}: {error}");
@@ -67,7 +78,7 @@ async fn each_want_is_local_and_judges_neither_origin_nor_token() {
     }
     for number in [libc::ECONNREFUSED, libc::ENETUNREACH, libc::ECONNRESET] {
         let error = service(number)
-            .list_projects(&Token::new("token".into()))
+            .list_projects(&Token::new("token".into()), Purpose::Background)
             .await
             .unwrap_err();
         assert_eq!(error.fault, Fault::Connection, "{number}: {error}");

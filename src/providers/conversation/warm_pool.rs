@@ -1,4 +1,5 @@
-//! The warm stock of one account: conversations that stand ready, so that a chat pays two round trips and not five.
+//! The warm pool of one account: conversations that are made in advance, so that a chat pays two round trips and not
+//! five.
 //!
 //! It adapts to the rate of use: as many are kept as chats used the account within the time that one keeps, up to the
 //! limit. What is not used any more runs out by itself and is not replaced.
@@ -7,14 +8,14 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::upstream::ConversationRef;
+use super::ids::ConversationRef;
 
-/// How much is kept ready, and for how long.
+/// The size of a warm pool, and how long a conversation stays in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StockPolicy {
-    /// The most that one account keeps; 0 keeps none.
+pub struct WarmPoolPolicy {
+    /// The most conversations of one account; 0 for none.
     pub limit: usize,
-    /// How long one may stand.
+    /// The age at which one is removed.
     pub ttl: Duration,
 }
 
@@ -22,9 +23,9 @@ pub struct StockPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Epoch(u64);
 
-/// The stock of one account.
+/// The pool of one account.
 #[derive(Debug, Default)]
-pub(super) struct Stock {
+pub(super) struct WarmPool {
     /// The oldest first.
     ready: VecDeque<(ConversationRef, Instant)>,
     /// When chats used the account; no more of them than are kept ready at most.
@@ -35,9 +36,9 @@ pub(super) struct Stock {
     closed: bool,
 }
 
-impl Stock {
-    /// Takes the oldest that has not expired. Expired ones stay for [`Stock::expired`].
-    pub(super) fn take(&mut self, policy: StockPolicy) -> Option<ConversationRef> {
+impl WarmPool {
+    /// Takes the oldest that has not expired. Expired ones stay for [`WarmPool::expired`].
+    pub(super) fn take(&mut self, policy: WarmPoolPolicy) -> Option<ConversationRef> {
         let now = Instant::now();
         let index = self
             .ready
@@ -47,7 +48,7 @@ impl Stock {
     }
 
     /// A chat used the account.
-    pub(super) fn note_use(&mut self, policy: StockPolicy) {
+    pub(super) fn note_use(&mut self, policy: WarmPoolPolicy) {
         self.uses.push_back(Instant::now());
         while self.uses.len() > policy.limit {
             self.uses.pop_front();
@@ -55,7 +56,7 @@ impl Stock {
     }
 
     /// Whether one more is wanted and nobody makes one yet; from then on somebody does.
-    pub(super) fn begin_filling(&mut self, policy: StockPolicy) -> Option<Epoch> {
+    pub(super) fn begin_filling(&mut self, policy: WarmPoolPolicy) -> Option<Epoch> {
         if self.closed || self.filling || self.ready.len() >= self.wanted(policy) {
             return None;
         }
@@ -68,7 +69,7 @@ impl Stock {
         &mut self,
         reference: ConversationRef,
         epoch: Epoch,
-        policy: StockPolicy,
+        policy: WarmPoolPolicy,
     ) -> Result<(), ConversationRef> {
         if epoch.0 != self.epoch || self.ready.len() >= policy.limit {
             return Err(reference);
@@ -78,7 +79,7 @@ impl Stock {
     }
 
     /// Whether the one who fills should go on; if not, another may begin.
-    pub(super) fn goes_on_filling(&mut self, epoch: Epoch, policy: StockPolicy) -> bool {
+    pub(super) fn goes_on_filling(&mut self, epoch: Epoch, policy: WarmPoolPolicy) -> bool {
         if epoch.0 != self.epoch {
             return false; // whoever emptied it has ended the filling as well
         }
@@ -94,7 +95,7 @@ impl Stock {
     }
 
     /// Takes out what has stood too long, or is more than there should be.
-    pub(super) fn expired(&mut self, policy: StockPolicy) -> Vec<ConversationRef> {
+    pub(super) fn expired(&mut self, policy: WarmPoolPolicy) -> Vec<ConversationRef> {
         let now = Instant::now();
         let mut expired = Vec::new();
         while let Some((_, made)) = self.ready.front()
@@ -106,7 +107,7 @@ impl Stock {
     }
 
     /// When the next one expires.
-    pub(super) fn next_expiry(&self, policy: StockPolicy) -> Option<Instant> {
+    pub(super) fn next_expiry(&self, policy: WarmPoolPolicy) -> Option<Instant> {
         self.ready
             .front()
             .and_then(|(_, made)| made.checked_add(policy.ttl))
@@ -131,7 +132,7 @@ impl Stock {
         self.ready.len()
     }
 
-    fn wanted(&self, policy: StockPolicy) -> usize {
+    fn wanted(&self, policy: WarmPoolPolicy) -> usize {
         let now = Instant::now();
         let recent = self
             .uses
@@ -146,9 +147,9 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::engine::upstream::RemoteId;
+    use crate::providers::conversation::ids::RemoteId;
 
-    const POLICY: StockPolicy = StockPolicy {
+    const POLICY: WarmPoolPolicy = WarmPoolPolicy {
         limit: 2,
         ttl: Duration::from_secs(300),
     };
@@ -161,15 +162,15 @@ mod tests {
     }
 
     /// Fills as far as is wanted, and tells how many that made.
-    fn fill(stock: &mut Stock) -> u64 {
-        let Some(epoch) = stock.begin_filling(POLICY) else {
+    fn fill(pool: &mut WarmPool) -> u64 {
+        let Some(epoch) = pool.begin_filling(POLICY) else {
             return 0;
         };
         let mut made = 0;
         loop {
-            stock.put(conversation(made), epoch, POLICY).unwrap();
+            pool.put(conversation(made), epoch, POLICY).unwrap();
             made += 1;
-            if !stock.goes_on_filling(epoch, POLICY) {
+            if !pool.goes_on_filling(epoch, POLICY) {
                 return made;
             }
         }
@@ -177,61 +178,61 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_keeps_as_many_as_were_lately_used_and_no_more_than_the_limit() {
-        let mut stock = Stock::default();
-        assert_eq!(fill(&mut stock), 0, "an account that nobody uses keeps none");
-        stock.note_use(POLICY);
-        assert_eq!(fill(&mut stock), 1);
-        (0..10).for_each(|_| stock.note_use(POLICY));
-        assert_eq!(fill(&mut stock), 1);
-        assert_eq!(stock.len(), 2);
+        let mut pool = WarmPool::default();
+        assert_eq!(fill(&mut pool), 0, "an account that nobody uses keeps none");
+        pool.note_use(POLICY);
+        assert_eq!(fill(&mut pool), 1);
+        (0..10).for_each(|_| pool.note_use(POLICY));
+        assert_eq!(fill(&mut pool), 1);
+        assert_eq!(pool.len(), 2);
         advance(POLICY.ttl).await;
-        assert_eq!(stock.take(POLICY), None, "too old");
-        assert_eq!(stock.expired(POLICY).len(), 2);
-        assert_eq!(fill(&mut stock), 0, "what nobody uses is not replaced");
-        stock.note_use(POLICY);
-        assert_eq!(fill(&mut stock), 1, "it begins anew");
+        assert_eq!(pool.take(POLICY), None, "too old");
+        assert_eq!(pool.expired(POLICY).len(), 2);
+        assert_eq!(fill(&mut pool), 0, "what nobody uses is not replaced");
+        pool.note_use(POLICY);
+        assert_eq!(fill(&mut pool), 1, "it begins anew");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_goes_first_and_expires_first() {
-        let mut stock = Stock::default();
-        (0..2).for_each(|_| stock.note_use(POLICY));
-        let epoch = stock.begin_filling(POLICY).unwrap();
-        stock.put(conversation(1), epoch, POLICY).unwrap();
+        let mut pool = WarmPool::default();
+        (0..2).for_each(|_| pool.note_use(POLICY));
+        let epoch = pool.begin_filling(POLICY).unwrap();
+        pool.put(conversation(1), epoch, POLICY).unwrap();
         let first = Instant::now();
         advance(Duration::from_secs(10)).await;
-        stock.put(conversation(2), epoch, POLICY).unwrap();
-        assert_eq!(stock.next_expiry(POLICY), Some(first + POLICY.ttl));
-        assert_eq!(stock.take(POLICY), Some(conversation(1)));
-        assert_eq!(stock.take(POLICY), Some(conversation(2)));
-        assert_eq!(stock.take(POLICY), None);
+        pool.put(conversation(2), epoch, POLICY).unwrap();
+        assert_eq!(pool.next_expiry(POLICY), Some(first + POLICY.ttl));
+        assert_eq!(pool.take(POLICY), Some(conversation(1)));
+        assert_eq!(pool.take(POLICY), Some(conversation(2)));
+        assert_eq!(pool.take(POLICY), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_closed_takes_nothing_any_more() {
-        let mut stock = Stock::default();
-        stock.note_use(POLICY);
-        let epoch = stock.begin_filling(POLICY).unwrap();
-        assert_eq!(stock.close(), []);
-        assert_eq!(stock.put(conversation(1), epoch, POLICY), Err(conversation(1)));
-        stock.note_use(POLICY);
-        assert_eq!(stock.begin_filling(POLICY), None);
+        let mut pool = WarmPool::default();
+        pool.note_use(POLICY);
+        let epoch = pool.begin_filling(POLICY).unwrap();
+        assert_eq!(pool.close(), []);
+        assert_eq!(pool.put(conversation(1), epoch, POLICY), Err(conversation(1)));
+        pool.note_use(POLICY);
+        assert_eq!(pool.begin_filling(POLICY), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_being_made_when_it_was_emptied_is_not_wanted() {
-        let mut stock = Stock::default();
-        stock.note_use(POLICY);
-        let old = stock.begin_filling(POLICY).unwrap();
-        assert_eq!(stock.begin_filling(POLICY), None, "one makes it");
-        assert_eq!(stock.empty(), []);
-        stock.note_use(POLICY);
-        let new = stock.begin_filling(POLICY).unwrap();
-        assert_eq!(stock.put(conversation(1), old, POLICY), Err(conversation(1)));
-        assert!(!stock.goes_on_filling(old, POLICY));
-        stock.stop_filling(old);
-        assert_eq!(stock.begin_filling(POLICY), None, "the new one still makes it");
-        stock.put(conversation(2), new, POLICY).unwrap();
-        assert!(!stock.goes_on_filling(new, POLICY));
+        let mut pool = WarmPool::default();
+        pool.note_use(POLICY);
+        let old = pool.begin_filling(POLICY).unwrap();
+        assert_eq!(pool.begin_filling(POLICY), None, "one makes it");
+        assert_eq!(pool.empty(), []);
+        pool.note_use(POLICY);
+        let new = pool.begin_filling(POLICY).unwrap();
+        assert_eq!(pool.put(conversation(1), old, POLICY), Err(conversation(1)));
+        assert!(!pool.goes_on_filling(old, POLICY));
+        pool.stop_filling(old);
+        assert_eq!(pool.begin_filling(POLICY), None, "the new one still makes it");
+        pool.put(conversation(2), new, POLICY).unwrap();
+        assert!(!pool.goes_on_filling(new, POLICY));
     }
 }

@@ -1,16 +1,15 @@
 //! The book of conversations: every one that the gateway made and that is not known to be gone. What stands in it is
 //! owed a removal, across restarts where state is kept.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
 
 use super::{
-    store::{SavedConversation, Store},
-    upstream::{ConversationRef, RemoteId, Token},
+    ids::{ConversationRef, RemoteId},
+    journal::{Journal, OwedConversation},
 };
+use crate::engine::provider::{ConversationCounts, Token};
 
 /// So many conversations that could not be removed are remembered, to be tried again when their token is back.
 const MOST_LEFT: usize = 100_000;
@@ -30,19 +29,6 @@ pub(super) enum Standing {
     Left,
 }
 
-/// How many conversations there are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ConversationCounts {
-    /// With a chat in them.
-    pub in_use: usize,
-    /// Ready for one.
-    pub ready: usize,
-    /// On their way out.
-    pub leaving: usize,
-    /// That could not be removed.
-    pub left_behind: usize,
-}
-
 /// An account and the id of a conversation in it.
 type Key = ([u8; 32], RemoteId);
 
@@ -50,35 +36,30 @@ type Key = ([u8; 32], RemoteId);
 #[derive(Debug)]
 pub(super) struct Ledger {
     entries: Mutex<HashMap<Key, (RemoteId, Standing)>>,
-    store: Arc<dyn Store>,
+    journal: Arc<dyn Journal>,
 }
 
 impl Ledger {
-    /// An empty book, kept in `store`.
+    /// An empty book, kept in `journal`.
     #[must_use]
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
         Self {
             entries: Mutex::default(),
-            store,
+            journal,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (RemoteId, Standing)>> {
-        // A map that another thread panicked beside is still a map.
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A conversation was made, for a chat or for the stock. Resolves when a restart would know of it, or when that
     /// takes too long.
     pub(super) async fn made(&self, token: &Token, reference: &ConversationRef) {
-        self.store.owe(&saved(token.digest(), reference));
+        self.journal.owe(&saved(token.digest(), reference));
         self.stand(token, reference, Standing::InUse);
-        self.store.kept(KEEPING).await;
+        self.journal.written(KEEPING).await;
     }
 
     /// It does something else now.
     pub(super) fn stand(&self, token: &Token, reference: &ConversationRef, standing: Standing) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         if standing == Standing::Left && entries.len() >= MOST_LEFT {
             entries.remove(&key(token, reference));
             return;
@@ -88,14 +69,14 @@ impl Ledger {
 
     /// It is gone, or nobody is to remove it.
     pub(super) fn gone(&self, token: &Token, reference: &ConversationRef) {
-        self.lock().remove(&key(token, reference));
-        self.store.settle(&saved(token.digest(), reference));
+        self.entries.lock().remove(&key(token, reference));
+        self.journal.settle(&saved(token.digest(), reference));
     }
 
     /// Notes what an earlier run left, and hands out what is in the accounts of these tokens, to be removed.
-    pub(super) fn restore(&self, owed: Vec<SavedConversation>) {
-        let mut entries = self.lock();
-        for SavedConversation { digest, reference } in owed {
+    pub(super) fn restore(&self, owed: Vec<OwedConversation>) {
+        let mut entries = self.entries.lock();
+        for OwedConversation { digest, reference } in owed {
             let ConversationRef {
                 project,
                 conversation,
@@ -109,7 +90,7 @@ impl Ledger {
     pub(super) fn take_left(&self, token: &Token) -> Vec<ConversationRef> {
         let digest = token.digest();
         let mut taken = Vec::new();
-        for ((account, conversation), (project, standing)) in self.lock().iter_mut() {
+        for ((account, conversation), (project, standing)) in self.entries.lock().iter_mut() {
             if *account == digest && *standing == Standing::Left {
                 *standing = Standing::Leaving;
                 taken.push(ConversationRef {
@@ -124,14 +105,16 @@ impl Ledger {
     /// Whether this conversation is the gateway's own and not yet gone.
     #[must_use]
     pub(super) fn holds(&self, token: &Token, conversation: &RemoteId) -> bool {
-        self.lock().contains_key(&(token.digest(), conversation.clone()))
+        self.entries
+            .lock()
+            .contains_key(&(token.digest(), conversation.clone()))
     }
 
     /// How many there are.
     #[must_use]
     pub(super) fn counts(&self) -> ConversationCounts {
         let mut counts = ConversationCounts::default();
-        for (_, standing) in self.lock().values() {
+        for (_, standing) in self.entries.lock().values() {
             let count = match standing {
                 Standing::InUse => &mut counts.in_use,
                 Standing::Ready => &mut counts.ready,
@@ -148,8 +131,8 @@ fn key(token: &Token, reference: &ConversationRef) -> Key {
     (token.digest(), reference.conversation.clone())
 }
 
-fn saved(digest: [u8; 32], reference: &ConversationRef) -> SavedConversation {
-    SavedConversation {
+fn saved(digest: [u8; 32], reference: &ConversationRef) -> OwedConversation {
+    OwedConversation {
         digest,
         reference: reference.clone(),
     }

@@ -1,17 +1,26 @@
 //! The body of an answer, as events: a stream in either dialect, or one JSON body. Which it is shows in its first
 //! byte that is not white space, never in the content type.
 
-use std::{collections::VecDeque, pin::Pin};
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt};
 
 use super::{
+    service::{Step, fault_of},
     sse::{Decoder, Payload},
     wire::{self, Unusable},
 };
 use crate::{
-    engine::upstream::{Answer, AnswerEvent, Fault, Step, UpstreamError},
+    engine::{
+        event::Event,
+        provider::{Fault, UpstreamError},
+    },
     telemetry::Shortage,
 };
 
@@ -32,18 +41,49 @@ enum Form {
 pub(super) struct Reader {
     body: Body,
     form: Form,
-    events: VecDeque<AnswerEvent>,
+    events: VecDeque<Event>,
     failure: Option<UpstreamError>,
     ended: bool,
 }
 
-/// Reads `response` as an answer. Dropping the stream closes the call.
-pub(super) fn read(response: reqwest::Response) -> Answer {
-    let reader = Reader::new(Box::pin(response.bytes_stream()));
-    stream::unfold(reader, |mut reader| async move {
-        reader.next().await.map(|item| (item, reader))
-    })
-    .boxed()
+/// Reads `response` as an answer. Dropping the reader closes the call.
+pub(super) fn read(response: reqwest::Response) -> Reader {
+    Reader::new(Box::pin(response.bytes_stream()))
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader(ended: {})", self.ended)
+    }
+}
+
+impl Stream for Reader {
+    type Item = Result<Event, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            if let Some(failure) = self.failure.take() {
+                self.ended = true;
+                return Poll::Ready(Some(Err(failure)));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            let taken = match ready!(self.body.poll_next_unpin(context)) {
+                Some(Ok(bytes)) => self.push(&bytes),
+                Some(Err(error)) => Err(failed(fault(&error, Fault::Truncated), describe(&error))),
+                None => {
+                    self.ended = true;
+                    self.finish()
+                }
+            };
+            // Events that came whole before a failure still count.
+            self.failure = taken.err();
+        }
+    }
 }
 
 impl Reader {
@@ -57,32 +97,7 @@ impl Reader {
         }
     }
 
-    pub(super) async fn next(&mut self) -> Option<Result<AnswerEvent, UpstreamError>> {
-        loop {
-            if let Some(event) = self.events.pop_front() {
-                return Some(Ok(event));
-            }
-            if let Some(failure) = self.failure.take() {
-                self.ended = true;
-                return Some(Err(failure));
-            }
-            if self.ended {
-                return None;
-            }
-            let taken = match self.body.next().await {
-                Some(Ok(bytes)) => self.take(&bytes),
-                Some(Err(error)) => Err(failed(fault(&error, Fault::Truncated), describe(&error))),
-                None => {
-                    self.ended = true;
-                    self.finish()
-                }
-            };
-            // What came whole before a failure still counts.
-            self.failure = taken.err();
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> Result<(), UpstreamError> {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), UpstreamError> {
         if let Form::Unknown(head) = &mut self.form {
             head.extend_from_slice(bytes);
             if head.len() > MAX_JSON_BODY {
@@ -102,12 +117,12 @@ impl Reader {
             } else {
                 Form::Stream(Decoder::default())
             };
-            return self.take_known(&head);
+            return self.push_known(&head);
         }
-        self.take_known(bytes)
+        self.push_known(bytes)
     }
 
-    fn take_known(&mut self, bytes: &[u8]) -> Result<(), UpstreamError> {
+    fn push_known(&mut self, bytes: &[u8]) -> Result<(), UpstreamError> {
         match &mut self.form {
             Form::Unknown(_) => Ok(()),
             Form::Json(body) if body.len() + bytes.len() > MAX_JSON_BODY => Err(too_large()),
@@ -149,7 +164,7 @@ impl Reader {
         for payload in payloads {
             let read = match payload {
                 Payload::Done => {
-                    events.push(AnswerEvent::Done);
+                    events.push(Event::End);
                     Ok(())
                 }
                 Payload::Json(text) => wire::read_event(&text, &mut events),
@@ -165,7 +180,7 @@ fn unusable(unusable: Unusable) -> UpstreamError {
     match unusable {
         Unusable::Malformed(detail) => failed(Fault::Malformed, detail),
         Unusable::Failure(status) => failed(
-            super::conversation::fault_of(Step::ReadAnswer, status, None),
+            fault_of(Step::ReadAnswer, status, None),
             format!("the answer holds a failure of status {status}"),
         ),
     }
@@ -179,7 +194,7 @@ fn too_large() -> UpstreamError {
 }
 
 fn failed(fault: Fault, detail: impl Into<String>) -> UpstreamError {
-    UpstreamError::new(Step::ReadAnswer, fault, detail)
+    UpstreamError::new(Step::ReadAnswer.name(), fault, detail)
 }
 
 /// What an error of the client is: a want of our own machine, or else `otherwise`.

@@ -2,14 +2,10 @@
 
 use std::fmt;
 
-use futures::StreamExt;
 use tokio::task::JoinHandle;
 
-use super::Conversations;
-use crate::engine::{
-    cleanup::Last,
-    upstream::{Answer, ConversationRef, Token},
-};
+use super::{body::Reader, cleanup::Last, ids::ConversationRef, manager::Conversations};
+use crate::engine::{calls::ObservedStream, provider::Token};
 
 /// How the last answer in a conversation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,29 +20,22 @@ enum Ended {
 
 /// A conversation that the gateway made, for one chat. Dropping it removes it from the upstream in the background,
 /// after its answer, if it still holds one, has been closed.
-pub(in crate::engine) struct Conversation {
+pub(super) struct Conversation {
     conversations: Conversations,
     token: Token,
     reference: ConversationRef,
-    warm: bool,
-    answer: Option<Answer>,
+    answer: Option<ObservedStream<Reader>>,
     ended: Ended,
     /// Reads what is left of the last answer's body.
     resting: Option<JoinHandle<()>>,
 }
 
 impl Conversation {
-    pub(super) fn new(
-        conversations: Conversations,
-        token: Token,
-        reference: ConversationRef,
-        warm: bool,
-    ) -> Self {
+    pub(super) fn new(conversations: Conversations, token: Token, reference: ConversationRef) -> Self {
         Self {
             conversations,
             token,
             reference,
-            warm,
             answer: None,
             ended: Ended::Idle,
             resting: None,
@@ -55,61 +44,52 @@ impl Conversation {
 
     /// The token whose account it is in.
     #[must_use]
-    pub(in crate::engine) fn token(&self) -> &Token {
+    pub(super) fn token(&self) -> &Token {
         &self.token
     }
 
     /// Where it is.
     #[must_use]
-    pub(in crate::engine) fn reference(&self) -> &ConversationRef {
+    pub(super) fn reference(&self) -> &ConversationRef {
         &self.reference
     }
 
-    /// Whether it stood ready, and may have vanished meanwhile.
-    #[must_use]
-    pub(in crate::engine) fn is_warm(&self) -> bool {
-        self.warm
-    }
-
     /// A message goes into it: the service may begin to write.
-    pub(in crate::engine) fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.ended = Ended::Open;
     }
 
     /// Takes over the answer that runs in it.
-    pub(in crate::engine) fn attach(&mut self, answer: Answer) {
-        // What ended without a mark is asked again by the clean-up, which only a fused stream takes well.
-        self.answer = Some(answer.fuse().boxed());
+    pub(super) fn attach(&mut self, answer: ObservedStream<Reader>) {
+        self.answer = Some(answer);
         self.ended = Ended::Open;
     }
 
     /// The answer that runs in it.
-    pub(in crate::engine) fn answer(&mut self) -> Option<&mut Answer> {
+    pub(super) fn answer(&mut self) -> Option<&mut ObservedStream<Reader>> {
         self.answer.as_mut()
     }
 
     /// The answer is whole: what is left of its body is read to the end when the conversation is dropped.
-    pub(in crate::engine) fn finished(&mut self) {
+    pub(super) fn finished(&mut self) {
         self.ended = Ended::Whole;
     }
 
     /// Its answer is whole, and another message may follow, now or much later. What is left of the body is read in the
     /// background meanwhile. `None` when the answer is not whole: nothing may follow then.
     #[must_use]
-    pub(in crate::engine) fn rest(mut self) -> Option<Self> {
+    pub(super) fn rest(mut self) -> Option<Self> {
         if self.ended != Ended::Whole {
             return None;
         }
         self.ended = Ended::Idle;
-        // By the next message it may have vanished, as one that stood ready may.
-        self.warm = true;
         let answer = self.answer.take();
         self.resting = answer.map(|answer| self.conversations.run(Last::Finished(answer).settle()));
         Some(self)
     }
 
     /// Resolves when the last answer's body is closed, so that no message meets an open one.
-    pub(in crate::engine) async fn rested(&mut self) {
+    pub(super) async fn rested(&mut self) {
         if let Some(resting) = &mut self.resting {
             // It can end only well, or with the process.
             let _ended = resting.await;

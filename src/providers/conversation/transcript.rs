@@ -1,16 +1,10 @@
-//! Text as the upstream wants it: many messages made one, and tokens counted where it does not count them.
+//! Many messages made one text: a conversation takes no roles, so they are told in words.
 
-use std::sync::Arc;
-
-use tokio::sync::OnceCell;
-
-use super::{
+use crate::engine::{
     chat::{Message, Role},
     error::{ChatError, ErrorKind},
+    prompt::{DONE_IN_PLACE, fits},
 };
-
-/// Beyond this many bytes working on a text takes milliseconds, too long for a thread that others wait for.
-pub(super) const DONE_IN_PLACE: usize = 64 * 1024;
 
 /// What stands for the output of a tool that gave nothing back.
 const NO_OUTPUT: &str = "[no output]";
@@ -105,98 +99,25 @@ fn begins_like_a_label(line: &str) -> bool {
         })
 }
 
-/// One text for the upstream, and what it costs once somebody asks.
-#[derive(Debug)]
-pub(super) struct Prompt {
-    text: Arc<str>,
-    tokens: OnceCell<u32>,
-}
-
-impl Prompt {
-    /// Makes one text of the messages. Long ones are put together on a thread that nobody waits for.
-    ///
-    /// # Errors
-    /// `context_length_exceeded` when the text is longer than `most` bytes.
-    pub(super) async fn of(messages: Vec<Message>, most: usize) -> Result<Self, ChatError> {
-        let size = messages.iter().map(|message| message.text.len()).sum();
-        // The text is never shorter than its messages.
-        fits(size, most)?;
-        let text = if size <= DONE_IN_PLACE {
-            flatten(&messages)
-        } else {
-            let flattened = tokio::task::spawn_blocking(move || flatten(&messages)).await;
-            flattened.map_err(|failure| {
-                let message = "The gateway failed at putting the messages together.";
-                ChatError::new(ErrorKind::Internal, message).with_detail(failure.to_string())
-            })?
-        };
-        fits(text.len(), most)?;
-        Ok(Self {
-            text: text.into(),
-            tokens: OnceCell::new(),
-        })
-    }
-
-    /// The text.
-    pub(super) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// How many tokens it has; counted once.
-    pub(super) async fn tokens(&self) -> u32 {
-        *self.tokens.get_or_init(|| count_tokens(&self.text)).await
-    }
-}
-
-/// Whether a text of so many bytes may be sent.
+/// Makes one text of the messages. Long ones are put together on a blocking thread.
 ///
 /// # Errors
-/// `context_length_exceeded` when it is longer than `most`.
-pub(super) fn fits(size: usize, most: usize) -> Result<(), ChatError> {
-    if size <= most {
-        return Ok(());
-    }
-    let message = format!(
-        "The prompt is too long: it makes a text of more than {most} bytes, which is the most that this gateway sends. \
-         Please reduce its length."
-    );
-    Err(ChatError::new(ErrorKind::ContextLengthExceeded, message).with_field("messages"))
-}
-
-/// Counts tokens with OpenAI's o200k_base vocabulary. Long texts are counted on a thread that nobody waits for.
-pub(super) async fn count_tokens(text: &str) -> u32 {
-    if text.len() <= DONE_IN_PLACE && is_vocabulary_ready() {
-        return count(text);
-    }
-    let text = text.to_owned();
-    // The task can fail only by a panic or at the runtime's end; four bytes a token is the usual rule of thumb.
-    let guess = u32::try_from(text.len() / 4 + 1).unwrap_or(u32::MAX);
-    tokio::task::spawn_blocking(move || count(&text))
-        .await
-        .unwrap_or(guess)
-}
-
-/// Unfolds the vocabulary, so that no chat has to wait for it. Takes tens of milliseconds.
-pub(super) fn unfold_vocabulary() {
-    vocabulary();
-}
-
-/// Whether using the vocabulary costs no more than the use.
-pub(super) fn is_vocabulary_ready() -> bool {
-    VOCABULARY_READY.is_completed()
-}
-
-/// OpenAI's o200k_base. Its first use takes tens of milliseconds, which belong on no runtime thread.
-pub(super) fn vocabulary() -> &'static bpe_openai::Tokenizer {
-    let vocabulary = bpe_openai::o200k_base();
-    VOCABULARY_READY.call_once(|| {});
-    vocabulary
-}
-
-static VOCABULARY_READY: std::sync::Once = std::sync::Once::new();
-
-fn count(text: &str) -> u32 {
-    u32::try_from(vocabulary().count(text)).unwrap_or(u32::MAX)
+/// `context_length_exceeded` when the text is longer than `most` bytes.
+pub(super) async fn write(messages: Vec<Message>, most: usize) -> Result<String, ChatError> {
+    let size = messages.iter().map(|message| message.text.len()).sum();
+    // The text is never shorter than its messages.
+    fits(size, most)?;
+    let text = if size <= DONE_IN_PLACE {
+        flatten(&messages)
+    } else {
+        let flattened = tokio::task::spawn_blocking(move || flatten(&messages)).await;
+        flattened.map_err(|failure| {
+            let message = "The gateway failed at putting the messages together.";
+            ChatError::new(ErrorKind::Internal, message).with_detail(failure.to_string())
+        })?
+    };
+    fits(text.len(), most)?;
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -282,22 +203,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tokens_are_counted_with_the_real_vocabulary() {
-        assert_eq!(count_tokens("hello world").await, 2);
-        assert_eq!(count_tokens("").await, 0);
-        assert_eq!(count_tokens(&"a ".repeat(100_000)).await, 100_001);
-    }
-
-    #[tokio::test]
     async fn a_text_that_is_too_long_is_refused_however_it_came_to_be() {
         let one = |text: &str| vec![message(Role::User, text)];
         let two = |text: &str| vec![message(Role::User, text), message(Role::User, text)];
-        assert_eq!(Prompt::of(one("12345678"), 8).await.unwrap().text(), "12345678");
+        assert_eq!(write(one("12345678"), 8).await.unwrap(), "12345678");
         // "User: 1" twice with a blank line between.
-        assert_eq!(Prompt::of(two("1"), 16).await.unwrap().text().len(), 16);
+        assert_eq!(write(two("1"), 16).await.unwrap().len(), 16);
         let long = "x".repeat(DONE_IN_PLACE);
         assert_eq!(
-            Prompt::of(two(&long), usize::MAX).await.unwrap().text().len(),
+            write(two(&long), usize::MAX).await.unwrap().len(),
             2 * long.len() + 14
         );
         for (messages, most) in [
@@ -305,7 +219,7 @@ mod tests {
             (two("1"), 15),
             (two(&long), 2 * long.len() + 13),
         ] {
-            let error = Prompt::of(messages, most).await.unwrap_err();
+            let error = write(messages, most).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ContextLengthExceeded);
             assert_eq!(error.field(), Some("messages"));
         }

@@ -1,78 +1,78 @@
-//! Conversations as a resource that the engine owns: the project each token works in, a warm or a fresh conversation
-//! for every chat, and its removal afterwards.
+//! The life of conversations: the project of each account, a warm or a fresh conversation for every chat, and its
+//! removal afterwards.
 //!
 //! Calls that create something run in tracked tasks of their own, so that a client who leaves cannot leave half of
-//! them behind: what a finished task hands to nobody is dropped, and dropping a [`Conversation`] removes it.
+//! them behind: a finished task whose result nobody takes drops it, and dropping a [`Conversation`] removes it.
 
-mod handle;
-
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::{sync::Semaphore, task::JoinHandle, time::Instant};
 use tokio_util::task::TaskTracker;
-
-pub(super) use handle::Conversation;
 
 use super::{
     account::{Account, Accounts},
     cleanup::{Cleanup, Last},
-    ledger::{ConversationCounts, Ledger, Standing},
-    stock::{Epoch, StockPolicy},
-    store::Store,
-    upstream::{ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError},
+    handle::Conversation,
+    ids::{ConversationRef, RemoteId},
+    journal::{Journal, OwedConversation},
+    ledger::{Ledger, Standing},
+    service::{Service, Step},
+    warm_pool::{Epoch, WarmPoolPolicy},
 };
-use crate::telemetry::{ConversationEvent, Metrics};
+use crate::{
+    engine::{
+        calls::Purpose,
+        provider::{Fault, Token, UpstreamError},
+    },
+    telemetry::{ConversationEvent, Metrics},
+};
 
-/// What the engine does with conversations.
+/// What is done with conversations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConversationPolicy {
-    /// What stands ready.
-    pub stock: StockPolicy,
+    /// The warm pools.
+    pub warm_pool: WarmPoolPolicy,
     /// Whether conversations are removed after use.
     pub cleanup: bool,
-    /// The most that are made at once for chats. What is being made goes on when its chat has left, so chats that come and
-    /// go would otherwise make any number.
-    pub makings: usize,
+    /// The creation limit: the most that are being created at once for chats. A creation goes on when its chat has left,
+    /// so chats that come and go would otherwise start any number.
+    pub creation_limit: usize,
 }
 
-/// The upstream, for calls that chats wait for and for calls that nobody waits for.
-#[derive(Clone)]
-pub(super) struct Upstreams {
-    pub(super) foreground: Arc<dyn Upstream>,
-    pub(super) background: Arc<dyn Upstream>,
-}
-
-/// Makes conversations, keeps some ready, and removes them. Cheap to clone.
+/// Creates conversations, keeps warm pools of them, and removes them. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Conversations {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    upstreams: Upstreams,
+    service: Service,
     accounts: Accounts,
     policy: Mutex<ConversationPolicy>,
     tasks: TaskTracker,
     ledger: Arc<Ledger>,
     cleanup: Cleanup,
     metrics: Arc<Metrics>,
-    makings: ArcSwap<Semaphore>,
+    creations: ArcSwap<Semaphore>,
 }
 
 impl Conversations {
-    /// Conversations on the upstream; whatever must outlive a chat runs on `tasks`.
+    /// The conversations of a service; `owed` are those that an earlier run left.
     #[must_use]
     pub(super) fn new(
-        upstreams: Upstreams,
+        service: Service,
         policy: ConversationPolicy,
-        store: Arc<dyn Store>,
-        tasks: TaskTracker,
+        journal: Arc<dyn Journal>,
+        owed: Vec<OwedConversation>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let ledger = Arc::new(Ledger::new(store));
+        let tasks = TaskTracker::new();
+        let ledger = Arc::new(Ledger::new(journal));
+        ledger.restore(owed);
         let cleanup = Cleanup::new(
-            Arc::clone(&upstreams.background),
+            service.clone(),
             Arc::clone(&ledger),
             tasks.clone(),
             policy.cleanup,
@@ -80,33 +80,41 @@ impl Conversations {
         );
         Self {
             shared: Arc::new(Shared {
-                upstreams,
+                service,
                 accounts: Accounts::default(),
                 policy: Mutex::new(policy),
                 tasks,
                 ledger,
                 cleanup,
                 metrics,
-                makings: ArcSwap::from_pointee(Semaphore::new(policy.makings)),
+                creations: ArcSwap::from_pointee(Semaphore::new(policy.creation_limit)),
             }),
         }
     }
 
-    fn policy(&self) -> StockPolicy {
-        let policy = self.shared.policy.lock();
-        policy.unwrap_or_else(PoisonError::into_inner).stock
+    fn warm_policy(&self) -> WarmPoolPolicy {
+        self.shared.policy.lock().warm_pool
     }
 
     /// Changes what is done from now on.
     pub(super) fn set_policy(&self, policy: ConversationPolicy) {
         self.shared.cleanup.enable(policy.cleanup);
-        let kept = self.shared.policy.lock();
-        let before = std::mem::replace(&mut *kept.unwrap_or_else(PoisonError::into_inner), policy);
-        if before.makings != policy.makings {
-            // Those that are being made go on beside the new limit, and give back to the old.
-            let makings = Semaphore::new(policy.makings);
-            self.shared.makings.store(Arc::new(makings));
+        let before = std::mem::replace(&mut *self.shared.policy.lock(), policy);
+        if before.creation_limit != policy.creation_limit {
+            // Creations under way go on beside the new limit, and give back to the old.
+            let creations = Semaphore::new(policy.creation_limit);
+            self.shared.creations.store(Arc::new(creations));
         }
+    }
+
+    /// The service.
+    pub(super) fn service(&self) -> &Service {
+        &self.shared.service
+    }
+
+    /// The background work.
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.shared.tasks
     }
 
     /// The book of conversations.
@@ -119,39 +127,32 @@ impl Conversations {
         &self.shared.cleanup
     }
 
-    /// How many conversations there are.
-    #[must_use]
-    pub(super) fn counts(&self) -> ConversationCounts {
-        self.shared.ledger.counts()
-    }
-
-    /// One that stands ready in the token's account.
+    /// One of the account's warm pool.
     #[must_use]
     pub(super) fn warm(&self, token: &Token) -> Option<Conversation> {
-        let reference = self.account(token).stock().take(self.policy())?;
+        let reference = self.account(token).warm_pool().take(self.warm_policy())?;
         self.shared.ledger.stand(token, &reference, Standing::InUse);
-        Some(self.own(token, reference, true))
+        Some(self.own(token, reference))
     }
 
     /// Makes a fresh conversation in the project of the token's account. Dropping the future loses nothing: the
     /// work goes on, and what comes of it is removed.
     ///
     /// # Errors
-    /// As the calls fail; a project that vanished is forgotten, so that the next try finds or makes another.
+    /// As the calls fail; a project that vanished is forgotten, so that the next try finds or creates another.
     pub(super) async fn fresh(&self, token: &Token) -> Result<Conversation, UpstreamError> {
         // Nobody closes the semaphore; were it closed, there would be no limit.
-        let makings = self.shared.makings.load_full();
-        let making = makings.acquire_owned().await.ok();
+        let creations = self.shared.creations.load_full();
+        let creation = creations.acquire_owned().await.ok();
         let (conversations, token) = (self.clone(), token.clone());
         let made = self.shared.tasks.spawn(async move {
-            let _making = making;
-            let upstream = Arc::clone(&conversations.shared.upstreams.foreground);
-            let made = conversations.make(&token, upstream.as_ref()).await;
-            made.map(|reference| conversations.own(&token, reference, false))
+            let _creation = creation;
+            let made = conversations.make(&token, Purpose::Chat).await;
+            made.map(|reference| conversations.own(&token, reference))
         });
         made.await.unwrap_or_else(|failure| {
             Err(UpstreamError::new(
-                Step::CreateConversation,
+                Step::CreateConversation.name(),
                 Fault::Connection,
                 failure.to_string(),
             ))
@@ -159,18 +160,19 @@ impl Conversations {
     }
 
     /// Runs what must outlive a chat.
-    fn run(&self, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    pub(super) fn run(&self, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         self.shared.tasks.spawn(work)
     }
 
-    fn own(&self, token: &Token, reference: ConversationRef, warm: bool) -> Conversation {
-        Conversation::new(self.clone(), token.clone(), reference, warm)
+    fn own(&self, token: &Token, reference: ConversationRef) -> Conversation {
+        Conversation::new(self.clone(), token.clone(), reference)
     }
 
-    async fn make(&self, token: &Token, upstream: &dyn Upstream) -> Result<ConversationRef, UpstreamError> {
-        let project = self.project(token, upstream).await?;
-        let _making = self.account(token).begin_making();
-        match upstream.create_conversation(token, &project).await {
+    async fn make(&self, token: &Token, purpose: Purpose) -> Result<ConversationRef, UpstreamError> {
+        let project = self.project(token, purpose).await?;
+        let _creation = self.account(token).begin_creation();
+        let service = &self.shared.service;
+        match service.create_conversation(token, &project, purpose).await {
             Ok(conversation) => {
                 let reference = ConversationRef {
                     project,
@@ -190,16 +192,18 @@ impl Conversations {
         }
     }
 
-    async fn project(&self, token: &Token, upstream: &dyn Upstream) -> Result<RemoteId, UpstreamError> {
+    async fn project(&self, token: &Token, purpose: Purpose) -> Result<RemoteId, UpstreamError> {
         let account = self.account(token);
         let mut project = account.project.lock().await;
         if let Some(known) = project.as_ref() {
             return Ok(known.clone());
         }
-        let found = match upstream.list_projects(token).await?.into_iter().next() {
+        let service = &self.shared.service;
+        let mut listed = service.list_projects(token, purpose).await?.into_iter();
+        let found = match listed.next() {
             Some(found) => found,
             None => {
-                let created = upstream.create_project(token).await;
+                let created = service.create_project(token, purpose).await;
                 created.inspect_err(|error| self.note_orphan(token, error))?
             }
         };
@@ -233,21 +237,21 @@ impl Conversations {
         self.shared.accounts.of(token)
     }
 
-    /// A chat used the token's account with success: from now on some stand ready there.
+    /// A chat used the account with success: from now on its warm pool is filled.
     pub(super) fn used(&self, token: &Token) {
         if self.shared.tasks.is_closed() {
-            return; // the process ends: what stands ready is being removed
+            return; // the process ends, and the warm pools are being emptied
         }
-        let (policy, account) = (self.policy(), self.account(token));
-        let mut stock = account.stock();
-        // What has stood too long must not keep fresh ones out until it is swept.
-        let expired = stock.expired(policy);
-        stock.note_use(policy);
-        if let Some(epoch) = stock.begin_filling(policy) {
+        let (policy, account) = (self.warm_policy(), self.account(token));
+        let mut pool = account.warm_pool();
+        // Expired ones must not keep fresh ones out until they are swept.
+        let expired = pool.expired(policy);
+        pool.note_use(policy);
+        if let Some(epoch) = pool.begin_filling(policy) {
             let filling = self.clone().fill(token.clone(), Arc::clone(&account), epoch);
             self.shared.tasks.spawn(filling);
         }
-        drop(stock);
+        drop(pool);
         for reference in expired {
             self.shared.cleanup.remove(token.clone(), reference, Last::Idle);
         }
@@ -255,27 +259,26 @@ impl Conversations {
 
     async fn fill(self, token: Token, account: Arc<Account>, epoch: Epoch) {
         loop {
-            let upstream = Arc::clone(&self.shared.upstreams.background);
-            let reference = match self.make(&token, upstream.as_ref()).await {
+            let reference = match self.make(&token, Purpose::Background).await {
                 Ok(reference) => reference,
                 Err(error) => {
                     // The next chat will try again, and judge what it meets.
                     tracing::debug!(token = %token.label(), error = %error, "no conversation for the stock");
-                    return account.stock().stop_filling(epoch);
+                    return account.warm_pool().stop_filling(epoch);
                 }
             };
             self.shared.ledger.stand(&token, &reference, Standing::Ready);
-            let policy = self.policy();
-            let mut stock = account.stock();
+            let policy = self.warm_policy();
+            let mut pool = account.warm_pool();
             let unwanted = match self.shared.tasks.is_closed() {
                 true => Some(reference),
-                false => stock.put(reference, epoch, policy).err(),
+                false => pool.put(reference, epoch, policy).err(),
             };
-            let done = !stock.goes_on_filling(epoch, policy) || unwanted.is_some();
+            let done = !pool.goes_on_filling(epoch, policy) || unwanted.is_some();
             if done {
-                stock.stop_filling(epoch);
+                pool.stop_filling(epoch);
             }
-            drop(stock);
+            drop(pool);
             if let Some(reference) = unwanted {
                 self.shared.cleanup.remove(token.clone(), reference, Last::Idle);
             }
@@ -285,30 +288,30 @@ impl Conversations {
         }
     }
 
-    /// Removes what stands ready in the token's account.
-    pub(super) fn empty_stock(&self, token: &Token) {
-        for reference in self.account(token).stock().empty() {
+    /// Empties the account's warm pool.
+    pub(super) fn empty_warm_pool(&self, token: &Token) {
+        for reference in self.account(token).warm_pool().empty() {
             self.shared.cleanup.remove(token.clone(), reference, Last::Idle);
         }
     }
 
-    /// Removes what stands ready anywhere.
-    pub(super) fn empty_stocks(&self) {
+    /// Empties every warm pool.
+    pub(super) fn empty_warm_pools(&self) {
         for account in self.shared.accounts.all() {
-            self.empty_stock(account.token());
+            self.empty_warm_pool(account.token());
         }
     }
 
-    /// Resolves when every conversation that is being made in the token's account is in the book.
-    pub(super) async fn all_made(&self, token: &Token) {
-        self.account(token).all_made().await;
+    /// Resolves when every conversation that is being created in the account is in the ledger.
+    pub(super) async fn all_created(&self, token: &Token) {
+        self.account(token).all_created().await;
     }
 
-    /// Takes what stands ready in the token's account, and what could not be removed from it before, for the caller to
+    /// Takes the account's warm pool, and the conversations that could not be removed from it before, for the caller to
     /// remove.
     #[must_use]
     pub(super) fn idle(&self, token: &Token) -> Vec<ConversationRef> {
-        let mut idle = self.account(token).stock().empty();
+        let mut idle = self.account(token).warm_pool().empty();
         for reference in &idle {
             self.shared.ledger.stand(token, reference, Standing::Leaving);
         }
@@ -316,7 +319,7 @@ impl Conversations {
         idle
     }
 
-    /// Forgets the account of a token that left the pool, and removes what stands ready in it.
+    /// Forgets the account of a token that left the pool, and empties its warm pool.
     pub(super) fn close_account(&self, token: &Token) {
         if let Some(account) = self.shared.accounts.take(token) {
             self.close(&account);
@@ -324,26 +327,26 @@ impl Conversations {
     }
 
     fn close(&self, account: &Account) {
-        for reference in account.stock().close() {
+        for reference in account.warm_pool().close() {
             let token = account.token().clone();
             self.shared.cleanup.remove(token, reference, Last::Idle);
         }
     }
 
-    /// Removes what has stood too long in these tokens' accounts, and tells when the next expires. Accounts of other
+    /// Removes expired conversations from these accounts' warm pools, and returns when the next expires. Accounts of other
     /// tokens are forgotten: a chat that went on after its token had left the pool has brought them back.
     pub(super) fn sweep(&self, tokens: &[Token]) -> Option<Instant> {
-        let policy = self.policy();
+        let policy = self.warm_policy();
         for account in self.shared.accounts.take_strays(tokens) {
             self.close(&account);
         }
         let mut next = None;
         for token in tokens {
             let account = self.account(token);
-            let mut stock = account.stock();
-            let expired = stock.expired(policy);
-            next = next.into_iter().chain(stock.next_expiry(policy)).min();
-            drop(stock);
+            let mut pool = account.warm_pool();
+            let expired = pool.expired(policy);
+            next = next.into_iter().chain(pool.next_expiry(policy)).min();
+            drop(pool);
             for reference in expired {
                 self.shared.cleanup.remove(token.clone(), reference, Last::Idle);
             }
@@ -351,22 +354,37 @@ impl Conversations {
         next
     }
 
-    /// How many stand ready in the token's account.
+    /// The size of the account's warm pool.
     #[must_use]
-    pub(super) fn stocked(&self, token: &Token) -> usize {
-        self.account(token).stock().len()
+    pub(super) fn warm_count(&self, token: &Token) -> usize {
+        self.account(token).warm_pool().len()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::answer::tests::{conversations, policy};
+    use super::super::{journal::NoJournal, shortage_tests::service_at};
+    use super::*;
+    use std::time::Duration;
+
+    fn policy(creation_limit: usize) -> ConversationPolicy {
+        ConversationPolicy {
+            warm_pool: WarmPoolPolicy {
+                limit: 0,
+                ttl: Duration::from_secs(300),
+            },
+            cleanup: true,
+            creation_limit,
+        }
+    }
 
     #[test]
-    fn a_lower_limit_holds_once_what_is_being_made_is_through() {
-        let conversations = conversations(policy(3));
-        let free = || conversations.shared.makings.load().available_permits();
-        let before = conversations.shared.makings.load_full();
+    fn a_lower_limit_holds_once_creations_under_way_are_through() {
+        let metrics = Arc::new(Metrics::build().unwrap());
+        let service = service_at("http://upstream.invalid");
+        let conversations = Conversations::new(service, policy(3), Arc::new(NoJournal), Vec::new(), metrics);
+        let free = || conversations.shared.creations.load().available_permits();
+        let before = conversations.shared.creations.load_full();
         let busy = before.try_acquire_many(3).unwrap();
         conversations.set_policy(policy(1));
         drop(busy);

@@ -1,25 +1,29 @@
 //! The conversation service over HTTP: its calls, with their cookie, referer and origin, and what their failures are.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt, future::BoxFuture};
+use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use strum::VariantArray;
 use url::Url;
 use uuid::Uuid;
 
 use super::{
-    answer::{self, describe},
+    body::{self, Reader, describe},
     client::{BuildError, Endpoints, configure},
-    places,
+    ids::{ConversationRef, RemoteId},
+    origins,
     wire::{self, Unusable},
 };
-use crate::engine::upstream::{
-    Answer, ConversationRef, Fault, RemoteId, Step, Token, Upstream, UpstreamError,
+use crate::engine::{
+    calls::{Call, Calls, ObservedStream, Purpose},
+    provider::{Fault, Token, UpstreamError},
 };
+use crate::telemetry::Metrics;
 
 /// The most that the answer to a small call may hold, in bytes.
 const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -30,22 +34,61 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// The conversation service, called over one pool of connections. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct ConversationService {
-    pub(super) client: Client,
-    endpoints: std::sync::Arc<Endpoints>,
-    origin: HeaderValue,
-    /// Which origin projects, conversations, messages and answers are on, numbered from 0.
-    origins: [usize; 4],
+/// A call of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::VariantArray)]
+pub(super) enum Step {
+    /// Finding the account's project.
+    ListProjects,
+    /// Making one for an account that has none.
+    CreateProject,
+    /// Listing the conversations of a project; no step of a chat.
+    ListConversations,
+    /// Making a fresh conversation.
+    CreateConversation,
+    /// Posting the user's text.
+    PostMessage,
+    /// Asking for the answer, and reading it.
+    ReadAnswer,
+    /// Removing a conversation afterwards.
+    DeleteConversation,
 }
 
-impl ConversationService {
+impl Step {
+    /// The step's name, as metrics and logs have it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Step::ListProjects => "list_projects",
+            Step::CreateProject => "create_project",
+            Step::ListConversations => "list_conversations",
+            Step::CreateConversation => "create_conversation",
+            Step::PostMessage => "post_message",
+            Step::ReadAnswer => "read_answer",
+            Step::DeleteConversation => "delete_conversation",
+        }
+    }
+}
+
+/// The conversation service, called over one pool of connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Service {
+    pub(super) client: Client,
+    endpoints: Arc<Endpoints>,
+    origin: HeaderValue,
+    /// The origins of projects, conversations, messages and answers, numbered from 0.
+    origins: [usize; 4],
+    calls: Calls,
+}
+
+impl Service {
     /// Builds the client. Makes no connection.
     ///
     /// # Errors
     /// When the proxy or the site cannot be used.
-    pub fn build(endpoints: Endpoints) -> Result<Self, BuildError> {
+    pub(super) fn build(
+        endpoints: Endpoints,
+        metrics: Arc<Metrics>,
+        probe_interval: Duration,
+    ) -> Result<Self, BuildError> {
         // Fails only where a provider is installed already, which is as good.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let origin = Url::parse(&endpoints.site)
@@ -66,12 +109,26 @@ impl ConversationService {
                     .map_err(|error| BuildError(describe(&error)))?
             }
         };
+        let origins = origins::number(&endpoints);
+        let steps: Vec<_> = Step::VARIANTS.iter().map(|step| step.name()).collect();
+        let probed = origin_of(origins, PROBE);
         Ok(Self {
             client,
-            origins: places::origins(&endpoints),
-            endpoints: std::sync::Arc::new(endpoints),
+            origins,
+            endpoints: Arc::new(endpoints),
             origin,
+            calls: Calls::new(metrics, &steps, probed, probe_interval),
         })
+    }
+
+    /// The calls that are made, and how they end.
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// The bound of each wait: for a connection, for the head of an answer, for its next event.
+    pub(super) fn timeout(&self) -> Duration {
+        self.endpoints.timeout
     }
 
     fn request(&self, method: Method, url: &str, token: &Token) -> RequestBuilder {
@@ -89,7 +146,7 @@ impl ConversationService {
 
     /// Sends a request and waits for the head of a good answer.
     async fn send(&self, step: Step, request: RequestBuilder) -> Result<Response, UpstreamError> {
-        let failed = |fault, detail: String| UpstreamError::new(step, fault, detail);
+        let failed = |fault, detail: String| UpstreamError::new(step.name(), fault, detail);
         let response = match tokio::time::timeout(self.endpoints.timeout, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
@@ -98,7 +155,7 @@ impl ConversationService {
                 } else {
                     Fault::Connection
                 };
-                return Err(failed(answer::fault(&error, otherwise), describe(&error)));
+                return Err(failed(body::fault(&error, otherwise), describe(&error)));
             }
             Err(_) => return Err(failed(Fault::Timeout, "no answer came".to_owned())),
         };
@@ -121,7 +178,7 @@ impl ConversationService {
         let body = tokio::time::timeout(self.endpoints.timeout, read_body(response)).await;
         let body = body
             .unwrap_or_else(|_| Err((Fault::Timeout, "the body stalled".to_owned())))
-            .map_err(|(fault, detail)| UpstreamError::new(step, fault, detail))?;
+            .map_err(|(fault, detail)| UpstreamError::new(step.name(), fault, detail))?;
         let value = match wire::parse(&body) {
             Ok(value) => value,
             // What these two answer says nothing that matters; an HTML page is another thing.
@@ -138,7 +195,7 @@ impl ConversationService {
     async fn list(&self, step: Step, request: RequestBuilder) -> Result<Vec<RemoteId>, UpstreamError> {
         let Value::Array(listed) = self.call(step, request).await? else {
             return Err(UpstreamError::new(
-                step,
+                step.name(),
                 Fault::Malformed,
                 "the answer is no array",
             ));
@@ -193,9 +250,9 @@ pub(super) fn fault_of(step: Step, status: u16, retry_after: Option<Duration>) -
 
 fn unusable(step: Step, unusable: Unusable) -> UpstreamError {
     match unusable {
-        Unusable::Malformed(detail) => UpstreamError::new(step, Fault::Malformed, detail),
+        Unusable::Malformed(detail) => UpstreamError::new(step.name(), Fault::Malformed, detail),
         Unusable::Failure(status) => UpstreamError::new(
-            step,
+            step.name(),
             fault_of(step, status, None),
             format!("a good status holds a failure of status {status}"),
         ),
@@ -207,7 +264,7 @@ async fn read_body(response: Response) -> Result<Vec<u8>, (Fault, String)> {
     let mut body = Vec::new();
     while let Some(piece) = stream.next().await {
         let piece: Bytes =
-            piece.map_err(|error| (answer::fault(&error, Fault::Connection), describe(&error)))?;
+            piece.map_err(|error| (body::fault(&error, Fault::Connection), describe(&error)))?;
         if body.len() + piece.len() > MAX_BODY {
             return Err((Fault::Malformed, "the body is too large".to_owned()));
         }
@@ -239,123 +296,157 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wait.min(LONGEST))
 }
 
-impl Upstream for ConversationService {
-    fn list_projects(&self, token: &Token) -> BoxFuture<'static, Result<Vec<RemoteId>, UpstreamError>> {
-        let (service, token) = (self.clone(), token.clone());
-        async move {
-            let request = service.request(Method::GET, &service.endpoints.project, &token);
-            service.list(Step::ListProjects, request).await
-        }
-        .boxed()
+/// The calls, each counted for its `purpose`. Dropping the future closes the call; what it creates may be made all the
+/// same.
+impl Service {
+    /// The projects of the token's account; may be none.
+    pub(super) async fn list_projects(
+        &self,
+        token: &Token,
+        purpose: Purpose,
+    ) -> Result<Vec<RemoteId>, UpstreamError> {
+        let step = Step::ListProjects;
+        let request = self.request(Method::GET, &self.endpoints.project, token);
+        self.observe(step, purpose, self.list(step, request)).await
     }
 
-    fn create_project(&self, token: &Token) -> BoxFuture<'static, Result<RemoteId, UpstreamError>> {
-        let (service, token) = (self.clone(), token.clone());
-        async move {
-            let step = Step::CreateProject;
-            let request = service
-                .request(Method::POST, &service.endpoints.project, &token)
-                .json(&json!({ "name": Uuid::new_v4().to_string() }));
-            let value = service.call(step, request).await?;
+    /// Makes a project in the token's account.
+    pub(super) async fn create_project(
+        &self,
+        token: &Token,
+        purpose: Purpose,
+    ) -> Result<RemoteId, UpstreamError> {
+        let step = Step::CreateProject;
+        let request = self
+            .request(Method::POST, &self.endpoints.project, token)
+            .json(&json!({ "name": Uuid::new_v4().to_string() }));
+        let created = async {
+            let value = self.call(step, request).await?;
             wire::read_id(&value, &["id"]).map_err(|error| unusable(step, error))
-        }
-        .boxed()
+        };
+        self.observe(step, purpose, created).await
     }
 
-    fn list_conversations(
+    /// The conversations of a project, whoever made them.
+    pub(super) async fn list_conversations(
         &self,
         token: &Token,
         project: &RemoteId,
-    ) -> BoxFuture<'static, Result<Vec<RemoteId>, UpstreamError>> {
+    ) -> Result<Vec<RemoteId>, UpstreamError> {
+        let step = Step::ListConversations;
         let url = format!("{}/{}/conversations", self.endpoints.project, segment(project));
         let request = self.request(Method::GET, &url, token);
-        let service = self.clone();
-        async move { service.list(Step::ListConversations, request).await }.boxed()
+        self.observe(step, Purpose::Background, self.list(step, request))
+            .await
     }
 
-    fn create_conversation(
+    /// Makes a fresh conversation in a project.
+    pub(super) async fn create_conversation(
         &self,
         token: &Token,
         project: &RemoteId,
-    ) -> BoxFuture<'static, Result<RemoteId, UpstreamError>> {
-        let (service, token, project) = (self.clone(), token.clone(), project.clone());
-        async move {
-            let step = Step::CreateConversation;
-            let request = service
-                .request(Method::POST, &service.endpoints.conversation, &token)
-                .header(header::REFERER, service.project_page(&project))
-                .json(&json!({ "projectId": wire::id_value(&project) }));
-            let value = service.call(step, request).await?;
+        purpose: Purpose,
+    ) -> Result<RemoteId, UpstreamError> {
+        let step = Step::CreateConversation;
+        let request = self
+            .request(Method::POST, &self.endpoints.conversation, token)
+            .header(header::REFERER, self.project_page(project))
+            .json(&json!({ "projectId": wire::id_value(project) }));
+        let created = async {
+            let value = self.call(step, request).await?;
             wire::read_id(&value, &["id", "conversationId", "conversation_id"])
                 .map_err(|error| unusable(step, error))
-        }
-        .boxed()
+        };
+        self.observe(step, purpose, created).await
     }
 
-    fn delete_conversation(
+    /// Removes a conversation. One that is gone already counts as removed.
+    pub(super) async fn delete_conversation(
         &self,
         token: &Token,
-        conversation: &ConversationRef,
-    ) -> BoxFuture<'static, Result<(), UpstreamError>> {
-        let (service, token, at) = (self.clone(), token.clone(), conversation.clone());
-        async move {
-            let url = format!("{}/{}", service.endpoints.conversation, segment(&at.conversation));
-            let request = service
-                .request(Method::DELETE, &url, &token)
-                .header(header::REFERER, format!("{}/", service.endpoints.site));
-            match service.call(Step::DeleteConversation, request).await {
+        at: &ConversationRef,
+    ) -> Result<(), UpstreamError> {
+        let step = Step::DeleteConversation;
+        let url = format!("{}/{}", self.endpoints.conversation, segment(&at.conversation));
+        let request = self
+            .request(Method::DELETE, &url, token)
+            .header(header::REFERER, format!("{}/", self.endpoints.site));
+        let deleted = async {
+            match self.call(step, request).await {
                 Err(error) if error.fault != Fault::Gone => Err(error),
                 Ok(_) | Err(_) => Ok(()),
             }
-        }
-        .boxed()
+        };
+        self.observe(step, Purpose::Background, deleted).await
     }
 
-    fn post_message(
+    /// Posts the user's text, for a chat.
+    pub(super) async fn post_message(
         &self,
         token: &Token,
-        conversation: &ConversationRef,
+        at: &ConversationRef,
         text: &str,
-    ) -> BoxFuture<'static, Result<(), UpstreamError>> {
-        let url = format!(
-            "{}/{}/message",
-            self.endpoints.message,
-            segment(&conversation.conversation)
-        );
+    ) -> Result<(), UpstreamError> {
+        let step = Step::PostMessage;
+        let url = format!("{}/{}/message", self.endpoints.message, segment(&at.conversation));
         let request = self
             .request(Method::POST, &url, token)
-            .header(header::REFERER, self.conversation_page(conversation))
+            .header(header::REFERER, self.conversation_page(at))
             .json(&json!({ "content": text, "role": "user" }));
-        let service = self.clone();
-        async move { service.call(Step::PostMessage, request).await.map(drop) }.boxed()
+        let posted = async { self.call(step, request).await.map(drop) };
+        self.observe(step, Purpose::Chat, posted).await
     }
 
-    fn open_answer(
+    /// Asks for the answer to the last message, for a chat; resolves when its head is there.
+    pub(super) async fn open_answer(
         &self,
         token: &Token,
-        conversation: &ConversationRef,
+        at: &ConversationRef,
         model: &str,
-    ) -> BoxFuture<'static, Result<Answer, UpstreamError>> {
+    ) -> Result<ObservedStream<Reader>, UpstreamError> {
+        let step = Step::ReadAnswer;
         let request = self
             .request(Method::POST, &self.endpoints.target, token)
-            .header(header::REFERER, self.conversation_page(conversation))
-            .json(&json!({ "conversationId": wire::id_value(&conversation.conversation), "mode": model }));
-        let service = self.clone();
-        async move { service.send(Step::ReadAnswer, request).await.map(answer::read) }.boxed()
+            .header(header::REFERER, self.conversation_page(at))
+            .json(&json!({ "conversationId": wire::id_value(&at.conversation), "mode": model }));
+        let opened = async { self.send(step, request).await.map(body::read) };
+        self.calls
+            .observe_stream(self.call_of(step, Purpose::Chat), opened)
+            .await
     }
 
-    fn origin(&self, step: Step) -> usize {
-        let [projects, conversations, messages, answers] = self.origins;
-        match step {
-            Step::ListProjects | Step::CreateProject | Step::ListConversations => projects,
-            Step::CreateConversation | Step::DeleteConversation => conversations,
-            Step::PostMessage => messages,
-            Step::ReadAnswer => answers,
+    async fn observe<T>(
+        &self,
+        step: Step,
+        purpose: Purpose,
+        made: impl Future<Output = Result<T, UpstreamError>>,
+    ) -> Result<T, UpstreamError> {
+        self.calls.observe(self.call_of(step, purpose), made).await
+    }
+
+    fn call_of(&self, step: Step, purpose: Purpose) -> Call {
+        Call {
+            step: step.name(),
+            origin: origin_of(self.origins, step),
+            purpose,
         }
     }
 
-    fn is_reachable(&self) -> BoxFuture<'static, Option<bool>> {
-        let endpoints = std::sync::Arc::clone(&self.endpoints);
-        async move { places::are_reachable(&endpoints).await }.boxed()
+    /// Whether every origin of the service can be connected to; `None` where the gateway's own machine lacks the means.
+    pub(super) async fn is_reachable(&self) -> Option<bool> {
+        origins::are_reachable(&self.endpoints).await
+    }
+}
+
+/// The call that changes nothing upstream.
+const PROBE: Step = Step::ListProjects;
+
+fn origin_of(origins: [usize; 4], step: Step) -> usize {
+    let [projects, conversations, messages, answers] = origins;
+    match step {
+        Step::ListProjects | Step::CreateProject | Step::ListConversations => projects,
+        Step::CreateConversation | Step::DeleteConversation => conversations,
+        Step::PostMessage => messages,
+        Step::ReadAnswer => answers,
     }
 }

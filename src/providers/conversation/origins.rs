@@ -1,4 +1,4 @@
-//! Where the upstream is: its origins, and whether connections to them can be made.
+//! The origins of the service, and whether connections to them can be made.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub(super) async fn are_reachable(endpoints: &Endpoints) -> Option<bool> {
 }
 
 /// Numbers the origins of the four kinds of calls, the same origin by the same number.
-pub(super) fn origins(endpoints: &Endpoints) -> [usize; 4] {
+pub(super) fn number(endpoints: &Endpoints) -> [usize; 4] {
     let mut known = Vec::new();
     [
         &endpoints.project,

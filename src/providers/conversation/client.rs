@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 use reqwest::{Client, redirect};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Proxies;
+use crate::providers::Proxies;
 
 /// Connections that rest are given back after it: short of descriptors, the doors could accept nobody meanwhile.
 const IDLE: Duration = Duration::from_secs(10);

@@ -14,10 +14,18 @@ use tokio::{runtime::Handle, sync::Semaphore, task::JoinHandle, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
+    body::Reader,
+    ids::ConversationRef,
     ledger::{Ledger, Standing},
-    upstream::{Answer, ConversationRef, Fault, Token, Upstream, UpstreamError},
+    service::Service,
 };
-use crate::telemetry::{ConversationEvent, Metrics};
+use crate::{
+    engine::{
+        calls::ObservedStream,
+        provider::{Fault, Token, UpstreamError},
+    },
+    telemetry::{ConversationEvent, Metrics},
+};
 
 /// How long after an answer was closed early its conversation is removed: the service may still be writing into it.
 const ABANDONED_PAUSE: Duration = Duration::from_secs(1);
@@ -35,7 +43,7 @@ pub(super) enum Last {
     /// Nothing runs in it.
     Idle,
     /// Its answer is whole: what is left of the body is read to its end.
-    Finished(Answer),
+    Finished(ObservedStream<Reader>),
     /// Its answer is whole, and what is left of the body is being read.
     Resting(JoinHandle<()>),
     /// Its answer was closed before the end.
@@ -49,7 +57,7 @@ pub(super) struct Cleanup {
 }
 
 struct Shared {
-    upstream: Arc<dyn Upstream>,
+    service: Service,
     ledger: Arc<Ledger>,
     tasks: TaskTracker,
     turns: Semaphore,
@@ -59,10 +67,10 @@ struct Shared {
 }
 
 impl Cleanup {
-    /// Removals on `upstream`, in tasks of `tasks`; none at all unless `enabled`.
+    /// Removals on `service`, in tasks of `tasks`; none at all unless `enabled`.
     #[must_use]
     pub(super) fn new(
-        upstream: Arc<dyn Upstream>,
+        service: Service,
         ledger: Arc<Ledger>,
         tasks: TaskTracker,
         enabled: bool,
@@ -70,7 +78,7 @@ impl Cleanup {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                upstream,
+                service,
                 ledger,
                 tasks,
                 turns: Semaphore::new(CONCURRENT_REMOVALS),
@@ -148,7 +156,7 @@ impl Shared {
     async fn call(&self, token: &Token, reference: &ConversationRef) -> Result<(), UpstreamError> {
         // Nobody closes the semaphore; were it closed, an unlimited call would do no harm.
         let _turn = self.turns.acquire().await.ok();
-        self.upstream.delete_conversation(token, reference).await
+        self.service.delete_conversation(token, reference).await
     }
 
     fn left_behind(&self, token: &Token, reference: &ConversationRef, why: &str) {
