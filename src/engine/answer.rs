@@ -26,24 +26,6 @@ pub enum UnmarkedEnd {
     Stop,
 }
 
-/// More of an answer; never empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Delta {
-    /// Of the answer itself.
-    Content(String),
-    /// Of the reasoning before it.
-    Reasoning(String),
-}
-
-impl Delta {
-    /// The text, of whichever sort.
-    pub(super) fn text(&self) -> &str {
-        match self {
-            Delta::Content(text) | Delta::Reasoning(text) => text,
-        }
-    }
-}
-
 /// How a whole answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ending {
@@ -56,8 +38,8 @@ pub(super) struct Ending {
 /// Where reading stands.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Read {
-    /// More text.
-    Delta(Delta),
+    /// More of the answer.
+    More(Event),
     /// The answer is whole.
     End(Ending),
 }
@@ -129,15 +111,19 @@ impl AnswerReader {
 
     fn take(&mut self, event: Event) -> Result<Option<Read>, UpstreamError> {
         Ok(match event {
-            Event::Content(text) if !text.is_empty() => {
-                self.spoken = true;
-                Some(Read::Delta(Delta::Content(text)))
+            Event::Content(ref text) | Event::Reasoning(ref text) | Event::Refusal(ref text)
+                if text.is_empty() =>
+            {
+                None
             }
-            Event::Reasoning(text) if !text.is_empty() => {
+            Event::Content(_)
+            | Event::Reasoning(_)
+            | Event::Refusal(_)
+            | Event::ToolCall(_)
+            | Event::Annotation(_) => {
                 self.spoken = true;
-                Some(Read::Delta(Delta::Reasoning(text)))
+                Some(Read::More(event))
             }
-            Event::Content(_) | Event::Reasoning(_) => None,
             Event::Usage(usage) => {
                 self.usage = Some(usage);
                 None

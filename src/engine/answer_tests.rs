@@ -31,7 +31,7 @@ async fn read_all(
     events: Vec<Result<Event, UpstreamError>>,
     then: After,
     unmarked_end: UnmarkedEnd,
-) -> Result<(Vec<Delta>, Ending), UpstreamError> {
+) -> Result<(Vec<Event>, Ending), UpstreamError> {
     let answer = Box::new(Scripted(match then {
         After::Ends => stream::iter(events).boxed(),
         After::Stalls => stream::iter(events).chain(stream::pending()).boxed(),
@@ -40,7 +40,7 @@ async fn read_all(
     let mut deltas = Vec::new();
     loop {
         match reader.read().await? {
-            Read::Delta(delta) => deltas.push(delta),
+            Read::More(delta) => deltas.push(delta),
             Read::End(ending) => return Ok((deltas, ending)),
         }
     }
@@ -71,7 +71,7 @@ async fn a_finish_reason_or_an_end_mark_after_text_makes_an_answer_whole() {
         (vec![text(""), text("a"), text(""), STOP], After::Stalls),
     ] {
         let (deltas, ending) = read_all(events, then, UnmarkedEnd::Error).await.unwrap();
-        assert_eq!(deltas, [Delta::Content("a".into())]);
+        assert_eq!(deltas, [Event::Content("a".into())]);
         assert_eq!(
             ending,
             Ending {

@@ -7,9 +7,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     EnginePolicy,
-    answer::{AnswerReader, Delta, Ending, Read},
+    answer::{AnswerReader, Ending, Read},
     chat::CallContext,
     error::ChatError,
+    event::Event,
     failure::{deadline_exceeded, given_up, no_token, unavailable},
     limits::{LimitedReader, Limits},
     pool::{Lease, TriedTokens},
@@ -52,7 +53,7 @@ pub(super) struct Tries {
 struct Started {
     reader: LimitedReader,
     prompt: Arc<Prompt>,
-    deltas: VecDeque<Delta>,
+    events: VecDeque<Event>,
     ending: Option<Ending>,
 }
 
@@ -87,13 +88,13 @@ impl Run<'_> {
                 let Started {
                     reader,
                     prompt,
-                    deltas,
+                    events,
                     ending,
                 } = started;
                 return Ok(Ok(Opened {
                     held: Held { reader, lease },
                     prompt,
-                    deltas,
+                    events,
                     ending,
                 }));
             }
@@ -135,10 +136,10 @@ impl Run<'_> {
         let prompt = answer.prompt();
         let reader = AnswerReader::new(answer, self.policy.patience, self.policy.unmarked_end);
         let mut reader = LimitedReader::new(reader, self.limits);
-        let mut deltas = VecDeque::new();
+        let mut events = VecDeque::new();
         let ending = loop {
             let read = reader.read().await?;
-            if deltas.is_empty() {
+            if events.is_empty() {
                 self.upstream.fastest_start.note(began.elapsed());
                 if lease.succeeded() {
                     let change = CredentialChange::Served;
@@ -148,7 +149,7 @@ impl Run<'_> {
             }
             match read {
                 Read::End(ending) => break Some(ending),
-                Read::Delta(delta) => deltas.push_back(delta),
+                Read::More(event) => events.push_back(event),
             }
             if self.want == Want::Start {
                 break None;
@@ -157,7 +158,7 @@ impl Run<'_> {
         Ok(Started {
             reader,
             prompt,
-            deltas,
+            events,
             ending,
         })
     }

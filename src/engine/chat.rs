@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     error::{ChatError, ErrorKind},
+    event::{Annotation, Event, ToolCall, ToolCallDelta},
     models,
 };
 use crate::telemetry::CallRecord;
@@ -259,12 +260,65 @@ pub struct Usage {
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
-    /// The answer's text.
-    pub text: String,
-    /// The reasoning before it; empty where the upstream tells none.
-    pub reasoning: String,
+    /// Everything that the model said.
+    pub said: Said,
     /// Why it ended.
     pub reason: FinishReason,
     /// What it cost.
     pub usage: Usage,
+}
+
+/// Everything that a model said in one answer, each text empty where there is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The answer's text.
+    pub content: String,
+    /// The reasoning behind it.
+    pub reasoning: String,
+    /// The refusal to answer.
+    pub refusal: String,
+    /// The tool calls, in their order.
+    pub tool_calls: Vec<ToolCall>,
+    /// The sources that the text rests on.
+    pub annotations: Vec<Annotation>,
+}
+
+impl Said {
+    /// Takes in the next event of the answer.
+    pub fn take(&mut self, event: &Event) {
+        match event {
+            Event::Content(text) => self.content.push_str(text),
+            Event::Reasoning(text) => self.reasoning.push_str(text),
+            Event::Refusal(text) => self.refusal.push_str(text),
+            Event::ToolCall(delta) => self.take_call(delta),
+            Event::Annotation(annotation) => self.annotations.push(annotation.clone()),
+            Event::Usage(_) | Event::Finish(_) | Event::End => {}
+        }
+    }
+
+    fn take_call(&mut self, delta: &ToolCallDelta) {
+        let ToolCallDelta {
+            index,
+            id,
+            kind,
+            name,
+            input,
+        } = delta;
+        // Calls come one after the other; a gap in their numbers is none in the list.
+        let index = usize::try_from(*index).unwrap_or(usize::MAX);
+        if index >= self.tool_calls.len() {
+            self.tool_calls.push(ToolCall {
+                id: String::new(),
+                kind: *kind,
+                name: String::new(),
+                input: String::new(),
+            });
+        }
+        let last = self.tool_calls.len().saturating_sub(1);
+        if let Some(call) = self.tool_calls.get_mut(index.min(last)) {
+            call.id.push_str(id.as_deref().unwrap_or_default());
+            call.name.push_str(name.as_deref().unwrap_or_default());
+            call.input.push_str(input);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Engine, Permit,
     attempts::{Run, Tries, Want},
-    chat::{CallContext, ChatRequest, Completion, FinishReason, Usage},
+    chat::{CallContext, ChatRequest, Completion, FinishReason, Said, Usage},
     error::ChatError,
     failure::deadline_exceeded,
     inflight::Ticket,
@@ -48,8 +48,7 @@ impl Prepared {
         }
         let prompt_tokens = self.chat.prompt().tokens().await;
         Some(Completion {
-            text: String::new(),
-            reasoning: String::new(),
+            said: Said::default(),
             reason: FinishReason::Length,
             usage: Usage {
                 prompt_tokens,

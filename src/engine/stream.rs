@@ -6,8 +6,8 @@ use tokio::time::sleep_until;
 
 use super::{
     Permit,
-    answer::{Delta, Ending, Read},
-    chat::{CallContext, Completion, FinishReason, Usage},
+    answer::{Ending, Read},
+    chat::{CallContext, Completion, FinishReason, Said, Usage},
     error::ChatError,
     event::Event,
     failure::{cut, deadline_exceeded},
@@ -34,7 +34,7 @@ pub(super) struct Opened {
     pub(super) held: Held,
     /// The text that was sent.
     pub(super) prompt: Arc<Prompt>,
-    pub(super) deltas: VecDeque<Delta>,
+    pub(super) events: VecDeque<Event>,
     pub(super) ending: Option<Ending>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Opened {
 #[derive(Debug)]
 pub struct ChatStream {
     held: Option<(Held, Permit)>,
-    deltas: VecDeque<Delta>,
+    events: VecDeque<Event>,
     ending: Option<Ending>,
     /// The reason, to be given after the figures.
     finish: Option<FinishReason>,
@@ -69,12 +69,12 @@ impl ChatStream {
         let Opened {
             held,
             prompt,
-            deltas,
+            events,
             ending,
         } = opened;
         Self {
             held: Some((held, permit)),
-            deltas,
+            events,
             ending,
             finish: None,
             prompt,
@@ -110,8 +110,8 @@ impl ChatStream {
         if let Some(reason) = self.finish.take() {
             return Some(Ok(Event::Finish(reason)));
         }
-        if let Some(delta) = self.deltas.pop_front() {
-            return Some(Ok(self.event(delta)));
+        if let Some(event) = self.events.pop_front() {
+            return Some(Ok(self.pass(event)));
         }
         let (held, _) = self.held.as_mut()?;
         let read = match self.ending {
@@ -130,7 +130,7 @@ impl ChatStream {
             }
         };
         match read {
-            Ok(Read::Delta(delta)) => Some(Ok(self.event(delta))),
+            Ok(Read::More(event)) => Some(Ok(self.pass(event))),
             Ok(Read::End(ending)) => {
                 self.ending = Some(ending);
                 let usage = tally(ending.usage, &self.prompt, &self.said).await;
@@ -145,13 +145,11 @@ impl ChatStream {
         }
     }
 
-    fn event(&mut self, delta: Delta) -> Event {
-        self.ticket.count(delta.text().len());
-        self.said.take(&delta);
-        match delta {
-            Delta::Content(text) => Event::Content(text),
-            Delta::Reasoning(text) => Event::Reasoning(text),
-        }
+    /// Notes an event on its way to the client.
+    fn pass(&mut self, event: Event) -> Event {
+        self.ticket.count(event.text().len());
+        self.said.take(&event);
+        event
     }
 
     fn conclude(&mut self, outcome: Outcome) {
@@ -173,48 +171,31 @@ impl Drop for ChatStream {
     }
 }
 
-/// All that came of an answer.
-#[derive(Debug, Default)]
-struct Said {
-    content: String,
-    reasoning: String,
-}
-
-impl Said {
-    fn take(&mut self, delta: &Delta) {
-        match delta {
-            Delta::Content(text) => self.content.push_str(text),
-            Delta::Reasoning(text) => self.reasoning.push_str(text),
-        }
-    }
-}
-
 /// Folds an answer that was opened whole.
 pub(super) async fn fold(opened: Opened) -> Completion {
     let Opened {
         held,
         prompt,
-        deltas,
+        events,
         ending,
     } = opened;
     // Frees the token and closes the upstream's answer before anything else is done for the client.
     drop(held);
     let mut said = Said::default();
-    deltas.iter().for_each(|delta| said.take(delta));
+    events.iter().for_each(|event| said.take(event));
     let ending = ending.unwrap_or(Ending {
         reason: FinishReason::Stop,
         usage: None,
     });
     let usage = tally(ending.usage, &prompt, &said).await;
     Completion {
-        text: said.content,
-        reasoning: said.reasoning,
+        said,
         reason: ending.reason,
         usage,
     }
 }
 
-/// The upstream's figures where it sent them and they are those of what came, otherwise a count of both texts. How much
+/// The upstream's figures where it sent them and they are those of the answer, otherwise a count of both texts. How much
 /// of an answer was reasoning is always counted.
 async fn tally(told: Option<Usage>, prompt: &Prompt, said: &Said) -> Usage {
     let reasoning_tokens = match said.reasoning.as_str() {
@@ -228,7 +209,11 @@ async fn tally(told: Option<Usage>, prompt: &Prompt, said: &Said) -> Usage {
         };
     }
     let prompt_tokens = prompt.tokens().await;
-    let completion_tokens = count_tokens(&said.content).await.saturating_add(reasoning_tokens);
+    let mut completion_tokens = count_tokens(&said.content).await.saturating_add(reasoning_tokens);
+    let inputs = said.tool_calls.iter().map(|call| call.input.as_str());
+    for text in inputs.chain([said.refusal.as_str()]).filter(|text| !text.is_empty()) {
+        completion_tokens = completion_tokens.saturating_add(count_tokens(text).await);
+    }
     Usage {
         prompt_tokens,
         completion_tokens,

@@ -14,7 +14,7 @@ use tonic::Status;
 use super::{
     Limits, convert, error,
     proto::{
-        ContentDelta, Finished, KeepAlive, ReasoningDelta, Started, StreamChatCompletionResponse,
+        ContentDelta, Finished, KeepAlive, ReasoningDelta, RefusalDelta, Started, StreamChatCompletionResponse,
         stream_chat_completion_response::Event,
     },
 };
@@ -158,6 +158,19 @@ impl Events {
                 } else {
                     self.queue.push_back(finished);
                 }
+            }
+            event::Event::Refusal(text) => {
+                let logprobs = Vec::new();
+                self.queue
+                    .push_back((index, Event::Refusal(RefusalDelta { text, logprobs })));
+            }
+            event::Event::ToolCall(delta) => {
+                let delta = convert::tool_call_delta(delta);
+                self.queue.push_back((index, Event::ToolCall(delta)));
+            }
+            event::Event::Annotation(annotation) => {
+                let annotation = convert::annotation(annotation);
+                self.queue.push_back((index, Event::Annotation(annotation)));
             }
             event::Event::End => {}
             event::Event::Usage(usage) => {

@@ -51,6 +51,27 @@ impl Telling for Chunks {
                 };
                 self.delta(index, delta, None)
             }
+            Event::Refusal(text) => {
+                let delta = Delta {
+                    refusal: convert::borrowed(&text),
+                    ..Delta::default()
+                };
+                self.delta(index, delta, None)
+            }
+            Event::ToolCall(call) => {
+                let delta = Delta {
+                    tool_calls: Some([convert::tool_call_chunk(&call)]),
+                    ..Delta::default()
+                };
+                self.delta(index, delta, None)
+            }
+            Event::Annotation(annotation) => {
+                let delta = Delta {
+                    annotations: Some([convert::citation(annotation)]),
+                    ..Delta::default()
+                };
+                self.delta(index, delta, None)
+            }
             Event::Finish(reason) => {
                 self.delta(index, Delta::default(), Some(convert::finish_reason(reason)))
             }

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 
 use super::wire::{
-    AnswerDetails, AnswerMessage, ChatCompletion, Choice, CompletionObject, FinishWord, Null, PromptDetails,
-    Speaker, UsageFigures,
+    AnswerDetails, AnswerMessage, Called, CalledCustom, CalledFunction, ChatCompletion, Choice, Citation,
+    CompletionObject, CustomChunk, FinishWord, FunctionChunk, Null, PromptDetails, Speaker, ToolCall,
+    ToolCallChunk, ToolWord, UrlCitation, UsageFigures,
 };
 use crate::engine::{
     Completions,
-    chat::{Completion, FinishReason, Head, Usage},
+    chat::{Completion, FinishReason, Head, Said, Usage},
+    event::{self, Annotation, ToolCallDelta, ToolKind},
 };
 
 /// A whole answer.
@@ -20,18 +22,11 @@ pub(super) fn whole(head: &Head, completions: Completions) -> ChatCompletion<'_>
     let choices = (0..).zip(choices).map(|(index, completion)| {
         // What one choice cost is part of the sum.
         let Completion {
-            text,
-            reasoning,
+            said,
             reason,
             usage: _,
         } = completion;
-        let message = AnswerMessage {
-            role: Speaker::Assistant,
-            content: text,
-            refusal: Null,
-            annotations: [],
-            reasoning_content: reasoning,
-        };
+        let message = message(said);
         Choice {
             index,
             message,
@@ -46,6 +41,90 @@ pub(super) fn whole(head: &Head, completions: Completions) -> ChatCompletion<'_>
         model: &head.model,
         choices: choices.collect(),
         usage: usage(figures),
+    }
+}
+
+fn message(said: Said) -> AnswerMessage {
+    let Said {
+        content,
+        reasoning,
+        refusal,
+        tool_calls,
+        annotations,
+    } = said;
+    let is_text = !content.is_empty() || (refusal.is_empty() && tool_calls.is_empty());
+    AnswerMessage {
+        role: Speaker::Assistant,
+        content: is_text.then_some(content),
+        refusal: (!refusal.is_empty()).then_some(refusal),
+        annotations: annotations.into_iter().map(citation).collect(),
+        tool_calls: tool_calls.into_iter().map(tool_call).collect(),
+        reasoning_content: reasoning,
+    }
+}
+
+fn tool_call(call: event::ToolCall) -> ToolCall {
+    let event::ToolCall {
+        id,
+        kind,
+        name,
+        input,
+    } = call;
+    let call = match kind {
+        ToolKind::Function => Called::Function {
+            function: CalledFunction {
+                name,
+                arguments: input,
+            },
+        },
+        ToolKind::Custom => Called::Custom {
+            custom: CalledCustom { name, input },
+        },
+    };
+    ToolCall { id, call }
+}
+
+/// A piece of a tool call.
+pub(super) fn tool_call_chunk(delta: &ToolCallDelta) -> ToolCallChunk<'_> {
+    let ToolCallDelta {
+        index,
+        id,
+        kind,
+        name,
+        input,
+    } = delta;
+    let (name, is_first) = (name.as_deref(), id.is_some());
+    let (word, function, custom) = match kind {
+        ToolKind::Function => {
+            let arguments = input;
+            (ToolWord::Function, Some(FunctionChunk { name, arguments }), None)
+        }
+        ToolKind::Custom => (ToolWord::Custom, None, Some(CustomChunk { name, input })),
+    };
+    ToolCallChunk {
+        index: *index,
+        id: id.as_deref(),
+        kind: is_first.then_some(word),
+        function,
+        custom,
+    }
+}
+
+/// A source.
+pub(super) fn citation(annotation: Annotation) -> UrlCitation {
+    let Annotation {
+        url,
+        title,
+        start,
+        end,
+    } = annotation;
+    UrlCitation {
+        url_citation: Citation {
+            url,
+            title,
+            start_index: start,
+            end_index: end,
+        },
     }
 }
 

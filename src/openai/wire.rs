@@ -68,15 +68,107 @@ pub(super) struct Choice {
 pub(super) struct AnswerMessage {
     #[schema(inline)]
     pub(super) role: Speaker,
-    pub(super) content: String,
-    #[schema(inline)]
-    pub(super) refusal: Null,
-    #[schema(inline, max_items = 0)]
-    pub(super) annotations: [Null; 0],
+    #[schema(required)]
+    pub(super) content: Option<String>,
+    #[schema(required)]
+    pub(super) refusal: Option<String>,
+    pub(super) annotations: Vec<UrlCitation>,
+    /// The calls of tools, where there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(super) tool_calls: Vec<ToolCall>,
     /// What the model thought before it answered, where the upstream tells it.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false)]
     pub(super) reasoning_content: String,
+}
+
+/// A source that a part of the answer rests on.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "type", rename = "url_citation")]
+pub(super) struct UrlCitation {
+    pub(super) url_citation: Citation,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UrlCitationDetails)]
+pub(super) struct Citation {
+    pub(super) url: String,
+    pub(super) title: String,
+    pub(super) start_index: u32,
+    pub(super) end_index: u32,
+}
+
+/// A tool call.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChatCompletionMessageToolCall)]
+pub(super) struct ToolCall {
+    pub(super) id: String,
+    #[serde(flatten)]
+    pub(super) call: Called,
+}
+
+/// What a tool call calls.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+#[schema(as = ChatCompletionCalledTool)]
+pub(super) enum Called {
+    Function { function: CalledFunction },
+    Custom { custom: CalledCustom },
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CalledFunction {
+    pub(super) name: String,
+    pub(super) arguments: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CalledCustom {
+    pub(super) name: String,
+    pub(super) input: String,
+}
+
+/// A piece of a tool call. Its id, type and name stand in the first piece alone.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChatCompletionMessageToolCallChunk)]
+pub(super) struct ToolCallChunk<'a> {
+    pub(super) index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) id: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schema(inline, nullable = false)]
+    pub(super) kind: Option<ToolWord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) function: Option<FunctionChunk<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) custom: Option<CustomChunk<'a>>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ToolWord {
+    Function,
+    Custom,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FunctionChunk<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) name: Option<&'a str>,
+    pub(super) arguments: &'a str,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CustomChunk<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) name: Option<&'a str>,
+    pub(super) input: &'a str,
 }
 
 /// The upstream's figures, or else counts with the o200k_base vocabulary.
@@ -153,6 +245,15 @@ pub(super) struct Delta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     pub(super) reasoning_content: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(super) refusal: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<ToolCallChunk>, required = false)]
+    pub(super) tool_calls: Option<[ToolCallChunk<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<UrlCitation>, required = false)]
+    pub(super) annotations: Option<[UrlCitation; 1]>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use duogate::{
-    engine::{
-        error::ErrorKind,
-        upstream::{Fault, Step},
-    },
+    engine::{error::ErrorKind, provider::Fault},
+    providers::conversation::Step,
     sim::answer_text,
     telemetry::{self, ConversationEvent, Refusal},
 };

@@ -5,7 +5,7 @@
 //! bytes as there are tokens left pass uncounted; and text that cannot be counted yet is looked at again only after it
 //! has grown by a part of its length, so that the work stays in proportion to the text.
 
-use crate::engine::{answer::Delta, prompt::vocabulary};
+use crate::engine::{event::Event, prompt::vocabulary};
 
 /// Up to this length a look at the uncounted text costs next to nothing.
 const SHORT: usize = 256;
@@ -28,20 +28,25 @@ pub(super) struct Budget {
 enum Kind {
     Content,
     Reasoning,
+    Refusal,
 }
 
 impl Kind {
-    fn of(delta: &Delta) -> Self {
-        match delta {
-            Delta::Content(_) => Kind::Content,
-            Delta::Reasoning(_) => Kind::Reasoning,
+    /// The kind of text that an event adds to; `None` for one that is no running text.
+    fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Content(_) => Some(Kind::Content),
+            Event::Reasoning(_) => Some(Kind::Reasoning),
+            Event::Refusal(_) => Some(Kind::Refusal),
+            Event::ToolCall(_) | Event::Annotation(_) | Event::Usage(_) | Event::Finish(_) | Event::End => None,
         }
     }
 
-    fn delta(self, text: &str) -> Option<Delta> {
+    fn delta(self, text: &str) -> Option<Event> {
         (!text.is_empty()).then(|| match self {
-            Kind::Content => Delta::Content(text.to_owned()),
-            Kind::Reasoning => Delta::Reasoning(text.to_owned()),
+            Kind::Content => Event::Content(text.to_owned()),
+            Kind::Reasoning => Event::Reasoning(text.to_owned()),
+            Kind::Refusal => Event::Refusal(text.to_owned()),
         })
     }
 }
@@ -70,19 +75,20 @@ impl Budget {
     }
 
     /// Whether `delta` begins another run.
-    pub(super) fn turns(&self, delta: &Delta) -> bool {
-        Kind::of(delta) != self.kind
+    pub(super) fn turns(&self, event: &Event) -> bool {
+        Kind::of(event) != Some(self.kind)
     }
 
     /// Takes more of the answer, and adds to `out` what is certain to be within the budget.
-    pub(super) fn push(&mut self, delta: &Delta, out: &mut Vec<Delta>) -> Result<(), Spent> {
-        if self.turns(delta) {
-            if !self.pending.is_empty() {
-                self.count_all(out)?;
-            }
-            self.kind = Kind::of(delta);
+    pub(super) fn push(&mut self, event: &Event, out: &mut Vec<Event>) -> Result<(), Spent> {
+        if self.turns(event) && !self.pending.is_empty() {
+            self.count_all(out)?;
         }
-        self.pending.push_str(delta.text());
+        let Some(kind) = Kind::of(event) else {
+            return self.push_whole(event, out);
+        };
+        self.kind = kind;
+        self.pending.push_str(event.text());
         if self.pending.len() > self.left && self.pending.len() >= self.next_look {
             self.count(settled, out)?;
             self.next_look = match self.pending.len() {
@@ -99,8 +105,20 @@ impl Budget {
         Ok(())
     }
 
+    /// Takes a piece of a tool call and the like, which goes through whole or not at all.
+    fn push_whole(&mut self, event: &Event, out: &mut Vec<Event>) -> Result<(), Spent> {
+        let tokens = vocabulary().count(event.text());
+        if tokens > self.left {
+            self.left = 0;
+            return Err(Spent);
+        }
+        self.left -= tokens;
+        out.push(event.clone());
+        Ok(())
+    }
+
     /// Nothing follows: adds to `out` what is left of the answer.
-    pub(super) fn finish(&mut self, out: &mut Vec<Delta>) -> Result<(), Spent> {
+    pub(super) fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Spent> {
         if self.pending.len() > self.left {
             return self.count_all(out);
         }
@@ -109,13 +127,13 @@ impl Budget {
     }
 
     /// The run is over, so all of it can be counted.
-    fn count_all(&mut self, out: &mut Vec<Delta>) -> Result<(), Spent> {
+    fn count_all(&mut self, out: &mut Vec<Event>) -> Result<(), Spent> {
         self.next_look = 0;
         self.count(|pieces| pieces.len(), out)
     }
 
     /// Counts as many of the pieces of the pending text as `settled` says, and lets them go.
-    fn count(&mut self, settled: fn(&[&str]) -> usize, out: &mut Vec<Delta>) -> Result<(), Spent> {
+    fn count(&mut self, settled: fn(&[&str]) -> usize, out: &mut Vec<Event>) -> Result<(), Spent> {
         let text = std::mem::take(&mut self.pending);
         let pieces: Vec<&str> = vocabulary().split(&text).collect();
         let mut end = 0;
@@ -139,7 +157,7 @@ impl Budget {
     }
 
     /// Lets the pending text up to `end` go, as far as that has not been done.
-    fn release(&mut self, end: usize, out: &mut Vec<Delta>) {
+    fn release(&mut self, end: usize, out: &mut Vec<Event>) {
         let text = self.pending.get(self.released..end).unwrap_or_default();
         out.extend(self.kind.delta(text));
         self.released = self.released.max(end);
@@ -192,14 +210,15 @@ mod tests {
         let (mut budget, mut out) = (Budget::new(tokens), Vec::new());
         let mut spent = false;
         for piece in pieces {
-            spent = budget.push(&Delta::Content(piece.clone()), &mut out).is_err();
+            spent = budget.push(&Event::Content(piece.clone()), &mut out).is_err();
             if spent {
                 break;
             }
         }
         spent = spent || budget.finish(&mut out).is_err();
         let text = out.into_iter().map(|delta| match delta {
-            Delta::Content(text) | Delta::Reasoning(text) => text,
+            Event::Content(text) | Event::Reasoning(text) => text,
+            other => panic!("{other:?}"),
         });
         (text.collect(), spent)
     }
@@ -239,9 +258,9 @@ mod tests {
     #[test]
     fn as_many_bytes_as_tokens_pass_at_once() {
         let (mut budget, mut out) = (Budget::new(8), Vec::new());
-        budget.push(&Delta::Content("Hel".into()), &mut out).unwrap();
-        budget.push(&Delta::Content("lo".into()), &mut out).unwrap();
-        assert_eq!(out, [Delta::Content("Hel".into()), Delta::Content("lo".into())]);
+        budget.push(&Event::Content("Hel".into()), &mut out).unwrap();
+        budget.push(&Event::Content("lo".into()), &mut out).unwrap();
+        assert_eq!(out, [Event::Content("Hel".into()), Event::Content("lo".into())]);
         assert_eq!(budget.work(3, false), 0);
         assert_eq!(budget.work(4, false), 9);
         assert_eq!(budget.work(3, true), 8);
@@ -251,24 +270,24 @@ mod tests {
     fn reasoning_is_paid_for_too() {
         let (mut budget, mut out) = (Budget::new(3), Vec::new());
         budget
-            .push(&Delta::Reasoning("one two".into()), &mut out)
+            .push(&Event::Reasoning("one two".into()), &mut out)
             .unwrap();
-        let spent = budget.push(&Delta::Content("three four".into()), &mut out);
+        let spent = budget.push(&Event::Content("three four".into()), &mut out);
         assert_eq!(spent, Err(Spent));
-        let text = |wanted: fn(&Delta) -> Option<&String>| -> String {
+        let text = |wanted: fn(&Event) -> Option<&String>| -> String {
             out.iter().filter_map(wanted).map(String::as_str).collect()
         };
         assert_eq!(
             text(|delta| match delta {
-                Delta::Reasoning(text) => Some(text),
-                Delta::Content(_) => None,
+                Event::Reasoning(text) => Some(text),
+                _ => None,
             }),
             "one two"
         );
         assert_eq!(
             text(|delta| match delta {
-                Delta::Content(text) => Some(text),
-                Delta::Reasoning(_) => None,
+                Event::Content(text) => Some(text),
+                _ => None,
             }),
             "three"
         );

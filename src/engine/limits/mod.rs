@@ -15,8 +15,9 @@ use self::{
     stop::StopMatcher,
 };
 use super::{
-    answer::{AnswerReader, Delta, Ending, READ_ANSWER, Read},
+    answer::{AnswerReader, Ending, READ_ANSWER, Read},
     chat::{ChatRequest, FinishReason},
+    event::Event,
     prompt::{DONE_IN_PLACE, is_vocabulary_ready},
     provider::{Fault, Session, UpstreamError},
 };
@@ -43,7 +44,7 @@ impl Limits {
 /// What the limits let through of a piece of the answer.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Passed {
-    deltas: Vec<Delta>,
+    deltas: Vec<Event>,
     /// The answer ends here, and why.
     cut: Option<FinishReason>,
 }
@@ -66,7 +67,7 @@ impl Limiter {
     /// Whether taking this in is more than a moment's work.
     fn is_long(&self, read: &Read) -> bool {
         let (size, turns) = match read {
-            Read::Delta(delta) => {
+            Read::More(delta) => {
                 let turns = self.budget.as_ref().is_some_and(|budget| budget.turns(delta));
                 (delta.text().len(), turns)
             }
@@ -77,11 +78,11 @@ impl Limiter {
         size.max(counted) > DONE_IN_PLACE || (counted > 0 && !is_vocabulary_ready())
     }
 
-    fn push(&mut self, delta: Delta) -> Passed {
+    fn push(&mut self, delta: Event) -> Passed {
         let (delta, stopped) = match (&mut self.stop, delta) {
-            (Some(stop), Delta::Content(text)) => {
+            (Some(stop), Event::Content(text)) => {
                 let (released, stopped) = stop.push(&text);
-                (Delta::Content(released), stopped)
+                (Event::Content(released), stopped)
             }
             (_, delta) => (delta, false),
         };
@@ -98,18 +99,18 @@ impl Limiter {
     /// The upstream's answer is whole: gives what was held back of it.
     fn finish(&mut self) -> Passed {
         let rest = self.stop.as_mut().map(StopMatcher::finish).unwrap_or_default();
-        let mut passed = self.pay(Delta::Content(rest));
+        let mut passed = self.pay(Event::Content(rest));
         if passed.cut.is_none() && self.pay_rest(&mut passed.deltas).is_err() {
             passed.cut = Some(FinishReason::Length);
         }
         passed
     }
 
-    fn pay(&mut self, delta: Delta) -> Passed {
+    fn pay(&mut self, delta: Event) -> Passed {
         let mut passed = Passed::default();
         match &mut self.budget {
-            // Nothing is no text of its kind.
-            _ if delta.text().is_empty() => {}
+            // An empty text begins no run of its kind.
+            _ if matches!(&delta, Event::Content(text) if text.is_empty()) => {}
             Some(budget) => {
                 if budget.push(&delta, &mut passed.deltas) == Err(Spent) {
                     passed.cut = Some(FinishReason::Length);
@@ -120,7 +121,7 @@ impl Limiter {
         passed
     }
 
-    fn pay_rest(&mut self, deltas: &mut Vec<Delta>) -> Result<(), Spent> {
+    fn pay_rest(&mut self, deltas: &mut Vec<Event>) -> Result<(), Spent> {
         self.budget
             .as_mut()
             .map_or(Ok(()), |budget| budget.finish(deltas))
@@ -142,7 +143,7 @@ pub(super) struct LimitedReader {
     /// None once a limit ended the answer: the upstream's is closed.
     reader: Option<AnswerReader>,
     desk: Desk,
-    ready: VecDeque<Delta>,
+    ready: VecDeque<Event>,
     /// How the answer ended, to be told when `ready` is empty.
     ending: Option<Ending>,
 }
@@ -171,7 +172,7 @@ impl LimitedReader {
                 self.take(passed);
             }
             if let Some(delta) = self.ready.pop_front() {
-                return Ok(Read::Delta(delta));
+                return Ok(Read::More(delta));
             }
             if let Some(ending) = self.ending {
                 return Ok(Read::End(ending));
@@ -202,7 +203,7 @@ impl LimitedReader {
         }
         let step = move || {
             let passed = match read {
-                Read::Delta(delta) => limiter.push(delta),
+                Read::More(delta) => limiter.push(delta),
                 Read::End(_) => limiter.finish(),
             };
             (limiter, passed)

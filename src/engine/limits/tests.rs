@@ -15,7 +15,7 @@ fn limits(stop: &[&str], max_tokens: Option<u64>) -> Limits {
 /// What is left of an answer: its reasoning, its content, and why it was cut.
 type Left = (String, String, Option<FinishReason>);
 
-fn run(deltas: Vec<Delta>, limits: &Limits) -> Left {
+fn run(deltas: Vec<Event>, limits: &Limits) -> Left {
     let Some(mut limiter) = Limiter::new(limits) else {
         panic!("nothing is limited");
     };
@@ -23,8 +23,9 @@ fn run(deltas: Vec<Delta>, limits: &Limits) -> Left {
     let mut take = |passed: Passed| {
         for delta in passed.deltas {
             match delta {
-                Delta::Content(text) => content.push_str(&text),
-                Delta::Reasoning(text) => reasoning.push_str(&text),
+                Event::Content(text) => content.push_str(&text),
+                Event::Reasoning(text) => reasoning.push_str(&text),
+                other => panic!("{other:?}"),
             }
         }
         passed.cut
@@ -42,8 +43,8 @@ fn run(deltas: Vec<Delta>, limits: &Limits) -> Left {
     (reasoning, content, cut)
 }
 
-fn content(text: &str) -> Vec<Delta> {
-    vec![Delta::Content(text.to_owned())]
+fn content(text: &str) -> Vec<Event> {
+    vec![Event::Content(text.to_owned())]
 }
 
 #[test]
@@ -76,10 +77,10 @@ fn whichever_limit_is_reached_first_ends_the_answer() {
 #[test]
 fn a_stop_text_in_the_reasoning_means_nothing() {
     let deltas = vec![
-        Delta::Reasoning("to END or".into()),
-        Delta::Content("not E".into()),
-        Delta::Reasoning("ND".into()),
-        Delta::Content("ND".into()),
+        Event::Reasoning("to END or".into()),
+        Event::Content("not E".into()),
+        Event::Reasoning("ND".into()),
+        Event::Content("ND".into()),
     ];
     assert_eq!(
         run(deltas, &limits(&["END"], None)),
@@ -119,13 +120,13 @@ proptest! {
         let limits = limits(&stops, tokens);
         prop_assume!(Limiter::new(&limits).is_some());
         let delta = |(reasoning, text): (bool, String)| if reasoning {
-            Delta::Reasoning(text)
+            Event::Reasoning(text)
         } else {
-            Delta::Content(text)
+            Event::Content(text)
         };
-        let whole: Vec<Delta> = runs.iter().cloned().map(delta).collect();
+        let whole: Vec<Event> = runs.iter().cloned().map(delta).collect();
         let letters = runs.iter().flat_map(|(kind, text)| text.chars().map(|char| (*kind, char.to_string())));
-        let letters: Vec<Delta> = letters.map(delta).collect();
+        let letters: Vec<Event> = letters.map(delta).collect();
         prop_assert_eq!(run(letters, &limits), run(whole, &limits));
     }
 }

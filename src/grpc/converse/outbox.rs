@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::super::{
     convert,
     proto::{
-        self, ContentDelta, ConverseResponse, HistoryReplayed, KeepAlive, ReasoningDelta, TurnCancelled,
+        self, ContentDelta, ConverseResponse, HistoryReplayed, KeepAlive, ReasoningDelta, RefusalDelta, TurnCancelled,
         TurnFinished, TurnStarted, converse_response::Event, turn_finished::Outcome as Ended,
     },
 };
@@ -68,6 +68,16 @@ impl Outbox {
                 Event::Content(ContentDelta { text, logprobs })
             }
             TurnEvent::Answer(event::Event::Reasoning(text)) => Event::Reasoning(ReasoningDelta { text }),
+            TurnEvent::Answer(event::Event::Refusal(text)) => {
+                let logprobs = Vec::new();
+                Event::Refusal(RefusalDelta { text, logprobs })
+            }
+            TurnEvent::Answer(event::Event::ToolCall(delta)) => {
+                Event::ToolCall(convert::tool_call_delta(delta))
+            }
+            TurnEvent::Answer(event::Event::Annotation(annotation)) => {
+                Event::Annotation(convert::annotation(annotation))
+            }
             TurnEvent::Answer(event::Event::Usage(usage)) => Event::Usage(convert::usage(usage)),
             TurnEvent::Answer(event::Event::Finish(reason)) => {
                 return Some(Ended::FinishReason(convert::finish_reason(reason).into()));

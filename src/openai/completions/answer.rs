@@ -70,13 +70,12 @@ pub(super) fn whole(head: &Head, completions: Completions, echoes: Vec<String>) 
         .zip(choices.into_iter().zip(echoes))
         .map(|(index, (completion, echo))| {
             let Completion {
-                text,
-                reasoning: _,
+                said,
                 reason,
                 usage: _,
             } = completion;
             TextChoice {
-                text: echo + &text,
+                text: echo + &said.content,
                 index,
                 logprobs: Null,
                 finish_reason: Some(convert::finish_reason(reason)),
@@ -109,7 +108,12 @@ impl Telling for TextChunks {
         } = happened;
         match happened {
             Event::Content(text) => self.chunk(index, text, None),
-            Event::Reasoning(_) | Event::End => String::new(),
+            // A text completion has room for text alone.
+            Event::Reasoning(_)
+            | Event::Refusal(_)
+            | Event::ToolCall(_)
+            | Event::Annotation(_)
+            | Event::End => String::new(),
             Event::Finish(reason) => self.chunk(index, String::new(), Some(convert::finish_reason(reason))),
             Event::Usage(usage) if self.include_usage => {
                 let usage = Some(Some(convert::usage(usage)));

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::{
     super::{error, sse::named_event, wire::Null},
-    item::{Item, Part},
+    item::{Citation, Item, Part},
     object::ResponseObject,
 };
 use crate::engine::error::ChatError;
@@ -77,6 +77,50 @@ pub(super) enum Event<'a> {
         #[schema(inline, max_items = 0)]
         logprobs: [Null; 0],
     },
+    #[serde(rename = "response.output_text.annotation.added")]
+    AnnotationAdded {
+        #[serde(flatten)]
+        place: Place<'a>,
+        annotation_index: usize,
+        annotation: &'a Citation,
+    },
+    #[serde(rename = "response.refusal.delta")]
+    RefusalDelta {
+        #[serde(flatten)]
+        place: Place<'a>,
+        delta: &'a str,
+    },
+    #[serde(rename = "response.refusal.done")]
+    RefusalDone {
+        #[serde(flatten)]
+        place: Place<'a>,
+        refusal: &'a str,
+    },
+    #[serde(rename = "response.function_call_arguments.delta")]
+    ArgumentsDelta {
+        item_id: &'a str,
+        output_index: usize,
+        delta: &'a str,
+    },
+    #[serde(rename = "response.function_call_arguments.done")]
+    ArgumentsDone {
+        item_id: &'a str,
+        output_index: usize,
+        name: &'a str,
+        arguments: &'a str,
+    },
+    #[serde(rename = "response.custom_tool_call_input.delta")]
+    InputDelta {
+        item_id: &'a str,
+        output_index: usize,
+        delta: &'a str,
+    },
+    #[serde(rename = "response.custom_tool_call_input.done")]
+    InputDone {
+        item_id: &'a str,
+        output_index: usize,
+        input: &'a str,
+    },
     #[serde(rename = "response.reasoning_text.delta")]
     ReasoningDelta {
         #[serde(flatten)]
@@ -127,6 +171,13 @@ impl<'a> Event<'a> {
             Event::PartDone { .. } => "response.content_part.done",
             Event::TextDelta { .. } => "response.output_text.delta",
             Event::TextDone { .. } => "response.output_text.done",
+            Event::AnnotationAdded { .. } => "response.output_text.annotation.added",
+            Event::RefusalDelta { .. } => "response.refusal.delta",
+            Event::RefusalDone { .. } => "response.refusal.done",
+            Event::ArgumentsDelta { .. } => "response.function_call_arguments.delta",
+            Event::ArgumentsDone { .. } => "response.function_call_arguments.done",
+            Event::InputDelta { .. } => "response.custom_tool_call_input.delta",
+            Event::InputDone { .. } => "response.custom_tool_call_input.done",
             Event::ReasoningDelta { .. } => "response.reasoning_text.delta",
             Event::ReasoningDone { .. } => "response.reasoning_text.done",
         }

@@ -3,14 +3,14 @@
 use super::{
     super::sse::Telling,
     event::{Event, Place, told},
-    item::{Item, ItemStatus, Kind},
+    item::{CallHead, Citation, Item, ItemStatus, Kind},
     keeping::{Keeping, conclude},
     object::{Draft, Standing},
 };
 use crate::engine::{
     chat::FinishReason,
     error::ChatError,
-    event::{self, ChoiceEvent},
+    event::{self, Annotation, ChoiceEvent, ToolCallDelta, ToolKind},
 };
 
 /// How a response's stream is told.
@@ -31,8 +31,11 @@ pub(super) struct Events {
 #[derive(Debug)]
 struct OpenItem {
     kind: Kind,
+    /// The number of the tool call among the answer's calls.
+    call: Option<u32>,
     id: String,
     text: String,
+    annotations: Vec<Citation>,
 }
 
 impl Events {
@@ -66,57 +69,149 @@ impl Events {
         let mut told = String::new();
         if self.open.as_ref().is_none_or(|open| open.kind != kind) {
             told += &self.close(ItemStatus::Completed);
-            told += &self.begin_item(kind);
+            told += &self.begin_item(kind, None);
         }
-        let Some(mut open) = self.open.take() else {
+        told + &self.grow(delta)
+    }
+
+    /// More of a tool call: begins an item with the first piece of each.
+    fn call(&mut self, delta: ToolCallDelta) -> String {
+        let ToolCallDelta {
+            index,
+            id,
+            kind,
+            name,
+            input,
+        } = delta;
+        let mut told = String::new();
+        if self.open.as_ref().is_none_or(|open| open.call != Some(index)) {
+            let head = CallHead {
+                kind,
+                call_id: id.unwrap_or_default(),
+                name: name.unwrap_or_default(),
+            };
+            told += &self.close(ItemStatus::Completed);
+            told += &self.begin_item(Kind::Call(head), Some(index));
+        }
+        if input.is_empty() {
             return told;
+        }
+        told + &self.grow(&input)
+    }
+
+    /// More text of the open item.
+    fn grow(&mut self, delta: &str) -> String {
+        let Some(mut open) = self.open.take() else {
+            return String::new();
         };
         open.text += delta;
         let place = self.place(&open.id);
-        told += &self.event(match kind {
+        let (item_id, output_index) = (place.item_id, place.output_index);
+        let told = self.event(match &open.kind {
             Kind::Message => Event::TextDelta {
                 place,
                 delta,
                 logprobs: [],
             },
             Kind::Reasoning => Event::ReasoningDelta { place, delta },
+            Kind::Refusal => Event::RefusalDelta { place, delta },
+            Kind::Call(head) => match head.kind {
+                ToolKind::Function => Event::ArgumentsDelta {
+                    item_id,
+                    output_index,
+                    delta,
+                },
+                ToolKind::Custom => Event::InputDelta {
+                    item_id,
+                    output_index,
+                    delta,
+                },
+            },
         });
         self.open = Some(open);
         told
     }
 
-    fn begin_item(&mut self, kind: Kind) -> String {
+    /// A source of the text; one that comes outside of any text is left out.
+    fn annotate(&mut self, annotation: Annotation) -> String {
+        let Some(mut open) = self.open.take_if(|open| open.kind == Kind::Message) else {
+            return String::new();
+        };
+        let citation = Citation::from(annotation);
+        let told = self.event(Event::AnnotationAdded {
+            place: self.place(&open.id),
+            annotation_index: open.annotations.len(),
+            annotation: &citation,
+        });
+        open.annotations.push(citation);
+        self.open = Some(open);
+        told
+    }
+
+    fn begin_item(&mut self, kind: Kind, call: Option<u32>) -> String {
         let id = kind.id();
         let added = Event::ItemAdded {
             output_index: self.output.len(),
-            item: &kind.item(&id, ItemStatus::InProgress, None),
+            item: &kind.item(&id, ItemStatus::InProgress, None, Vec::new()),
         };
         let mut told = self.event(added);
-        let (place, part) = (self.place(&id), kind.part(""));
-        told += &self.event(Event::PartAdded { place, part });
-        let text = String::new();
-        self.open = Some(OpenItem { kind, id, text });
+        if let Some(part) = kind.part("", Vec::new()) {
+            let place = self.place(&id);
+            told += &self.event(Event::PartAdded { place, part });
+        }
+        self.open = Some(OpenItem {
+            kind,
+            call,
+            id,
+            text: String::new(),
+            annotations: Vec::new(),
+        });
         told
     }
 
     /// Ends the open item, if there is one.
     fn close(&mut self, status: ItemStatus) -> String {
-        let Some(OpenItem { kind, id, text }) = self.open.take() else {
+        let Some(open) = self.open.take() else {
             return String::new();
         };
+        let OpenItem {
+            kind,
+            call: _,
+            id,
+            text,
+            annotations,
+        } = open;
         let place = self.place(&id);
-        let mut told = self.event(match kind {
+        let (item_id, output_index) = (place.item_id, place.output_index);
+        let mut told = self.event(match &kind {
             Kind::Message => Event::TextDone {
                 place,
                 text: &text,
                 logprobs: [],
             },
             Kind::Reasoning => Event::ReasoningDone { place, text: &text },
+            Kind::Refusal => Event::RefusalDone {
+                place,
+                refusal: &text,
+            },
+            Kind::Call(head) => match head.kind {
+                ToolKind::Function => Event::ArgumentsDone {
+                    item_id,
+                    output_index,
+                    name: &head.name,
+                    arguments: &text,
+                },
+                ToolKind::Custom => Event::InputDone {
+                    item_id,
+                    output_index,
+                    input: &text,
+                },
+            },
         });
-        let part = kind.part(&text);
-        told += &self.event(Event::PartDone { place, part });
-        let item = kind.item(&id, status, Some(&text));
-        let output_index = self.output.len();
+        if let Some(part) = kind.part(&text, annotations.clone()) {
+            told += &self.event(Event::PartDone { place, part });
+        }
+        let item = kind.item(&id, status, Some(&text), annotations);
         told += &self.event(Event::ItemDone {
             output_index,
             item: &item,
@@ -129,7 +224,7 @@ impl Events {
         let mut told = String::new();
         self.reason = reason;
         if self.output.is_empty() && self.open.is_none() {
-            told += &self.begin_item(Kind::Message);
+            told += &self.begin_item(Kind::Message, None);
         }
         told + &self.close(ItemStatus::at(reason))
     }
@@ -149,6 +244,9 @@ impl Telling for Events {
             event::Event::Content(text) => self.say(Kind::Message, &text),
             event::Event::Reasoning(text) => self.say(Kind::Reasoning, &text),
             event::Event::Finish(reason) => self.finish(reason),
+            event::Event::Refusal(text) => self.say(Kind::Refusal, &text),
+            event::Event::ToolCall(delta) => self.call(delta),
+            event::Event::Annotation(annotation) => self.annotate(annotation),
             event::Event::End => String::new(),
             event::Event::Usage(usage) => {
                 let ending = (self.reason, usage);
@@ -167,9 +265,16 @@ impl Telling for Events {
     /// framework says nothing, and takes what came for the whole.
     fn fail(&mut self, failure: &ChatError) -> String {
         let begun = if self.begun { String::new() } else { self.begin() };
-        if let Some(OpenItem { kind, id, text }) = self.open.take() {
-            self.output
-                .push(kind.item(&id, ItemStatus::Incomplete, Some(&text)));
+        if let Some(open) = self.open.take() {
+            let OpenItem {
+                kind,
+                call: _,
+                id,
+                text,
+                annotations,
+            } = open;
+            let item = kind.item(&id, ItemStatus::Incomplete, Some(&text), annotations);
+            self.output.push(item);
         }
         self.draft.is_not_stored();
         let error = told(&mut self.sequence, Event::error(failure));

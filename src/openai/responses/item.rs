@@ -5,7 +5,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::wire::{Null, Speaker};
-use crate::engine::chat::FinishReason;
+use crate::engine::{
+    chat::FinishReason,
+    event::{Annotation, ToolCall, ToolKind},
+};
 
 /// How far an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -49,12 +52,33 @@ pub(super) enum Item {
         summary: [Null; 0],
         content: Vec<Part>,
     },
+    /// A call of a function.
+    FunctionCall {
+        id: String,
+        #[schema(inline)]
+        status: ItemStatus,
+        call_id: String,
+        name: String,
+        arguments: String,
+    },
+    /// A call of a tool that takes any text.
+    CustomToolCall {
+        id: String,
+        #[schema(inline)]
+        status: ItemStatus,
+        call_id: String,
+        name: String,
+        input: String,
+    },
 }
 
 impl Item {
     pub(super) fn id(&self) -> &str {
         match self {
-            Item::Message { id, .. } | Item::Reasoning { id, .. } => id,
+            Item::Message { id, .. }
+            | Item::Reasoning { id, .. }
+            | Item::FunctionCall { id, .. }
+            | Item::CustomToolCall { id, .. } => id,
         }
     }
 
@@ -62,7 +86,7 @@ impl Item {
     pub(super) fn said(&self) -> String {
         match self {
             Item::Message { content, .. } => content.iter().map(Part::text).collect(),
-            Item::Reasoning { .. } => String::new(),
+            Item::Reasoning { .. } | Item::FunctionCall { .. } | Item::CustomToolCall { .. } => String::new(),
         }
     }
 }
@@ -74,60 +98,129 @@ impl Item {
 pub(super) enum Part {
     OutputText {
         text: String,
-        #[schema(inline, max_items = 0)]
-        annotations: [Null; 0],
+        annotations: Vec<Citation>,
         #[schema(inline, max_items = 0)]
         logprobs: [Null; 0],
     },
     ReasoningText {
         text: String,
     },
+    Refusal {
+        refusal: String,
+    },
 }
 
 impl Part {
     fn text(&self) -> &str {
         match self {
-            Part::OutputText { text, .. } | Part::ReasoningText { text } => text,
+            Part::OutputText { text, .. } | Part::ReasoningText { text } | Part::Refusal { refusal: text } => text,
         }
     }
 }
 
-/// What an item of an output is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A source that a part of the text rests on.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(tag = "type", rename = "url_citation")]
+#[schema(as = ResponseUrlCitation)]
+pub(super) struct Citation {
+    url: String,
+    title: String,
+    start_index: u32,
+    end_index: u32,
+}
+
+impl From<Annotation> for Citation {
+    fn from(annotation: Annotation) -> Self {
+        let Annotation {
+            url,
+            title,
+            start,
+            end,
+        } = annotation;
+        Self {
+            url,
+            title,
+            start_index: start,
+            end_index: end,
+        }
+    }
+}
+
+/// The kinds of items of an output. A refusal is a message of its own kind of text.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     Message,
     Reasoning,
+    Refusal,
+    Call(CallHead),
+}
+
+/// A tool call without its input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CallHead {
+    pub(super) kind: ToolKind,
+    pub(super) call_id: String,
+    pub(super) name: String,
 }
 
 impl Kind {
+    /// The kind of a whole call, and its input.
+    pub(super) fn of_call(call: ToolCall) -> (Self, String) {
+        let ToolCall {
+            id,
+            kind,
+            name,
+            input,
+        } = call;
+        let head = CallHead {
+            kind,
+            call_id: id,
+            name,
+        };
+        (Kind::Call(head), input)
+    }
+
     /// A new id for such an item.
-    pub(super) fn id(self) -> String {
+    pub(super) fn id(&self) -> String {
         let prefix = match self {
-            Kind::Message => "msg",
+            Kind::Message | Kind::Refusal => "msg",
             Kind::Reasoning => "rs",
+            Kind::Call(head) => match head.kind {
+                ToolKind::Function => "fc",
+                ToolKind::Custom => "ctc",
+            },
         };
         format!("{prefix}_{}", Uuid::new_v4().simple())
     }
 
-    /// The one part of its content.
-    pub(super) fn part(self, text: &str) -> Part {
+    /// The one part of its content; a call has none.
+    pub(super) fn part(&self, text: &str, annotations: Vec<Citation>) -> Option<Part> {
         let text = text.to_owned();
         match self {
-            Kind::Message => Part::OutputText {
+            Kind::Message => Some(Part::OutputText {
                 text,
-                annotations: [],
+                annotations,
                 logprobs: [],
-            },
-            Kind::Reasoning => Part::ReasoningText { text },
+            }),
+            Kind::Reasoning => Some(Part::ReasoningText { text }),
+            Kind::Refusal => Some(Part::Refusal { refusal: text }),
+            Kind::Call(_) => None,
         }
     }
 
     /// The item; without content while there is no text.
-    pub(super) fn item(self, id: &str, status: ItemStatus, text: Option<&str>) -> Item {
+    pub(super) fn item(
+        &self,
+        id: &str,
+        status: ItemStatus,
+        text: Option<&str>,
+        annotations: Vec<Citation>,
+    ) -> Item {
         let id = id.to_owned();
-        let content = text.into_iter().map(|text| self.part(text)).collect();
+        let part = text.and_then(|text| self.part(text, annotations));
+        let content = part.into_iter().collect();
         match self {
-            Kind::Message => Item::Message {
+            Kind::Message | Kind::Refusal => Item::Message {
                 id,
                 role: Speaker::Assistant,
                 status,
@@ -139,6 +232,30 @@ impl Kind {
                 summary: [],
                 content,
             },
+            Kind::Call(head) => {
+                let CallHead {
+                    kind,
+                    call_id,
+                    name,
+                } = head.clone();
+                let input = text.unwrap_or_default().to_owned();
+                match kind {
+                    ToolKind::Function => Item::FunctionCall {
+                        id,
+                        status,
+                        call_id,
+                        name,
+                        arguments: input,
+                    },
+                    ToolKind::Custom => Item::CustomToolCall {
+                        id,
+                        status,
+                        call_id,
+                        name,
+                        input,
+                    },
+                }
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) use self::items::{ITEM_NAME, ITEMS, MESSAGE, REFERENCE};
 pub use self::store::ResponseStore;
 use self::{
     events::Events,
-    item::{Item, ItemStatus, Kind},
+    item::{Citation, Item, ItemStatus, Kind},
     object::ResponseObject,
     request::Asked,
 };
@@ -41,7 +41,7 @@ use super::{
     sse,
 };
 use crate::engine::{
-    chat::Completion,
+    chat::{Completion, Said},
     error::{ChatError, ErrorKind},
 };
 
@@ -146,24 +146,43 @@ pub(super) fn asks_for_websocket(request: &Request) -> bool {
         && protocols.any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
 }
 
-/// The items of a whole answer: what was thought, then what was said.
+/// The items of a whole answer: reasoning, text, refusal, and tool calls. The last is incomplete where a limit ended the
+/// answer.
 fn output_of(completion: Completion) -> Vec<Item> {
     let Completion {
-        text,
-        reasoning,
+        said,
         reason,
         usage: _,
     } = completion;
-    // A limit may have ended the answer before it said anything.
-    let is_silent = text.is_empty() && !reasoning.is_empty();
-    let end = ItemStatus::at(reason);
-    let mut output = Vec::new();
-    if !reasoning.is_empty() {
-        let status = if is_silent { end } else { ItemStatus::Completed };
-        output.push(Kind::Reasoning.item(&Kind::Reasoning.id(), status, Some(&reasoning)));
+    let Said {
+        content,
+        reasoning,
+        refusal,
+        tool_calls,
+        annotations,
+    } = said;
+    let citations = annotations.into_iter().map(Citation::from).collect();
+    let texts = [
+        (Kind::Reasoning, reasoning, Vec::new()),
+        (Kind::Message, content, citations),
+        (Kind::Refusal, refusal, Vec::new()),
+    ];
+    let mut spoken: Vec<_> = texts.into_iter().filter(|(_, text, _)| !text.is_empty()).collect();
+    for call in tool_calls {
+        let (kind, input) = Kind::of_call(call);
+        spoken.push((kind, input, Vec::new()));
     }
-    if !is_silent {
-        output.push(Kind::Message.item(&Kind::Message.id(), end, Some(&text)));
+    if spoken.is_empty() {
+        spoken.push((Kind::Message, String::new(), Vec::new()));
     }
-    output
+    let last = spoken.len() - 1;
+    let items = spoken.into_iter().enumerate();
+    let items = items.map(|(number, (kind, text, citations))| {
+        let status = match number == last {
+            true => ItemStatus::at(reason),
+            false => ItemStatus::Completed,
+        };
+        kind.item(&kind.id(), status, Some(&text), citations)
+    });
+    items.collect()
 }

@@ -45,6 +45,7 @@ pub use self::{
     ids::{ConversationRef, RemoteId},
     journal::{Journal, NoJournal, OwedConversation},
     manager::ConversationPolicy,
+    service::Step,
     warm_pool::WarmPoolPolicy,
 };
 use crate::{

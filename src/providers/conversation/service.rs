@@ -36,7 +36,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// A call of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::VariantArray)]
-pub(super) enum Step {
+pub enum Step {
     /// Finding the account's project.
     ListProjects,
     /// Making one for an account that has none.
@@ -55,7 +55,8 @@ pub(super) enum Step {
 
 impl Step {
     /// The step's name, as metrics and logs have it.
-    pub(super) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Step::ListProjects => "list_projects",
             Step::CreateProject => "create_project",
