@@ -1,4 +1,4 @@
-//! What a chat is, in the engine's own words: no wire format may show through here.
+//! The surroundings and the outcome of a chat, in the engine's own words.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,191 +6,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    error::{ChatError, ErrorKind},
     event::{Annotation, Event, ToolCall, ToolCallDelta},
-    models,
+    request::Part,
 };
 use crate::telemetry::CallRecord;
-
-/// Who speaks in a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Instructions that stand above the conversation; OpenAI's `developer` reads as this too.
-    System,
-    /// The person, or the program in their place.
-    User,
-    /// The model.
-    Assistant,
-    /// What a tool or function gave back.
-    Tool,
-}
-
-/// One message of a chat.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Who speaks.
-    pub role: Role,
-    /// Tells participants of one role apart.
-    pub name: Option<String>,
-    /// What is said.
-    pub text: String,
-}
-
-impl Message {
-    /// The name, where there is one to tell.
-    #[must_use]
-    pub fn told_name(&self) -> Option<&str> {
-        self.name.as_deref().filter(|name| !name.is_empty())
-    }
-
-    /// Whether it is told at all: that a tool gave nothing back is something, else who says nothing is absent.
-    #[must_use]
-    pub fn is_told(&self) -> bool {
-        !self.text.is_empty() || (self.role == Role::Tool && self.told_name().is_some())
-    }
-}
-
-/// How a call of a tool that the model made is told in a conversation's text.
-#[must_use]
-pub fn tell_call(name: &str, given: &str) -> String {
-    let name = if name.is_empty() { "a tool" } else { name };
-    format!("[called {name}({given})]")
-}
-
-/// What a client asks for.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ChatRequest {
-    /// The model, as the client named it: 1 to [`MAX_MODEL_NAME`](models::MAX_MODEL_NAME) bytes, none of a control character.
-    pub model: String,
-    /// The conversation so far, oldest first; at least one message.
-    pub messages: Vec<Message>,
-    /// Sampling temperature, 0 to 2. A conversation service has no such setting: it is checked, and no more.
-    pub temperature: Option<f64>,
-    /// Nucleus sampling, 0 to 1. Checked, and no more.
-    pub top_p: Option<f64>,
-    /// Texts that end the answer; at most [`MAX_STOPS`], none empty. The answer never holds one of them.
-    pub stop: Vec<String>,
-    /// The most tokens of the answer, its reasoning included. One that is longer is cut; one of none is empty, and the
-    /// upstream is not asked for it. Which doors take 0 is theirs to say.
-    pub max_tokens: Option<u64>,
-    /// How many answers: 1, which is also what none means, to [`MAX_CHOICES`].
-    pub n: Option<u64>,
-}
-
-/// The most texts that may end an answer.
-pub const MAX_STOPS: usize = 4;
-/// The most answers to one request.
-pub const MAX_CHOICES: u64 = 8;
-/// OpenAI's own limit on `n`: up to it a number is a good one, but more than is offered here.
-const MOST_CHOICES: u64 = 128;
-
-impl ChatRequest {
-    /// Checks what both doors promise alike. Fields are named as both wires name them.
-    ///
-    /// # Errors
-    /// `invalid_request`, naming the first field that is at fault.
-    pub fn check(&self) -> Result<(), ChatError> {
-        self.check_model()?;
-        self.check_messages()?;
-        self.check_settings()
-    }
-
-    /// Checks what a conversation begins with: as a chat, but nothing need have been said before, and each turn has
-    /// one answer.
-    ///
-    /// # Errors
-    /// As [`ChatRequest::check`].
-    pub fn check_beginning(&self) -> Result<(), ChatError> {
-        self.check_model()?;
-        self.check_settings()?;
-        match self.n {
-            None | Some(1) => Ok(()),
-            Some(n) => {
-                let message =
-                    format!("Unsupported value: 'n' is {n}. A turn of a conversation has one answer.");
-                Err(ChatError::new(ErrorKind::UnsupportedParameter, message).with_field("n"))
-            }
-        }
-    }
-
-    fn check_model(&self) -> Result<(), ChatError> {
-        if self.model.is_empty() {
-            return Err(ChatError::invalid("model", "you must provide a model parameter"));
-        }
-        match models::fault_of(&self.model) {
-            Some(fault) => Err(ChatError::invalid("model", format!("Invalid 'model': {fault}."))),
-            None => Ok(()),
-        }
-    }
-
-    fn check_messages(&self) -> Result<(), ChatError> {
-        if self.messages.is_empty() {
-            let message = "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an \
-                           empty array instead.";
-            return Err(ChatError::invalid("messages", message));
-        }
-        // What is empty is left out of the text, and a conversation service takes no empty one.
-        if self.messages.iter().any(Message::is_told) {
-            return Ok(());
-        }
-        let (field, problem) = match self.messages.len() {
-            1 => ("messages[0].content", "the only message of the chat is empty"),
-            _ => ("messages", "every message of the chat is empty"),
-        };
-        Err(ChatError::invalid(
-            field,
-            format!("Invalid '{field}': {problem}."),
-        ))
-    }
-
-    fn check_settings(&self) -> Result<(), ChatError> {
-        in_range("temperature", self.temperature, 2.0)?;
-        in_range("top_p", self.top_p, 1.0)?;
-        self.check_limits()
-    }
-
-    fn check_limits(&self) -> Result<(), ChatError> {
-        if self.stop.len() > MAX_STOPS {
-            let message = format!(
-                "Invalid 'stop': array too long. Expected an array with maximum length {MAX_STOPS}, but got an array \
-                 with length {} instead.",
-                self.stop.len()
-            );
-            return Err(ChatError::invalid("stop", message));
-        }
-        if let Some(index) = self.stop.iter().position(String::is_empty) {
-            let field = format!("stop[{index}]");
-            let message = format!("Invalid '{field}': empty string.");
-            return Err(ChatError::invalid(field, message));
-        }
-        match self.n {
-            None | Some(1..=MAX_CHOICES) => Ok(()),
-            Some(n @ ..=MOST_CHOICES) if n > 0 => {
-                let message = format!(
-                    "Unsupported value: 'n' is {n}. This gateway gives at most {MAX_CHOICES} choices at once."
-                );
-                Err(ChatError::new(ErrorKind::UnsupportedParameter, message).with_field("n"))
-            }
-            Some(n) => {
-                let message = format!(
-                    "Invalid 'n': expected an integer from 1 to {MOST_CHOICES}, but got {n} instead."
-                );
-                Err(ChatError::invalid("n", message))
-            }
-        }
-    }
-}
-
-fn in_range(field: &str, value: Option<f64>, most: f64) -> Result<(), ChatError> {
-    match value {
-        Some(value) if !(0.0..=most).contains(&value) => {
-            let message =
-                format!("Invalid '{field}': expected a number from 0 to {most}, but got {value} instead.");
-            Err(ChatError::invalid(field, message))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
 
 /// What surrounds a chat: who asked, and until when an answer is of use.
 #[derive(Debug, Clone)]
@@ -294,6 +113,21 @@ impl Said {
             Event::Annotation(annotation) => self.annotations.push(annotation.clone()),
             Event::Usage(_) | Event::Finish(_) | Event::End => {}
         }
+    }
+
+    /// The parts of a message that says the same again. Reasoning and sources are none.
+    #[must_use]
+    pub fn into_parts(self) -> Vec<Part> {
+        let Self {
+            content,
+            reasoning: _,
+            refusal,
+            tool_calls,
+            annotations: _,
+        } = self;
+        let texts = [Part::Text(content), Part::Refusal(refusal)].into_iter();
+        let texts = texts.filter(|part| !part.is_empty());
+        texts.chain(tool_calls.into_iter().map(Part::ToolCall)).collect()
     }
 
     fn take_call(&mut self, delta: &ToolCallDelta) {

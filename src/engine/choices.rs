@@ -14,11 +14,12 @@ use futures::{
 
 use super::{
     Engine, Permit,
-    chat::{CallContext, ChatRequest, Completion, Usage},
+    chat::{CallContext, Completion, Usage},
     chats::Prepared,
     error::ChatError,
     event::{ChoiceEvent, Event},
     outcome,
+    request::ChatRequest,
     stream::ChatStream,
 };
 use crate::telemetry::{CallRecord, Outcome};

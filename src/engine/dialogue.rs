@@ -8,13 +8,14 @@ use futures::{FutureExt, future::BoxFuture};
 use super::{
     Engine, Permit,
     attempts::{Run, Tries, Want, check_prospects},
-    chat::{CallContext, ChatRequest, Message, Role},
+    chat::{CallContext, Said},
     chats::{Prepared, in_time},
     error::ChatError,
     event::Event,
     pool::Lease,
     prompt::fits,
     provider::{Fault, Session, UpstreamError},
+    request::{ChatRequest, Message, Part, Role},
     route::Route,
     stream::{ChatStream, Opened},
 };
@@ -121,25 +122,25 @@ impl Dialogue {
         &self.settings.model
     }
 
-    /// The text again, if the history could still be sent with it. One that could not has no way on when its
+    /// The parts again, if the history could still be sent with them. Those that could not have no way on when the
     /// session is lost.
     ///
     /// # Errors
     /// `context_length_exceeded`.
-    pub fn fits(&self, text: String) -> Result<String, ChatError> {
-        let question = question(text);
+    pub fn fits(&self, parts: Vec<Part>) -> Result<Vec<Part>, ChatError> {
+        let question = question(parts);
         let provider = &self.route.upstream.provider;
         // A history of empty messages is no part of the request.
         let size = self.size + provider.message_size(&question, self.size == 0);
         fits(size, provider.max_request_size())?;
-        Ok(question.text)
+        Ok(question.parts)
     }
 
     /// Says something, and gives the answer as it comes. Nothing happens until it is asked for.
     #[must_use]
-    pub fn turn(self, text: String, context: CallContext, permit: Permit) -> Turn {
+    pub fn turn(self, parts: Vec<Part>, context: CallContext, permit: Permit) -> Turn {
         let mut dialogue = self;
-        let question = question(text);
+        let question = question(parts);
         let opening = Opening {
             engine: dialogue.engine.clone(),
             settings: Arc::clone(&dialogue.settings),
@@ -158,11 +159,13 @@ impl Dialogue {
     }
 
     /// Both sides of a turn become history.
-    fn remember(&mut self, question: Message, answer: String) {
-        let answer = (!answer.is_empty()).then_some(Message {
+    fn remember(&mut self, question: Message, said: Said) {
+        let parts = said.into_parts();
+        let answer = (!parts.is_empty()).then_some(Message {
             role: Role::Assistant,
             name: None,
-            text: answer,
+            call_id: None,
+            parts,
         });
         let history = Arc::make_mut(&mut self.history);
         for message in [question].into_iter().chain(answer) {
@@ -172,12 +175,13 @@ impl Dialogue {
     }
 }
 
-/// What a turn says, as a message.
-fn question(text: String) -> Message {
+/// The message of a turn.
+fn question(parts: Vec<Part>) -> Message {
     Message {
         role: Role::User,
         name: None,
-        text,
+        call_id: None,
+        parts,
     }
 }
 
@@ -362,8 +366,8 @@ impl Turn {
         let State::Answering(chat) = std::mem::replace(&mut self.state, State::Over) else {
             return;
         };
-        let (answer, kept) = chat.into_parts();
-        self.dialogue.remember(self.question.clone(), answer);
+        let (said, kept) = chat.into_parts();
+        self.dialogue.remember(self.question.clone(), said);
         if let Some(session) = kept {
             self.dialogue.place = Place::Here(session);
         }
@@ -375,7 +379,7 @@ impl Turn {
     pub fn end(mut self) -> Dialogue {
         let said = match std::mem::replace(&mut self.state, State::Over) {
             State::Over => return self.dialogue,
-            State::Opening(_) => String::new(),
+            State::Opening(_) => Said::default(),
             State::Answering(chat) => chat.into_parts().0,
         };
         self.dialogue.remember(self.question, said);

@@ -23,6 +23,7 @@ mod models;
 mod pool;
 pub mod prompt;
 pub mod provider;
+pub mod request;
 mod route;
 mod slot;
 pub mod store;

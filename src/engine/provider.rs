@@ -14,11 +14,11 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::{
-    chat::{ChatRequest, Message},
     error::ChatError,
     event::Event,
     jwt,
     prompt::Prompt,
+    request::{ChatRequest, Message},
     slot::TokenSnapshot,
 };
 

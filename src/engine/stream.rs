@@ -91,13 +91,13 @@ impl ChatStream {
         self
     }
 
-    /// The content so far, and the session where it was kept. An answer that has not ended is cancelled.
-    pub(super) fn into_parts(mut self) -> (String, Option<Session>) {
+    /// Everything that was said so far, and the session where it was kept. An answer that has not ended is cancelled.
+    pub(super) fn into_parts(mut self) -> (Said, Option<Session>) {
         let kept = match &mut self.after {
             After::Ended => None,
             After::Kept(kept) => kept.take(),
         };
-        (std::mem::take(&mut self.said.content), kept)
+        (std::mem::take(&mut self.said), kept)
     }
 
     /// The next event; `None` after [`Event::Finish`], which follows [`Event::Usage`], or after an error. Dropping the
@@ -211,7 +211,10 @@ async fn tally(told: Option<Usage>, prompt: &Prompt, said: &Said) -> Usage {
     let prompt_tokens = prompt.tokens().await;
     let mut completion_tokens = count_tokens(&said.content).await.saturating_add(reasoning_tokens);
     let inputs = said.tool_calls.iter().map(|call| call.input.as_str());
-    for text in inputs.chain([said.refusal.as_str()]).filter(|text| !text.is_empty()) {
+    for text in inputs
+        .chain([said.refusal.as_str()])
+        .filter(|text| !text.is_empty())
+    {
         completion_tokens = completion_tokens.saturating_add(count_tokens(text).await);
     }
     Usage {

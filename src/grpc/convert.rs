@@ -109,10 +109,7 @@ fn tool_call(call: ToolCall) -> proto::ToolCall {
         }),
         ToolKind::Custom => tool_call::Call::Custom(proto::CustomToolCall { name, input }),
     };
-    proto::ToolCall {
-        id,
-        call: Some(call),
-    }
+    proto::ToolCall { id, call: Some(call) }
 }
 
 pub(super) fn tool_call_delta(delta: ToolCallDelta) -> proto::ToolCallDelta {

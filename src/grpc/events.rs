@@ -14,8 +14,8 @@ use tonic::Status;
 use super::{
     Limits, convert, error,
     proto::{
-        ContentDelta, Finished, KeepAlive, ReasoningDelta, RefusalDelta, Started, StreamChatCompletionResponse,
-        stream_chat_completion_response::Event,
+        ContentDelta, Finished, KeepAlive, ReasoningDelta, RefusalDelta, Started,
+        StreamChatCompletionResponse, stream_chat_completion_response::Event,
     },
 };
 use crate::{

@@ -1,17 +1,17 @@
 //! A chat's request, read: wire to engine. Bad input ends here, with the path of its field.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, mem};
 
 use super::{
     checks::{self, Judged, Set, beyond, invalid},
     messages,
-    proto::{CreateChatCompletionRequest, Modality, ModerationMode, ModerationOptions, Prediction},
+    proto::{self, CreateChatCompletionRequest, Modality, ModerationMode, ModerationOptions, Prediction},
     tools,
 };
 use crate::engine::{
-    chat::ChatRequest,
     error::{ChatError, ErrorKind},
     provider::Capabilities,
+    request::{ChatRequest, Hints},
 };
 
 /// What becomes of a request that asks for something which the upstream cannot do.
@@ -160,7 +160,10 @@ fn check_limit(request: &ChatRequest) -> Result<(), ChatError> {
     }
 }
 
-fn read_fields(wire: CreateChatCompletionRequest, reading: &mut Reading) -> Result<ChatRequest, ChatError> {
+fn read_fields(
+    mut wire: CreateChatCompletionRequest,
+    reading: &mut Reading,
+) -> Result<ChatRequest, ChatError> {
     let judges_hints = !reading.leaves_out();
     if judges_hints {
         check_hints(&wire)?;
@@ -170,23 +173,84 @@ fn read_fields(wire: CreateChatCompletionRequest, reading: &mut Reading) -> Resu
     note_hints(&wire, reading);
     read_extra(&wire, reading)?;
     meet_needs(&wire, reading)?;
-    let messages = wire
-        .messages
+    let messages = mem::take(&mut wire.messages)
         .into_iter()
         .enumerate()
         .map(|(index, message)| messages::read(reading, index, message));
+    let messages = messages.collect::<Result<_, _>>()?;
+    let (tools, tool_choice) = tools::read(&mut wire, reading);
     Ok(ChatRequest {
-        messages: messages.collect::<Result<_, _>>()?,
-        model: wire.model,
+        messages,
+        tools,
+        tool_choice,
+        response_format: tools::read_format(wire.response_format.take(), reading),
         temperature: wire.temperature.filter(|_| judges_hints),
         top_p: wire.top_p.filter(|_| judges_hints),
-        stop: wire.stop,
+        stop: mem::take(&mut wire.stop),
         max_tokens: wire.max_tokens.map(u64::from),
         n: wire.n.map(u64::from),
+        model: mem::take(&mut wire.model),
+        hints: read_hints(wire),
     })
 }
 
-/// The limits of hints that the engine never sees. Their words are somebody else's, and grow.
+/// The hints, judged or not: the provider decides what it does with them.
+fn read_hints(wire: CreateChatCompletionRequest) -> Hints {
+    let said = |word: String| (word != "unspecified").then_some(word);
+    let (effort, verbosity) = (wire.reasoning_effort(), wire.verbosity());
+    let tier = wire.service_tier();
+    let logit_bias = wire.logit_bias.into_iter();
+    Hints {
+        presence_penalty: wire.presence_penalty,
+        frequency_penalty: wire.frequency_penalty,
+        logit_bias: logit_bias
+            .map(|(token, bias)| (token.to_string(), bias))
+            .collect(),
+        seed: wire.seed,
+        parallel_tool_calls: wire.parallel_tool_calls,
+        reasoning_effort: said(word(effort, "REASONING_EFFORT_")),
+        verbosity: said(word(verbosity, "VERBOSITY_")),
+        service_tier: said(word(tier, "SERVICE_TIER_")),
+        user: wire.user,
+        safety_identifier: wire.safety_identifier,
+        prompt_cache_key: wire.prompt_cache_key,
+        store: wire.store,
+        metadata: wire.metadata.into_iter().collect(),
+        other: serde_json::Map::new(),
+    }
+}
+
+/// An enum's value as OpenAI's word: its name without the prefix, in lower case.
+pub(super) fn word<E: ProtoName>(value: E, prefix: &str) -> String {
+    let name = value.proto_name();
+    name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
+}
+
+/// An enum of the schema, which knows the names of its values.
+pub(super) trait ProtoName {
+    fn proto_name(&self) -> &'static str;
+}
+
+macro_rules! proto_names {
+    ($($name:ident),*) => {
+        $(impl ProtoName for proto::$name {
+            fn proto_name(&self) -> &'static str {
+                self.as_str_name()
+            }
+        })*
+    };
+}
+
+proto_names!(
+    AudioFormat,
+    ImageDetail,
+    ReasoningEffort,
+    Verbosity,
+    ServiceTier,
+    GrammarSyntax
+);
+
+/// The limits of hints. Their words are somebody else's, and grow.
 fn check_hints(wire: &CreateChatCompletionRequest) -> Result<(), ChatError> {
     checks::number("presence_penalty", wire.presence_penalty, -2.0, 2.0)?;
     checks::number("frequency_penalty", wire.frequency_penalty, -2.0, 2.0)?;

@@ -23,9 +23,10 @@ use super::{
 use crate::{
     engine::{
         Engine, Permit,
-        chat::{CallContext, ChatRequest, Head},
+        chat::{CallContext, Head},
         error::{ChatError, ErrorKind},
         not_found,
+        request::ChatRequest,
     },
     telemetry::CallRecord,
 };

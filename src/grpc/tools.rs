@@ -1,14 +1,19 @@
 //! Tools and forms of answers: what a request says of them, and what an upstream must be able to do for it.
 
+use std::mem;
+
+use serde_json::Value;
+
 use super::{
     checks::{self, Judged, invalid, missing},
     proto::{
-        AllowedTools, CreateChatCompletionRequest, FunctionTool, Grammar, GrammarSyntax, JsonSchemaFormat,
-        Tool, ToolChoiceMode, ToolReference, response_format::Format, tool, tool_choice::Choice,
+        AllowedTools, CreateChatCompletionRequest, CustomTool, FunctionTool, Grammar, GrammarSyntax,
+        JsonSchemaFormat, ResponseFormat, Tool, ToolChoiceMode, ToolReference, response_format::Format, tool,
+        tool_choice::Choice, tool_reference,
     },
-    request::Reading,
+    request::{Reading, word},
 };
-use crate::engine::error::ChatError;
+use crate::engine::{error::ChatError, event::ToolKind, request};
 
 /// The most tools of one request.
 const MOST_TOOLS: usize = 128;
@@ -152,4 +157,109 @@ pub(super) fn meet_needs(wire: &CreateChatCompletionRequest, reading: &mut Readi
         })?;
     }
     Ok(())
+}
+
+/// Reads the tools, and the choice among them, where the upstream can call any.
+pub(super) fn read(
+    wire: &mut CreateChatCompletionRequest,
+    reading: &Reading,
+) -> (Vec<request::Tool>, Option<request::ToolChoice>) {
+    if reading.judged(|can| can.tools) != Judged::Fully {
+        return (Vec::new(), None);
+    }
+    let tools = mem::take(&mut wire.tools).into_iter().filter_map(read_tool);
+    let choice = wire.tool_choice.take().and_then(|choice| choice.choice);
+    (tools.collect(), choice.map(read_choice))
+}
+
+fn read_tool(wire: Tool) -> Option<request::Tool> {
+    Some(match wire.tool? {
+        tool::Tool::Function(function) => {
+            let FunctionTool {
+                name,
+                description,
+                parameters,
+                strict,
+            } = function;
+            request::Tool::Function {
+                name,
+                description,
+                parameters: read_json(parameters),
+                strict,
+            }
+        }
+        tool::Tool::Custom(custom) => {
+            let CustomTool {
+                name,
+                description,
+                grammar,
+            } = custom;
+            let grammar = grammar.map(|grammar| request::Grammar {
+                syntax: word(grammar.syntax(), "GRAMMAR_SYNTAX_"),
+                definition: grammar.definition,
+            });
+            request::Tool::Custom {
+                name,
+                description,
+                grammar,
+            }
+        }
+    })
+}
+
+/// JSON as text, which was checked before.
+fn read_json(text: Option<String>) -> Option<Value> {
+    text.and_then(|text| serde_json::from_str(&text).ok())
+}
+
+fn read_choice(choice: Choice) -> request::ToolChoice {
+    match choice {
+        Choice::Mode(mode) => match ToolChoiceMode::try_from(mode) {
+            Ok(ToolChoiceMode::None) => request::ToolChoice::None,
+            Ok(ToolChoiceMode::Required) => request::ToolChoice::Required,
+            Ok(ToolChoiceMode::Auto | ToolChoiceMode::Unspecified) | Err(_) => request::ToolChoice::Auto,
+        },
+        Choice::Function(name) => request::ToolChoice::Named(ToolKind::Function, name),
+        Choice::Custom(name) => request::ToolChoice::Named(ToolKind::Custom, name),
+        Choice::AllowedTools(allowed) => {
+            let required = allowed.mode() == ToolChoiceMode::Required;
+            let tools = allowed.tools.into_iter().filter_map(|reference| reference.tool);
+            let tools = tools.map(|tool| match tool {
+                tool_reference::Tool::Function(name) => (ToolKind::Function, name),
+                tool_reference::Tool::Custom(name) => (ToolKind::Custom, name),
+            });
+            request::ToolChoice::Allowed {
+                required,
+                tools: tools.collect(),
+            }
+        }
+    }
+}
+
+/// Reads the form of the answer, where the upstream can give another than text.
+pub(super) fn read_format(
+    format: Option<ResponseFormat>,
+    reading: &Reading,
+) -> Option<request::ResponseFormat> {
+    if reading.judged(|can| can.response_formats) != Judged::Fully {
+        return None;
+    }
+    Some(match format?.format? {
+        Format::Text(_) => request::ResponseFormat::Text,
+        Format::JsonObject(_) => request::ResponseFormat::JsonObject,
+        Format::JsonSchema(schema) => {
+            let JsonSchemaFormat {
+                name,
+                description,
+                schema,
+                strict,
+            } = schema;
+            request::ResponseFormat::JsonSchema {
+                name,
+                description,
+                schema: read_json(schema),
+                strict,
+            }
+        }
+    })
 }

@@ -1,4 +1,4 @@
-//! A chat's messages as texts: all roles, content in either form, and the history of tools told in words.
+//! A chat's messages: all roles, content in either form, and the history of tool calls.
 
 use serde_json::{Map, Value};
 
@@ -7,8 +7,9 @@ use super::{
     schema::{Key, Shape, TEXT, key, missing, required, unknown_word, wrong_type},
 };
 use crate::engine::{
-    chat::{Message, Role, tell_call},
     error::ChatError,
+    event::{ToolCall, ToolKind},
+    request::{Audio, File, Image, Message, Part, Role},
 };
 
 const CALLED: &[Key] = &[key("name", TEXT), key("arguments", TEXT)];
@@ -60,35 +61,35 @@ pub(super) fn read(reading: &mut Reading<'_>, index: usize, message: Value) -> R
         .try_for_each(|key| key.check(&message, &path, judge))?;
     let field = format!("{path}.content");
     judge.check_used(&field)?;
-    let text = match message.remove("content") {
-        Some(Value::String(text)) => text,
+    let mut parts = match message.remove("content") {
+        Some(Value::String(text)) => vec![Part::Text(text)],
         Some(Value::Array(parts)) => read_parts(reading, &field, role, parts)?,
         // Only the model may have said nothing: it called a tool, or refused.
-        None | Some(Value::Null) if role == Role::Assistant => take_text(&mut message, "refusal"),
-        None | Some(Value::Null) if word == Word::Function => String::new(),
+        None | Some(Value::Null) if role == Role::Assistant => {
+            vec![Part::Refusal(take_text(&mut message, "refusal"))]
+        }
+        None | Some(Value::Null) if word == Word::Function => Vec::new(),
         None => return Err(missing(field)),
         Some(other) => return Err(wrong_type(field, "a string or an array of content parts", &other)),
     };
-    let mut told: Vec<String> = (!text.is_empty()).then_some(text).into_iter().collect();
     if let Some(Value::Array(calls)) = message.get("tool_calls") {
-        told.extend(calls.iter().map(tell_tool_call));
+        for call in calls {
+            let part = read_call(call, parts.iter().all(Part::is_empty));
+            parts.push(part);
+        }
     }
     if let Some(Value::Object(call)) = message.get("function_call") {
-        told.push(tell_one(call, "arguments"));
+        parts.push(Part::ToolCall(called(ToolKind::Function, "", call, "arguments")));
     }
-    // A tool's answer is named by its function's name, or else by the call that it answers.
-    let named = |message: &mut Map<String, Value>, key| match message.remove(key) {
+    let mut named = |key| match message.remove(key) {
         Some(Value::String(name)) if !name.is_empty() => Some(name),
         _ => None,
     };
-    let name = named(&mut message, "name").or_else(|| {
-        let id = named(&mut message, "tool_call_id");
-        id.filter(|_| role == Role::Tool)
-    });
     Ok(Message {
         role,
-        name,
-        text: told.join("\n"),
+        name: named("name"),
+        call_id: named("tool_call_id").filter(|_| role == Role::Tool),
+        parts,
     })
 }
 
@@ -104,7 +105,8 @@ fn read_role(path: &str, role: Option<&Value>) -> Result<(Role, Word), ChatError
     match role {
         None => Err(missing(field)),
         Some(Value::String(word)) => match word.as_str() {
-            "system" | "developer" => Ok((Role::System, Word::Other)),
+            "system" => Ok((Role::System, Word::Other)),
+            "developer" => Ok((Role::Developer, Word::Other)),
             "user" => Ok((Role::User, Word::Other)),
             "assistant" => Ok((Role::Assistant, Word::Other)),
             "tool" => Ok((Role::Tool, Word::Other)),
@@ -120,29 +122,61 @@ fn read_parts(
     field: &str,
     role: Role,
     parts: Vec<Value>,
-) -> Result<String, ChatError> {
+) -> Result<Vec<Part>, ChatError> {
     if parts.is_empty() {
         let message = format!(
             "Invalid '{field}': empty array. Expected an array with minimum length 1, but got an empty array instead."
         );
         return Err(ChatError::invalid(field, message));
     }
-    let mut joined = String::new();
+    let mut read = Vec::new();
     for (number, part) in parts.into_iter().enumerate() {
         let path = format!("{field}[{number}]");
         PART.check(&part, &path, reading.judge())?;
-        match part["type"].as_str().unwrap_or_default() {
-            key @ ("text" | "refusal") => joined.push_str(part[key].as_str().unwrap_or_default()),
-            "image_url" => joined.push_str(reading.left_out(&path, "image_url", |can| can.images)?),
-            "input_audio" => joined.push_str(reading.left_out(&path, "input_audio", |can| can.audio)?),
-            "file" => joined.push_str(reading.left_out(&path, "file", |can| can.files)?),
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        read.push(match part["type"].as_str().unwrap_or_default() {
+            "text" => Part::Text(text(&part["text"]).unwrap_or_default()),
+            "refusal" => Part::Refusal(text(&part["refusal"]).unwrap_or_default()),
+            "image_url" => {
+                reading.need_part(&path, "image_url", |can| can.images)?;
+                let image = &part["image_url"];
+                Part::Image(Image {
+                    url: text(&image["url"]),
+                    file_id: None,
+                    detail: text(&image["detail"]),
+                })
+            }
+            "input_audio" => {
+                reading.need_part(&path, "input_audio", |can| can.audio)?;
+                Part::Audio(read_audio(&part))
+            }
+            "file" => {
+                reading.need_part(&path, "file", |can| can.files)?;
+                let file = &part["file"];
+                Part::File(File {
+                    file_id: text(&file["file_id"]),
+                    data: text(&file["file_data"]),
+                    url: None,
+                    filename: text(&file["filename"]),
+                })
+            }
             unknown => {
                 let by_model = role == Role::Assistant;
-                joined += &reading.left_out_unknown(&path, unknown, by_model, "messages")?;
+                Part::Unknown(reading.left_out_unknown(&path, unknown, by_model, "messages")?)
             }
-        }
+        });
     }
-    Ok(joined)
+    Ok(read)
+}
+
+/// Sound in a part, in the form that chats and responses share.
+pub(super) fn read_audio(part: &Value) -> Audio {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let audio = &part["input_audio"];
+    Audio {
+        data: text(&audio["data"]),
+        format: text(&audio["format"]),
+    }
 }
 
 fn take_text(object: &mut Map<String, Value>, key: &str) -> String {
@@ -152,17 +186,29 @@ fn take_text(object: &mut Map<String, Value>, key: &str) -> String {
     }
 }
 
-/// A call that the model made earlier in the conversation.
-fn tell_tool_call(call: &Value) -> String {
+/// A tool call of an earlier answer; `is_first` where nothing comes before it in the message.
+fn read_call(call: &Value, is_first: bool) -> Part {
+    let id = call.get("id").and_then(Value::as_str).unwrap_or_default();
     match (call.get("function"), call.get("custom")) {
-        (Some(Value::Object(function)), _) => tell_one(function, "arguments"),
-        (_, Some(Value::Object(custom))) => tell_one(custom, "input"),
-        _ => "[called a tool]".to_owned(),
+        (Some(Value::Object(function)), _) => {
+            Part::ToolCall(called(ToolKind::Function, id, function, "arguments"))
+        }
+        (_, Some(Value::Object(custom))) => Part::ToolCall(called(ToolKind::Custom, id, custom, "input")),
+        _ if is_first => Part::Unknown("[called a tool]".to_owned()),
+        _ => Part::Unknown("\n[called a tool]".to_owned()),
     }
 }
 
 /// A call, whose input stands under the key `given`.
-pub(super) fn tell_one(call: &Map<String, Value>, given: &str) -> String {
-    let text = |key: &str| call.get(key).and_then(Value::as_str).unwrap_or_default();
-    tell_call(text("name"), text(given))
+pub(super) fn called(kind: ToolKind, id: &str, call: &Map<String, Value>, given: &str) -> ToolCall {
+    let text = |key: &str| {
+        let text = call.get(key).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    ToolCall {
+        id: id.to_owned(),
+        kind,
+        name: text("name"),
+        input: text(given),
+    }
 }

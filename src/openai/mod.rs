@@ -17,6 +17,7 @@ mod headers;
 mod json;
 mod messages;
 mod models;
+mod options;
 mod request;
 mod responses;
 mod schema;

@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::{
     fields::{CHAT, Field, Fields, Use},
     json::{Body, Oddities},
-    messages,
+    messages, options,
     schema::{Judge, Open, Shape, child, integer, missing},
 };
 use crate::engine::{
-    chat::ChatRequest,
     error::{ChatError, ErrorKind},
     provider::Capabilities,
+    request::ChatRequest,
 };
 
 /// What becomes of a request that asks for something which the upstream cannot do.
@@ -149,21 +149,17 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// What stands in a text for a content part that the upstream cannot take.
-    pub(super) fn left_out(
+    /// Asks for a kind of content parts that not every model takes.
+    pub(super) fn need_part(
         &mut self,
         path: &str,
         kind: &'static str,
         offered: fn(&Capabilities) -> bool,
-    ) -> Result<&'static str, ChatError> {
-        if !offered(self.capabilities) {
-            self.lack(path, kind, &format!("content parts of type '{kind}'"))?;
+    ) -> Result<(), ChatError> {
+        if offered(self.capabilities) {
+            return Ok(());
         }
-        Ok(match kind {
-            "image_url" | "input_image" => "[image]",
-            "input_audio" => "[audio]",
-            _ => "[file]",
-        })
+        self.lack(path, kind, &format!("content parts of type '{kind}'"))
     }
 
     /// What stands in a text for a content part of a kind that nobody here knows; nothing where the model sent it, whose
@@ -236,8 +232,13 @@ pub(super) fn read(body: Body, mut reading: Reading<'_>) -> Result<Asked, ChatEr
     let messages = messages.collect::<Result<_, _>>()?;
     let number = |name: &str| fields.get(name).and_then(Value::as_f64);
     let count = |name: &str| count(&fields, name);
+    let (tools, tool_choice) = options::read_tools(&reading, &fields);
     let request = ChatRequest {
         messages,
+        tools,
+        tool_choice,
+        response_format: options::read_format(&reading, fields.get("response_format")),
+        hints: options::read_hints(&fields, CHAT),
         temperature: number("temperature"),
         top_p: number("top_p"),
         // Both are upper bounds, so whoever sends both gets what both allow.

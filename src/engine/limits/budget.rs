@@ -38,7 +38,9 @@ impl Kind {
             Event::Content(_) => Some(Kind::Content),
             Event::Reasoning(_) => Some(Kind::Reasoning),
             Event::Refusal(_) => Some(Kind::Refusal),
-            Event::ToolCall(_) | Event::Annotation(_) | Event::Usage(_) | Event::Finish(_) | Event::End => None,
+            Event::ToolCall(_) | Event::Annotation(_) | Event::Usage(_) | Event::Finish(_) | Event::End => {
+                None
+            }
         }
     }
 

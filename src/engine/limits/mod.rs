@@ -16,10 +16,11 @@ use self::{
 };
 use super::{
     answer::{AnswerReader, Ending, READ_ANSWER, Read},
-    chat::{ChatRequest, FinishReason},
+    chat::FinishReason,
     event::Event,
     prompt::{DONE_IN_PLACE, is_vocabulary_ready},
     provider::{Fault, Session, UpstreamError},
+    request::ChatRequest,
 };
 
 /// The limits of one request.

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::super::{
     convert,
     proto::{
-        self, ContentDelta, ConverseResponse, HistoryReplayed, KeepAlive, ReasoningDelta, RefusalDelta, TurnCancelled,
-        TurnFinished, TurnStarted, converse_response::Event, turn_finished::Outcome as Ended,
+        self, ContentDelta, ConverseResponse, HistoryReplayed, KeepAlive, ReasoningDelta, RefusalDelta,
+        TurnCancelled, TurnFinished, TurnStarted, converse_response::Event, turn_finished::Outcome as Ended,
     },
 };
 use crate::engine::{ReplayReason, TurnEvent, chat::Head, event};

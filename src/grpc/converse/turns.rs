@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::super::{messages, proto::ConverseTurn, request::Reading};
-use crate::engine::error::ChatError;
+use crate::engine::{error::ChatError, request::Part};
 
 /// How many turns may wait. While more do, the client is not heard, and its own sending stops.
 const MOST: usize = 16;
@@ -16,7 +16,7 @@ pub(super) struct Heard {
     /// Counted from 1.
     pub(super) number: u32,
     /// What it says, or what is wrong with it; nothing when it was given up.
-    pub(super) text: Option<Result<String, ChatError>>,
+    pub(super) text: Option<Result<Vec<Part>, ChatError>>,
 }
 
 /// Turns in the order in which they came.
@@ -38,7 +38,7 @@ impl Awaiting {
         self.heard
     }
 
-    pub(super) fn push(&mut self, text: Result<String, ChatError>) {
+    pub(super) fn push(&mut self, text: Result<Vec<Part>, ChatError>) {
         self.heard += 1;
         self.bytes += size(&text);
         self.turns.push_back(Heard {
@@ -62,16 +62,17 @@ impl Awaiting {
 }
 
 /// What a turn says.
-pub(super) fn read(turn: ConverseTurn, mut reading: Reading) -> Result<String, ChatError> {
+pub(super) fn read(turn: ConverseTurn, mut reading: Reading) -> Result<Vec<Part>, ChatError> {
     let ConverseTurn { content } = turn;
-    let text = messages::read_content(&mut reading, "turn.content", content)?;
-    if text.is_empty() {
+    let parts = messages::read_content(&mut reading, "turn.content", content)?;
+    if parts.iter().all(Part::is_empty) {
         let message = "Invalid 'turn.content': a turn must say something.";
         return Err(ChatError::invalid("turn.content", message));
     }
-    Ok(text)
+    Ok(parts)
 }
 
-fn size(text: &Result<String, ChatError>) -> usize {
-    text.as_ref().map_or(0, String::len)
+fn size(text: &Result<Vec<Part>, ChatError>) -> usize {
+    let size = |parts: &Vec<Part>| parts.iter().map(Part::size).sum();
+    text.as_ref().map_or(0, size)
 }

@@ -5,14 +5,15 @@ use serde_json::Value;
 use super::{
     super::{
         json::Body,
+        options,
         request::{Ignored, Reading, Unsupported, count, read_stream, texts, truth},
         schema::wrong_type,
     },
     fields::COMPLETIONS,
 };
 use crate::engine::{
-    chat::{ChatRequest, Message, Role},
     error::{ChatError, ErrorKind},
+    request::{ChatRequest, Message, Role},
 };
 
 /// What OpenAI gives where nothing is said.
@@ -55,14 +56,15 @@ pub(super) fn read(body: Body, mut reading: Reading<'_>) -> Result<Asked, ChatEr
     let model = texts(fields.remove("model")).pop().unwrap_or_default();
     let stop = texts(fields.remove("stop"));
     let max_tokens = count(&fields, "max_tokens").unwrap_or(DEFAULT_TOKENS);
+    let hints = options::read_hints(&fields, COMPLETIONS);
+    let number = |name: &str| fields.get(name).and_then(Value::as_f64);
     let requests = prompts.into_iter().map(|text| {
         let request = ChatRequest {
             model: model.clone(),
-            messages: vec![Message {
-                role: Role::User,
-                name: None,
-                text,
-            }],
+            messages: vec![Message::text(Role::User, text)],
+            temperature: number("temperature"),
+            top_p: number("top_p"),
+            hints: hints.clone(),
             stop: stop.clone(),
             max_tokens: Some(max_tokens),
             n: Some(n),

@@ -1,5 +1,5 @@
-//! The items of a response's input as messages: content in every form, the history of tools told in words, and items
-//! that are kept here called back by their ids.
+//! The items of a response's input as messages: content in every form, the history of tool calls, and kept items that
+//! are referred to by their ids.
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -7,15 +7,16 @@ use uuid::Uuid;
 use super::{
     super::{
         json::Oddities,
-        messages::tell_one,
+        messages::{called, read_audio},
         request::Reading,
         schema::{Judge, missing, wrong_type},
     },
     items::{ITEMS, REFERENCE},
 };
 use crate::engine::{
-    chat::{Message, Role},
     error::{ChatError, ErrorKind},
+    event::ToolKind,
+    request::{File, Image, Message, Part, Role},
 };
 
 /// What an input comes to.
@@ -103,32 +104,39 @@ fn read_known(
     item: &Map<String, Value>,
     path: &str,
 ) -> Result<Option<Message>, ChatError> {
-    // As in chats: the function's name, or else the id of the call.
-    let name = || {
-        let names = ["name", "call_id"].into_iter();
-        let mut names = names.filter_map(|key| item.get(key).and_then(Value::as_str));
-        names.find(|name| !name.is_empty()).map(str::to_owned)
+    let text = |key: &str| {
+        let text = item.get(key).and_then(Value::as_str);
+        text.filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    let (role, name, text) = match kind {
+    let id = text("call_id").unwrap_or_default();
+    let call = |kind, given| vec![Part::ToolCall(called(kind, &id, item, given))];
+    let (role, parts) = match kind {
         "message" => {
             let role = match item.get("role").and_then(Value::as_str) {
                 Some("user") => Role::User,
                 Some("assistant") => Role::Assistant,
+                Some("developer") => Role::Developer,
                 _ => Role::System,
             };
-            (role, None, read_content(reading, item, "content", path)?)
+            (role, read_content(reading, item, "content", path)?)
         }
-        // Calls that the model made earlier in the conversation.
-        "function_call" => (Role::Assistant, None, tell_one(item, "arguments")),
-        "custom_tool_call" => (Role::Assistant, None, tell_one(item, "input")),
-        // What a tool gave back.
+        // Calls of earlier answers.
+        "function_call" => (Role::Assistant, call(ToolKind::Function, "arguments")),
+        "custom_tool_call" => (Role::Assistant, call(ToolKind::Custom, "input")),
+        // Results of calls.
         "function_call_output" | "custom_tool_call_output" => {
-            (Role::Tool, name(), read_content(reading, item, "output", path)?)
+            (Role::Tool, read_content(reading, item, "output", path)?)
         }
-        // What was thought before earlier answers is no part of the conversation.
+        // Reasoning behind earlier answers is no part of the dialogue.
         _ => return Ok(None),
     };
-    Ok(Some(Message { role, name, text }))
+    let is_result = role == Role::Tool;
+    Ok(Some(Message {
+        role,
+        name: text("name").filter(|_| is_result),
+        call_id: text("call_id").filter(|_| is_result),
+        parts,
+    }))
 }
 
 enum Kind {
@@ -205,32 +213,48 @@ fn read_content(
     item: &Map<String, Value>,
     name: &str,
     path: &str,
-) -> Result<String, ChatError> {
+) -> Result<Vec<Part>, ChatError> {
     match item.get(name) {
         Some(Value::Array(parts)) => {
             let parts = parts.iter().enumerate();
             let by_model = item.get("role").is_some_and(|role| role == "assistant");
-            let texts = parts
+            let read = parts
                 .map(|(index, part)| read_part(reading, part, &format!("{path}.{name}[{index}]"), by_model));
-            texts.collect()
+            read.collect()
         }
-        text => Ok(text.and_then(Value::as_str).unwrap_or_default().to_owned()),
+        text => {
+            let text = text.and_then(Value::as_str).unwrap_or_default();
+            Ok(vec![Part::Text(text.to_owned())])
+        }
     }
 }
 
-fn read_part(
-    reading: &mut Reading<'_>,
-    part: &Value,
-    path: &str,
-    by_model: bool,
-) -> Result<String, ChatError> {
-    let text = match part["type"].as_str().unwrap_or_default() {
-        "input_text" | "output_text" => part["text"].as_str(),
-        "refusal" => part["refusal"].as_str(),
-        "input_image" => Some(reading.left_out(path, "input_image", |can| can.images)?),
-        "input_audio" => Some(reading.left_out(path, "input_audio", |can| can.audio)?),
-        "input_file" => Some(reading.left_out(path, "input_file", |can| can.files)?),
-        unknown => return reading.left_out_unknown(path, unknown, by_model, "input"),
-    };
-    Ok(text.unwrap_or_default().to_owned())
+fn read_part(reading: &mut Reading<'_>, part: &Value, path: &str, by_model: bool) -> Result<Part, ChatError> {
+    let text = |key: &str| part[key].as_str().map(str::to_owned);
+    Ok(match part["type"].as_str().unwrap_or_default() {
+        "input_text" | "output_text" => Part::Text(text("text").unwrap_or_default()),
+        "refusal" => Part::Refusal(text("refusal").unwrap_or_default()),
+        "input_image" => {
+            reading.need_part(path, "input_image", |can| can.images)?;
+            Part::Image(Image {
+                url: text("image_url"),
+                file_id: text("file_id"),
+                detail: text("detail"),
+            })
+        }
+        "input_audio" => {
+            reading.need_part(path, "input_audio", |can| can.audio)?;
+            Part::Audio(read_audio(part))
+        }
+        "input_file" => {
+            reading.need_part(path, "input_file", |can| can.files)?;
+            Part::File(File {
+                file_id: text("file_id"),
+                data: text("file_data"),
+                url: text("file_url"),
+                filename: text("filename"),
+            })
+        }
+        unknown => Part::Unknown(reading.left_out_unknown(path, unknown, by_model, "input")?),
+    })
 }

@@ -8,6 +8,7 @@ use super::super::wire::{Null, Speaker};
 use crate::engine::{
     chat::FinishReason,
     event::{Annotation, ToolCall, ToolKind},
+    request,
 };
 
 /// How far an item is.
@@ -82,11 +83,28 @@ impl Item {
         }
     }
 
-    /// The text of a message; reasoning says nothing.
-    pub(super) fn said(&self) -> String {
+    /// The part of a message that says the same again; reasoning is none.
+    pub(super) fn as_part(&self) -> Option<request::Part> {
+        let call = |kind, id: &str, name: &str, input: &str| {
+            Some(request::Part::ToolCall(ToolCall {
+                id: id.to_owned(),
+                kind,
+                name: name.to_owned(),
+                input: input.to_owned(),
+            }))
+        };
         match self {
-            Item::Message { content, .. } => content.iter().map(Part::text).collect(),
-            Item::Reasoning { .. } | Item::FunctionCall { .. } | Item::CustomToolCall { .. } => String::new(),
+            Item::Message { content, .. } => content.first().map(Part::as_part),
+            Item::Reasoning { .. } => None,
+            Item::FunctionCall {
+                call_id,
+                name,
+                arguments,
+                ..
+            } => call(ToolKind::Function, call_id, name, arguments),
+            Item::CustomToolCall {
+                call_id, name, input, ..
+            } => call(ToolKind::Custom, call_id, name, input),
         }
     }
 }
@@ -111,9 +129,11 @@ pub(super) enum Part {
 }
 
 impl Part {
-    fn text(&self) -> &str {
+    fn as_part(&self) -> request::Part {
         match self {
-            Part::OutputText { text, .. } | Part::ReasoningText { text } | Part::Refusal { refusal: text } => text,
+            Part::OutputText { text, .. } => request::Part::Text(text.clone()),
+            Part::ReasoningText { text } => request::Part::Reasoning(text.clone()),
+            Part::Refusal { refusal } => request::Part::Refusal(refusal.clone()),
         }
     }
 }
@@ -233,11 +253,7 @@ impl Kind {
                 content,
             },
             Kind::Call(head) => {
-                let CallHead {
-                    kind,
-                    call_id,
-                    name,
-                } = head.clone();
+                let CallHead { kind, call_id, name } = head.clone();
                 let input = text.unwrap_or_default().to_owned();
                 match kind {
                     ToolKind::Function => Item::FunctionCall {

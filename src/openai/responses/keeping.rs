@@ -7,7 +7,10 @@ use super::{
     object::{Draft, ResponseObject, Standing},
     store::{Kept, KeptItem, Owner, ResponseStore},
 };
-use crate::engine::chat::{FinishReason, Message, Role, Usage};
+use crate::engine::{
+    chat::{FinishReason, Usage},
+    request::{Message, Part, Role},
+};
 
 /// A response that is to be kept, as far as it is known before its end.
 #[derive(Debug)]
@@ -36,12 +39,13 @@ impl Keeping {
             input,
             mut history,
         } = self;
-        let said: String = output.iter().map(Item::said).collect();
-        if !said.is_empty() {
+        let parts: Vec<Part> = output.iter().filter_map(Item::as_part).collect();
+        if parts.iter().any(|part| !part.is_empty()) {
             history.push(Message {
                 role: Role::Assistant,
                 name: None,
-                text: said,
+                call_id: None,
+                parts,
             });
         }
         let kept = Kept {

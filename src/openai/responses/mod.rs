@@ -167,7 +167,10 @@ fn output_of(completion: Completion) -> Vec<Item> {
         (Kind::Message, content, citations),
         (Kind::Refusal, refusal, Vec::new()),
     ];
-    let mut spoken: Vec<_> = texts.into_iter().filter(|(_, text, _)| !text.is_empty()).collect();
+    let mut spoken: Vec<_> = texts
+        .into_iter()
+        .filter(|(_, text, _)| !text.is_empty())
+        .collect();
     for call in tool_calls {
         let (kind, input) = Kind::of_call(call);
         spoken.push((kind, input, Vec::new()));

@@ -6,6 +6,7 @@ use super::{
     super::{
         fields::{Fields, is_word},
         json::Body,
+        options,
         request::{Ignored, Reading, count, read_stream, texts},
         schema::missing,
     },
@@ -16,8 +17,8 @@ use super::{
     store::{Owner, ResponseStore},
 };
 use crate::engine::{
-    chat::{ChatRequest, Message, Role},
     error::{ChatError, ErrorKind},
+    request::{ChatRequest, Hints, Message, Role},
 };
 
 /// A request, and how its answer should come.
@@ -66,15 +67,30 @@ pub(super) fn read(
     let draft = Draft::new(&fields, model.clone(), keep);
     // Instructions hold for one response, so they are no part of what is kept.
     let instructions = texts(fields.remove("instructions")).into_iter();
-    let instructions = instructions.filter(|text| !text.is_empty()).map(|text| Message {
-        role: Role::System,
-        name: None,
-        text,
-    });
+    let instructions = instructions
+        .filter(|text| !text.is_empty())
+        .map(|text| Message::text(Role::System, text));
+    let (tools, tool_choice) = options::read_tools(&reading, &fields);
+    let format = fields.get("text").and_then(|text| text.get("format"));
+    let number = |name: &str| fields.get(name).and_then(Value::as_f64);
+    let word = |object: &str, name: &str| {
+        let word = fields.get(object)?.get(name)?.as_str()?;
+        Some(word.to_owned())
+    };
     let request = ChatRequest {
         model,
         messages: instructions.chain(history.iter().cloned()).collect(),
+        tools,
+        tool_choice,
+        response_format: options::read_format(&reading, format),
         max_tokens: count(&fields, "max_output_tokens"),
+        temperature: number("temperature"),
+        top_p: number("top_p"),
+        hints: Hints {
+            reasoning_effort: word("reasoning", "effort"),
+            verbosity: word("text", "verbosity"),
+            ..options::read_hints(&fields, RESPONSES)
+        },
         ..ChatRequest::default()
     };
     request.check().map_err(|error| match places.first() {

@@ -10,7 +10,7 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::engine::chat::Message;
+use crate::engine::request::Message;
 
 /// Whose a response is: the hash of a key, or nobody's where no key was needed.
 pub(super) type Owner = Option<String>;
@@ -55,8 +55,7 @@ impl Kept {
         let items = self.input.iter().chain(&self.output);
         let items = items.map(|item| item.item.len() + item.id.len() * 2 + EACH);
         let messages = self.history.iter();
-        let messages =
-            messages.map(|message| message.text.len() + message.name.as_ref().map_or(0, String::len) + EACH);
+        let messages = messages.map(|message| message.size() + EACH);
         self.response.len() + self.id.len() * 3 + EACH * 2 + items.sum::<usize>() + messages.sum::<usize>()
     }
 }

@@ -52,12 +52,12 @@ use crate::{
     engine::{
         TokenSnapshot,
         calls::{Calls, Purpose},
-        chat::{ChatRequest, Message},
         error::ChatError,
         prompt::Prompt,
         provider::{
             Capabilities, ConversationAdmin, CredentialChange, PreparedChat, Provider, Token, UpstreamError,
         },
+        request::{ChatRequest, Message},
     },
     telemetry::Metrics,
 };
@@ -175,7 +175,7 @@ impl Provider for ConversationProvider {
 
     fn message_size(&self, message: &Message, is_alone: bool) -> usize {
         match is_alone {
-            true => message.text.len(),
+            true => transcript::lone_len(message),
             false => transcript::paragraph_len(message),
         }
     }

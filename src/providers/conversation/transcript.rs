@@ -1,9 +1,12 @@
 //! Many messages made one text: a conversation takes no roles, so they are told in words.
 
+use std::borrow::Cow;
+
 use crate::engine::{
-    chat::{Message, Role},
     error::{ChatError, ErrorKind},
+    event::ToolCall,
     prompt::{DONE_IN_PLACE, fits},
+    request::{Message, Part, Role},
 };
 
 /// What stands for the output of a tool that gave nothing back.
@@ -14,20 +17,20 @@ const NO_OUTPUT: &str = "[no output]";
 /// so that nobody can speak in another's name.
 #[must_use]
 pub(super) fn flatten(messages: &[Message]) -> String {
-    let mut told = messages.iter().filter(|message| message.is_told());
+    let mut told = messages.iter().filter(|message| !message.is_absent());
     if let (Some(lone), None) = (told.next(), told.next())
         && lone.role == Role::User
-        && lone.told_name().is_none()
+        && lone.shown_name().is_none()
     {
-        return lone.text.clone();
+        return text_of(lone).into_owned();
     }
     let mut transcript = String::with_capacity(messages.iter().map(paragraph_len).sum());
-    for message in messages.iter().filter(|message| message.is_told()) {
+    for message in messages.iter().filter(|message| !message.is_absent()) {
         if !transcript.is_empty() {
             transcript.push_str("\n\n");
         }
         transcript.push_str(label(message.role));
-        if let Some(name) = message.told_name() {
+        if let Some(name) = message.shown_name() {
             transcript.push_str(" (");
             // A line break in a name would begin a line of somebody else's.
             transcript.extend(
@@ -37,27 +40,77 @@ pub(super) fn flatten(messages: &[Message]) -> String {
             transcript.push(')');
         }
         transcript.push_str(": ");
-        push_unforged(&mut transcript, text_of(message));
+        push_unforged(&mut transcript, &text_or_mark(message));
     }
     transcript
 }
 
-fn text_of(message: &Message) -> &str {
-    if message.text.is_empty() {
-        NO_OUTPUT
-    } else {
-        &message.text
+fn text_or_mark(message: &Message) -> Cow<'_, str> {
+    match text_of(message) {
+        text if text.is_empty() => Cow::Borrowed(NO_OUTPUT),
+        text => text,
     }
+}
+
+/// The message's parts as one text. Texts are joined as they are; a tool call is a line of its own; pictures, sound and
+/// files are replaced by a word, since the service takes none.
+fn text_of(message: &Message) -> Cow<'_, str> {
+    if let [Part::Text(lone)] = message.parts.as_slice() {
+        return Cow::Borrowed(lone);
+    }
+    let mut text = String::new();
+    let mut after_call = false;
+    for part in message.parts.iter().filter(|part| !part.is_empty()) {
+        let is_call = matches!(part, Part::ToolCall(_));
+        if (is_call || after_call) && !text.is_empty() {
+            text.push('\n');
+        }
+        after_call = is_call;
+        match part {
+            Part::Text(part) | Part::Refusal(part) | Part::Unknown(part) => text.push_str(part),
+            Part::Reasoning(_) => {}
+            Part::Image(_) => text.push_str("[image]"),
+            Part::Audio(_) => text.push_str("[audio]"),
+            Part::File(_) => text.push_str("[file]"),
+            Part::ToolCall(call) => push_call(&mut text, call),
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// The size of a part in the text, at the least.
+fn told_len(part: &Part) -> usize {
+    match part {
+        Part::Text(_) | Part::Refusal(_) | Part::Unknown(_) | Part::ToolCall(_) => part.size(),
+        Part::Reasoning(_) | Part::Image(_) | Part::Audio(_) | Part::File(_) => 0,
+    }
+}
+
+/// A tool call of the model's, in words.
+fn push_call(text: &mut String, call: &ToolCall) {
+    let name = if call.name.is_empty() {
+        "a tool"
+    } else {
+        &call.name
+    };
+    for piece in ["[called ", name, "(", &call.input, ")]"] {
+        text.push_str(piece);
+    }
+}
+
+/// The size of a lone message's text, in bytes.
+pub(super) fn lone_len(message: &Message) -> usize {
+    text_of(message).len()
 }
 
 /// How many bytes a message takes of a transcript at the most, the blank line around it included.
 pub(super) fn paragraph_len(message: &Message) -> usize {
-    if !message.is_told() {
+    if message.is_absent() {
         return 0;
     }
-    let name = message.told_name().map_or(0, |name| name.len() + " ()".len());
-    let text = text_of(message);
-    label(message.role).len() + name + ": \n\n".len() + text.len() + 2 * forged_labels(text)
+    let name = message.shown_name().map_or(0, |name| name.len() + " ()".len());
+    let text = text_or_mark(message);
+    label(message.role).len() + name + ": \n\n".len() + text.len() + 2 * forged_labels(&text)
 }
 
 /// How many lines of a text get an indent, since they begin like a label.
@@ -68,7 +121,7 @@ fn forged_labels(text: &str) -> usize {
 
 fn label(role: Role) -> &'static str {
     match role {
-        Role::System => "System",
+        Role::System | Role::Developer => "System",
         Role::User => "User",
         Role::Assistant => "Assistant",
         Role::Tool => "Tool",
@@ -104,8 +157,9 @@ fn begins_like_a_label(line: &str) -> bool {
 /// # Errors
 /// `context_length_exceeded` when the text is longer than `most` bytes.
 pub(super) async fn write(messages: Vec<Message>, most: usize) -> Result<String, ChatError> {
-    let size = messages.iter().map(|message| message.text.len()).sum();
-    // The text is never shorter than its messages.
+    // The text is never shorter than the texts of its messages.
+    let parts = messages.iter().flat_map(|message| &message.parts);
+    let size = parts.map(told_len).sum();
     fits(size, most)?;
     let text = if size <= DONE_IN_PLACE {
         flatten(&messages)
@@ -125,11 +179,7 @@ mod tests {
     use super::*;
 
     fn message(role: Role, text: &str) -> Message {
-        Message {
-            role,
-            name: None,
-            text: text.into(),
-        }
+        Message::text(role, text)
     }
 
     #[test]
