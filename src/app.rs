@@ -1,6 +1,11 @@
 //! The composition root, the only room that knows every part: it puts them together, runs them, and takes them down
 //! in order.
 
+#[cfg(feature = "conversation")]
+mod conversation;
+#[cfg(not(feature = "conversation"))]
+#[path = "app/without_conversation.rs"]
+mod conversation;
 mod document;
 mod doors;
 mod errands;
@@ -37,7 +42,7 @@ use crate::{
 
 use self::{
     doors::GrpcDoor,
-    parts::{engine, models, policy, provider_policy, tokens},
+    parts::{engine, models, policy, tokens},
     token_file::PoolFile,
 };
 /// The generated messages and clients of the gRPC door.
@@ -46,6 +51,7 @@ pub use crate::net::raise_descriptor_limit;
 pub use crate::telemetry::{caution, complain, flush_log, log_as_json, open_log, say};
 pub use errands::{Obstacle, ask_liveness, check_files, obstacles, odd_surroundings, try_tokens};
 pub use live::{Live, Reload};
+pub use parts::Upstreams;
 
 /// What streams that were ended by the grace's end may take to reach their clients.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -121,12 +127,24 @@ impl App {
     /// # Errors
     /// When an address cannot be had, or the upstream's client cannot be built.
     pub async fn bind(settings: &Settings, surroundings: Surroundings) -> Result<Self, StartError> {
+        let upstreams = |metrics: &Arc<Metrics>| conversation::upstreams(settings, surroundings, metrics);
+        Self::bind_over(settings, upstreams).await
+    }
+
+    /// The same over other upstreams than the settings describe. They are built over the gateway's metrics.
+    ///
+    /// # Errors
+    /// As [`App::bind`], and as the upstreams cannot be built.
+    pub async fn bind_over(
+        settings: &Settings,
+        upstreams: impl FnOnce(&Arc<Metrics>) -> Result<Upstreams, StartError>,
+    ) -> Result<Self, StartError> {
         let began = Instant::now();
         let metrics = Metrics::build().map_err(|error| StartError::Build(error.to_string()))?;
         let metrics = Arc::new(metrics);
-        let (engine, provider) = engine(settings, surroundings, Arc::clone(&metrics))?;
+        let (engine, apply) = engine(settings, upstreams(&metrics)?, Arc::clone(&metrics));
         let lifecycle = Lifecycle::default();
-        let live = Live::new(settings, engine.clone(), provider);
+        let live = Live::new(settings, engine.clone(), apply);
         let tls = doors::tls(settings).await?;
         let (http, grpc) = doors::bind(settings).await?;
         let admin = admin(settings, &engine);

@@ -11,8 +11,8 @@
 //! | [`ops`] | health, readiness, metrics, the OpenAPI document and its page, operating over HTTP | the same, and [`openai::error`], `openai::coding` |
 //! | [`admin`] | operating the pool: what both doors offer to the admin key | [`engine`], [`auth`], [`telemetry`] |
 //! | [`engine`] | the core: routes, pools, attempts, streams | [`telemetry`] |
-//! | [`providers`] | the upstreams, one room for each kind | [`engine`], [`telemetry`] |
-//! | [`state`] | what outlives the process, in a directory | [`engine`], [`providers::conversation`] |
+//! | [`providers`] | the upstreams, one room for each kind | [`engine`], [`state`], [`telemetry`] |
+//! | [`state`] | the state that outlives the process, in a directory | [`engine`] |
 //! | [`auth`] | the key check of both doors | [`engine::error`] |
 //! | [`net`] | sockets: bind, accept, serve, close | [`telemetry`] |
 //! | [`lifecycle`] | starting, ready, draining | [`telemetry`] |

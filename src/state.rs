@@ -8,6 +8,8 @@
 //! A thread of its own writes both. Chats wait for it, but not for a disk that does not answer.
 
 mod format;
+mod ids;
+mod journal;
 mod keeper;
 
 use std::{
@@ -22,11 +24,13 @@ use std::{
 use futures::future::BoxFuture;
 use tokio::{sync::watch, time::timeout};
 
-use self::keeper::Keeper;
-use crate::{
-    engine::store::{SavedToken, TokenStore},
-    providers::conversation::{Journal, OwedConversation, RemoteId},
+pub use self::{
+    ids::{ConversationRef, RemoteId},
+    journal::{Journal, NoJournal, OwedConversation},
 };
+
+use self::keeper::Keeper;
+use crate::engine::store::{SavedToken, TokenStore};
 
 /// Lines of the journal that wait for a disk that does not answer are gathered up to this many bytes; then the journal
 /// is rewritten once it does.

@@ -7,10 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{StartError, Surroundings, doors, parts, parts::provider, tokens};
+use super::{StartError, Surroundings, conversation::provider, doors, parts, tokens};
 use crate::{
     config::{HttpAddress, Settings, at},
-    engine::provider::Provider,
+    engine::provider::Provider as _,
     net::{self, Tls},
     providers::{Proxies, roots},
     state::StateDir,

@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::{task::spawn_blocking, time::sleep};
 
-use super::{models, policy, provider_policy, tokens};
+use super::{models, parts::Apply, policy, tokens};
 use crate::{
     auth::Auth,
     config::{Loaded, Problems, Settings, Variable, Watch, differences},
@@ -19,7 +19,6 @@ use crate::{
     grpc,
     net::Patience,
     openai,
-    providers::conversation::ConversationProvider,
 };
 
 /// How often the files of the settings are looked at. A change counts once it was seen twice.
@@ -34,7 +33,7 @@ pub struct Live {
     pub(super) grpc: Arc<ArcSwap<grpc::Limits>>,
     pub(super) patience: Arc<ArcSwap<Patience>>,
     pub(super) engine: Engine,
-    provider: ConversationProvider,
+    apply_to_providers: Apply,
     /// What the gateway was started with: some of it counts until its end.
     started: Arc<Settings>,
     current: Arc<Mutex<Settings>>,
@@ -47,7 +46,7 @@ impl fmt::Debug for Live {
 }
 
 impl Live {
-    pub(super) fn new(settings: &Settings, engine: Engine, provider: ConversationProvider) -> Self {
+    pub(super) fn new(settings: &Settings, engine: Engine, apply_to_providers: Apply) -> Self {
         Self {
             auth: Auth::new(&settings.api_keys, settings.require_api_key),
             metrics_auth: Auth::new(settings.metrics_key.as_slice(), settings.metrics_key.is_some()),
@@ -55,7 +54,7 @@ impl Live {
             grpc: Arc::new(ArcSwap::from_pointee(grpc_limits(settings))),
             patience: Arc::new(ArcSwap::from_pointee(patience(settings))),
             engine,
-            provider,
+            apply_to_providers,
             started: Arc::new(settings.clone()),
             current: Arc::new(Mutex::new(settings.clone())),
         }
@@ -101,7 +100,7 @@ impl Live {
             patience: self.started.timeout,
             ..policy(settings)
         };
-        self.provider.set_policy(provider_policy(settings));
+        (self.apply_to_providers)(settings);
         self.engine
             .reconfigure(tokens(settings), models(settings), policy);
     }

@@ -1,107 +1,67 @@
-//! The parts that the settings alone decide: the provider, its tokens and models, and the engine over them.
+//! The parts that the settings alone decide: the engine's policy, the tokens and the models.
 
-use std::{io, path::Path, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
-use super::{StartError, Surroundings};
+use super::StartError;
 use crate::{
     config::{self, Settings},
     engine::{
         BenchPolicy, Engine, EnginePolicy, Models, Parts, UnmarkedEnd, UpstreamParts,
         provider::Token,
-        store::{NoopStore, TokenStore},
+        store::{NoopStore, SavedToken, TokenStore},
     },
-    providers::{
-        Proxies,
-        conversation::{
-            self, ConversationPolicy, ConversationProvider, Endpoints, Journal, NoJournal, WarmPoolPolicy,
-        },
-    },
-    state::{Saved, StateDir},
     telemetry::Metrics,
 };
 
-/// A provider that writes nothing down.
-pub(super) fn provider(
-    settings: &Settings,
-    surroundings: Surroundings,
-) -> Result<ConversationProvider, StartError> {
-    let metrics = Metrics::build().map_err(|error| StartError::Build(error.to_string()))?;
-    build(conversation::Parts {
-        endpoints: endpoints(settings, surroundings),
-        policy: provider_policy(settings),
-        probe_interval: settings.breaker_probe_interval,
-        journal: Arc::new(NoJournal),
-        owed: Vec::new(),
-        metrics: Arc::new(metrics),
-    })
+/// Takes over settings that were read anew.
+pub(super) type Apply = Arc<dyn Fn(&Settings) + Send + Sync>;
+
+/// The upstreams of a gateway, and the state of their tokens.
+pub struct Upstreams {
+    pub(super) parts: Vec<UpstreamParts>,
+    pub(super) store: Arc<dyn TokenStore>,
+    pub(super) saved: Vec<SavedToken>,
+    pub(super) apply: Apply,
 }
 
-fn build(parts: conversation::Parts) -> Result<ConversationProvider, StartError> {
-    ConversationProvider::build(parts).map_err(|error| StartError::Build(error.to_string()))
-}
-
-fn endpoints(settings: &Settings, surroundings: Surroundings) -> Endpoints {
-    let proxies = match surroundings {
-        Surroundings::Environment => Proxies::of(|name| std::env::var(name).ok()).0,
-        Surroundings::Ignored => Proxies::default(),
-    };
-    Endpoints {
-        project: settings.project_url.to_string(),
-        conversation: settings.conversation_url.to_string(),
-        message: settings.message_url.to_string(),
-        target: settings.target_url.to_string(),
-        site: settings.site_url.to_string(),
-        headers: settings.upstream_headers.clone(),
-        proxy: settings
-            .upstream_proxy
-            .as_ref()
-            .map(|proxy| proxy.expose().into()),
-        proxies,
-        timeout: settings.timeout,
+impl fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.parts).finish()
     }
+}
+
+impl Upstreams {
+    /// Upstreams whose state is not saved, and whose providers have no settings that can change.
+    #[must_use]
+    pub fn new(parts: Vec<UpstreamParts>) -> Self {
+        Self {
+            parts,
+            store: Arc::new(NoopStore),
+            saved: Vec::new(),
+            apply: Arc::new(|_| {}),
+        }
+    }
+}
+
+pub(super) fn engine(settings: &Settings, upstreams: Upstreams, metrics: Arc<Metrics>) -> (Engine, Apply) {
+    let Upstreams {
+        parts,
+        store,
+        saved,
+        apply,
+    } = upstreams;
+    let engine = Engine::new(Parts {
+        upstreams: parts,
+        policy: policy(settings),
+        metrics,
+        store,
+        saved,
+    });
+    (engine, apply)
 }
 
 pub(super) fn tokens(settings: &Settings) -> Vec<Token> {
     settings.tokens.iter().cloned().map(Token::new).collect()
-}
-
-/// The engine, and the provider behind it.
-pub(super) fn engine(
-    settings: &Settings,
-    surroundings: Surroundings,
-    metrics: Arc<Metrics>,
-) -> Result<(Engine, ConversationProvider), StartError> {
-    let (store, journal, saved): (Arc<dyn TokenStore>, Arc<dyn Journal>, Saved) = match &settings.state_dir {
-        None => (Arc::new(NoopStore), Arc::new(NoJournal), Saved::default()),
-        Some(directory) => {
-            let opened = StateDir::open(directory);
-            let (state, saved) = opened.map_err(|error| state_error(directory, &error))?;
-            let state = Arc::new(state);
-            (Arc::<StateDir>::clone(&state), state, saved)
-        }
-    };
-    let provider = build(conversation::Parts {
-        endpoints: endpoints(settings, surroundings),
-        policy: provider_policy(settings),
-        probe_interval: settings.breaker_probe_interval,
-        journal,
-        owed: saved.conversations,
-        metrics: Arc::clone(&metrics),
-    })?;
-    let upstream = UpstreamParts {
-        provider: Arc::new(provider.clone()),
-        calls: provider.calls(),
-        tokens: tokens(settings),
-        models: models(settings),
-    };
-    let engine = Engine::new(Parts {
-        upstreams: vec![upstream],
-        policy: policy(settings),
-        metrics,
-        store,
-        saved: saved.tokens,
-    });
-    Ok((engine, provider))
 }
 
 pub(super) fn state_error(directory: &Path, error: &io::Error) -> StartError {
@@ -129,19 +89,5 @@ pub(super) fn policy(settings: &Settings) -> EnginePolicy {
             ..BenchPolicy::default()
         },
         probe_interval: settings.breaker_probe_interval,
-    }
-}
-
-pub(super) fn provider_policy(settings: &Settings) -> conversation::Policy {
-    conversation::Policy {
-        conversations: ConversationPolicy {
-            warm_pool: WarmPoolPolicy {
-                limit: settings.warm_conversations,
-                ttl: settings.warm_ttl,
-            },
-            cleanup: settings.cleanup_conversations,
-            creation_limit: settings.max_concurrent_requests,
-        },
-        max_prompt_bytes: settings.max_prompt_bytes,
     }
 }

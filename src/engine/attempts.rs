@@ -47,6 +47,8 @@ pub(super) struct Tries {
     /// Attempts after a fault of the service.
     retries: u32,
     attempts: u32,
+    /// The fault of the last attempt.
+    last: Option<Fault>,
 }
 
 /// The start of an attempt's answer.
@@ -83,7 +85,7 @@ impl Run<'_> {
         self.context.record.set_token(lease.token().label());
         tries.attempts += 1;
         let in_session = session.is_some();
-        let error = match self.attempt(&mut lease, session).await {
+        let error = match self.attempt(&mut lease, session, tries.last.as_ref()).await {
             Ok(started) => {
                 let Started {
                     reader,
@@ -100,6 +102,7 @@ impl Run<'_> {
             }
             Err(error) => error,
         };
+        tries.last = Some(error.fault.clone());
         let (token_verdict, chat_verdict) = verdict(&error);
         if lease.failed(token_verdict) {
             let change = CredentialChange::Unusable;
@@ -130,9 +133,14 @@ impl Run<'_> {
     }
 
     /// One attempt: the answer, and as much of it as is wanted.
-    async fn attempt(&self, lease: &mut Lease, session: Option<Session>) -> Result<Started, UpstreamError> {
+    async fn attempt(
+        &self,
+        lease: &mut Lease,
+        session: Option<Session>,
+        last: Option<&Fault>,
+    ) -> Result<Started, UpstreamError> {
         let began = Instant::now();
-        let answer = self.chat.open(lease.token(), session).await?;
+        let answer = self.chat.open(lease.token(), session, last).await?;
         let prompt = answer.prompt();
         let reader = AnswerReader::new(answer, self.policy.patience, self.policy.unmarked_end);
         let mut reader = LimitedReader::new(reader, self.limits);

@@ -51,7 +51,11 @@ impl Engine {
         choices.unfinished = planned.len();
         let mut answers = planned.into_iter();
         choices.answers = match (answers.next(), answers.next()) {
-            (Some(only), None) => Answers::One(Box::new(self.answer(only, part(&context)).await?)),
+            (Some(only), None) => {
+                let started = self.answer(only, part(&context)).await;
+                let answer = started.inspect_err(|error| choices.end(outcome(error.kind())))?;
+                Answers::One(Box::new(answer))
+            }
             (first, second) => {
                 let all = first.into_iter().chain(second).chain(answers);
                 Answers::Many(select_all((0..).zip(all).map(|(index, planned)| {

@@ -134,7 +134,7 @@ pub trait PreparedChat: Send + Sync + 'static {
     fn prompt(&self) -> Arc<Prompt>;
 
     /// One attempt: sends the request with this credential, and resolves with the answer once its head is there. In a
-    /// `session` the request holds the new messages only. Dropping the future closes the calls that only ask; calls that
+    /// `session` the request holds the new messages only. `last` is the fault of the chat's last attempt. Dropping the future closes the calls that only ask; calls that
     /// create something must go on by themselves, so that nothing is left behind unseen.
     ///
     /// # Errors
@@ -143,6 +143,7 @@ pub trait PreparedChat: Send + Sync + 'static {
         &self,
         credential: &Token,
         session: Option<Session>,
+        last: Option<&Fault>,
     ) -> BoxFuture<'static, Result<Box<dyn Answer>, UpstreamError>>;
 }
 

@@ -7,10 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    engine::{BenchReason, store::SavedToken},
-    providers::conversation::{ConversationRef, OwedConversation, RemoteId},
-};
+use super::{ConversationRef, OwedConversation, RemoteId};
+use crate::engine::{BenchReason, store::SavedToken};
 
 /// `tokens.json`.
 #[derive(Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use super::{
     keeper::{JOURNAL, LOCK, SHORT, TOKENS, private},
     *,
 };
-use crate::{engine::BenchReason, providers::conversation::ConversationRef};
+use crate::engine::BenchReason;
 
 fn conversation(id: u64) -> OwedConversation {
     OwedConversation {

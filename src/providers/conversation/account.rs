@@ -11,8 +11,9 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{ids::RemoteId, warm_pool::WarmPool};
+use super::warm_pool::WarmPool;
 use crate::engine::provider::Token;
+use crate::state::RemoteId;
 
 /// The account of one credential.
 #[derive(Debug)]

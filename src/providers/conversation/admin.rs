@@ -5,15 +5,12 @@ use std::collections::HashSet;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tracing::Instrument;
 
-use super::{
-    ids::{ConversationRef, RemoteId},
-    ledger::Standing,
-    manager::Conversations,
-};
+use super::{ledger::Standing, manager::Conversations};
 use crate::engine::{
     calls::Purpose,
     provider::{Cleared, ConversationAdmin, ConversationCounts, Scope, Token, UpstreamError},
 };
+use crate::state::{ConversationRef, RemoteId};
 
 /// Removals under way at once for one clearing.
 const CONCURRENT_REMOVALS: usize = 8;

@@ -30,12 +30,14 @@ impl PreparedChat for Chat {
         &self,
         credential: &Token,
         session: Option<Session>,
+        last: Option<&Fault>,
     ) -> BoxFuture<'static, Result<Box<dyn Answer>, UpstreamError>> {
         let (chat, token) = (self.clone(), credential.clone());
+        let was_gone = last == Some(&Fault::Gone);
         async move {
             let answer = match session {
                 Some(session) => chat.go_on(&token, session).await?,
-                None => chat.begin(&token).await?,
+                None => chat.begin(&token, was_gone).await?,
             };
             Ok(Box::new(answer) as Box<dyn Answer>)
         }
@@ -60,8 +62,8 @@ impl Chat {
     }
 
     /// Asks in a warm conversation, or in a fresh one. A warm one may have vanished meanwhile, and a fresh one may have
-    /// lost its project: another follows at once, once for each.
-    async fn begin(&self, token: &Token) -> Result<ConversationAnswer, UpstreamError> {
+    /// lost its project: another follows at once, once for each, but not when the last attempt ended so already.
+    async fn begin(&self, token: &Token, was_gone: bool) -> Result<ConversationAnswer, UpstreamError> {
         if let Some(warm) = self.conversations.warm(token) {
             match self.ask(token, warm).await {
                 Err(error) if is_gone(&error) => {
@@ -72,7 +74,7 @@ impl Chat {
             }
         }
         match self.begin_fresh(token).await {
-            Err(error) if is_gone(&error) => {
+            Err(error) if is_gone(&error) && !was_gone => {
                 log_lost(token, &error);
                 self.begin_fresh(token).await
             }

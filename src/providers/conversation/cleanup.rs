@@ -15,10 +15,10 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     body::Reader,
-    ids::ConversationRef,
     ledger::{Ledger, Standing},
     service::Service,
 };
+use crate::state::ConversationRef;
 use crate::{
     engine::{
         calls::ObservedStream,

@@ -4,8 +4,9 @@ use std::fmt;
 
 use tokio::task::JoinHandle;
 
-use super::{body::Reader, cleanup::Last, ids::ConversationRef, manager::Conversations};
+use super::{body::Reader, cleanup::Last, manager::Conversations};
 use crate::engine::{calls::ObservedStream, provider::Token};
+use crate::state::ConversationRef;
 
 /// How the last answer in a conversation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,11 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use super::{
-    ids::{ConversationRef, RemoteId},
-    journal::{Journal, OwedConversation},
-};
 use crate::engine::provider::{ConversationCounts, Token};
+use crate::state::{ConversationRef, Journal, OwedConversation, RemoteId};
 
 /// So many conversations that could not be removed are remembered, to be tried again when their token is back.
 const MOST_LEFT: usize = 100_000;

@@ -15,12 +15,11 @@ use super::{
     account::{Account, Accounts},
     cleanup::{Cleanup, Last},
     handle::Conversation,
-    ids::{ConversationRef, RemoteId},
-    journal::{Journal, OwedConversation},
     ledger::{Ledger, Standing},
     service::{Service, Step},
     warm_pool::{Epoch, WarmPoolPolicy},
 };
+use crate::state::{ConversationRef, Journal, OwedConversation, RemoteId};
 use crate::{
     engine::{
         calls::Purpose,
@@ -363,8 +362,9 @@ impl Conversations {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{journal::NoJournal, shortage_tests::service_at};
+    use super::super::shortage_tests::service_at;
     use super::*;
+    use crate::state::NoJournal;
     use std::time::Duration;
 
     fn policy(creation_limit: usize) -> ConversationPolicy {

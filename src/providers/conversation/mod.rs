@@ -19,8 +19,6 @@ mod client;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handle;
-mod ids;
-mod journal;
 mod ledger;
 mod manager;
 mod origins;
@@ -42,8 +40,6 @@ use tokio::time::Instant;
 use self::{attempt::Chat, cleanup::Last, manager::Conversations, service::Service};
 pub use self::{
     client::{BuildError, Endpoints},
-    ids::{ConversationRef, RemoteId},
-    journal::{Journal, NoJournal, OwedConversation},
     manager::ConversationPolicy,
     service::Step,
     warm_pool::WarmPoolPolicy,
@@ -59,6 +55,7 @@ use crate::{
         },
         request::{ChatRequest, Message},
     },
+    state::{Journal, OwedConversation},
     telemetry::Metrics,
 };
 

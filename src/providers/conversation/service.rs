@@ -15,7 +15,6 @@ use uuid::Uuid;
 use super::{
     body::{self, Reader, describe},
     client::{BuildError, Endpoints, configure},
-    ids::{ConversationRef, RemoteId},
     origins,
     wire::{self, Unusable},
 };
@@ -23,6 +22,7 @@ use crate::engine::{
     calls::{Call, Calls, ObservedStream, Purpose},
     provider::{Fault, Token, UpstreamError},
 };
+use crate::state::{ConversationRef, RemoteId};
 use crate::telemetry::Metrics;
 
 /// The most that the answer to a small call may hold, in bytes.

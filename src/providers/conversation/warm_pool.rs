@@ -8,7 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::ids::ConversationRef;
+use crate::state::ConversationRef;
 
 /// The size of a warm pool, and how long a conversation stays in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +147,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::providers::conversation::ids::RemoteId;
+    use crate::state::RemoteId;
 
     const POLICY: WarmPoolPolicy = WarmPoolPolicy {
         limit: 2,

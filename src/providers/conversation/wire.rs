@@ -4,11 +4,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::ids::RemoteId;
 use crate::engine::{
     chat::{FinishReason, Usage},
     event::Event,
 };
+use crate::state::RemoteId;
 
 /// Longer ids are refused.
 const MAX_ID: usize = 128;
