@@ -73,7 +73,7 @@ pub enum TlsFile {
 pub struct TlsError {
     /// The file at fault.
     pub file: TlsFile,
-    /// What is wrong with it.
+    /// The problem, as a clause about the file.
     pub reason: String,
     /// The file could not be read for lack of descriptors or memory, so nothing is known about its contents.
     shortage: bool,

@@ -36,7 +36,7 @@ pub(super) enum Head {
     EmptyBody,
 }
 
-/// What interrupts a body.
+/// An interruption of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Interruption {
     Stall,
