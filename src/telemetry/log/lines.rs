@@ -19,7 +19,7 @@ use std::{
 
 /// Maximum size of the queue, in bytes of memory.
 pub(super) const BOUND: usize = 8 << 20;
-/// Lines are batched up to this size: a write of up to 4096 bytes to a pipe is atomic (PIPE_BUF).
+/// Lines are batched up to this size: a write of up to 4096 bytes to a pipe is atomic (`PIPE_BUF`).
 const CHUNK: usize = 4096;
 /// Interval between retries on a descriptor that would block.
 const AGAIN: Duration = Duration::from_millis(20);
