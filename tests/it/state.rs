@@ -279,7 +279,7 @@ async fn a_state_directory_serves_one_process_at_a_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signal_lets_streams_end_within_the_grace_and_tells_the_others() {
     each_crowd(ONCE, async |(), ways| {
-        const STREAMS: usize = 200;
+        const STREAMS: usize = 100;
         let question = "one two three four";
         let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
         let sim = upstream.control();

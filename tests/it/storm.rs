@@ -1,8 +1,11 @@
 //! Thousands of clients that disconnect at random times: nothing of them is left, neither here nor upstream.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use duogate::sim::answer_text;
@@ -27,13 +30,17 @@ async fn two_thousand_clients_that_leave_at_any_moment_leave_nothing() {
             .start()
             .await;
         let (left, whole) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        // How long a whole chat takes on this machine now, so that clients leave at every stage of one.
+        let usual = Mutex::new(Duration::from_millis(200));
         let mut dice = fastrand::Rng::with_seed(11);
-        // One in eight never gives up.
-        let clients = (0..CLIENTS).map(|number| match dice.u64(..500) {
-            _ if number % 8 == 0 => (number, PATIENCE),
-            millis => (number, Duration::from_millis(millis)),
-        });
-        let clients = stream::iter(clients).for_each_concurrent(64, async |(number, patience)| {
+        let clients = (0..CLIENTS).map(|number| (number, dice.f64() * 1.5));
+        let clients = stream::iter(clients).for_each_concurrent(64, async |(number, share)| {
+            // One in eight never gives up.
+            let patience = match number % 8 {
+                0 => PATIENCE,
+                _ => usual.lock().unwrap().mul_f64(share),
+            };
+            let began = Instant::now();
             // Shifted by one with each patient client, so that they use every way.
             let way = ways.nth(number + number / 8);
             let kind = if patience == PATIENCE { "patient" } else { "hasty" };
@@ -43,6 +50,7 @@ async fn two_thousand_clients_that_leave_at_any_moment_leave_nothing() {
                 outcome = way.ask(&gateway, &ask) => {
                     assert_eq!(outcome.failure, None, "{number} {way:?}");
                     outcome.assert_whole(&answer_text(&question));
+                    *usual.lock().unwrap() = began.elapsed();
                     whole.fetch_add(1, Ordering::Relaxed);
                 }
                 () = tokio::time::sleep(patience) => {
