@@ -13,10 +13,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use futures::{StreamExt, stream};
+use futures::stream;
 use http::{HeaderMap, Method};
 use http_body::Frame;
-use http_body_util::{BodyExt, BodyStream, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -172,14 +172,15 @@ impl Guard {
         let path = request.uri().path();
         let (is_open, takes_many) = (is_open(path), takes_many(path));
         let by = self.heard_by(&request);
-        request.map(|mut body| {
+        request.map(|body| {
             if !takes_many {
-                body = timely(one_message(body, record.clone()), by, record.clone());
+                // Whoever asks how the gateway is, is told while it drains too: one message comes soon, or never.
+                timely(one_message(body, record.clone()), by, record.clone())
+            } else if is_open {
+                heard_until(body, self.soft_stop.clone())
+            } else {
+                body
             }
-            if is_open {
-                body = heard_until(body, &self.soft_stop);
-            }
-            body
         })
     }
 
@@ -200,11 +201,22 @@ fn takes_many(path: &str) -> bool {
     path == CONVERSE || REFLECTION.iter().any(|reflection| path.starts_with(reflection))
 }
 
-/// What a client says until `stop`: who may go on asking for ever would otherwise hold the process up, since a call's
-/// stream stays open until both sides have ended.
-fn heard_until(body: Body, stop: &CancellationToken) -> Body {
-    let frames = BodyStream::new(body).take_until(stop.clone().cancelled_owned());
+/// What a client says until `stop`, and then UNAVAILABLE: who may go on asking for ever would otherwise hold the process
+/// up, since a call's stream stays open until both sides have ended.
+fn heard_until(body: Body, stop: CancellationToken) -> Body {
+    let frames = stream::unfold(Some((body, stop)), |state| async move {
+        let (mut body, stop) = state?;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Some((Err(axum::BoxError::from(stopping())), None)),
+            frame = body.frame() => Some((frame?.map_err(axum::BoxError::from), Some((body, stop)))),
+        }
+    });
     Body::new(StreamBody::new(frames))
+}
+
+fn stopping() -> Status {
+    Status::unavailable("The gateway is shutting down.")
 }
 
 /// A body that goes on until `stop`, and then ends with UNAVAILABLE: a watch would otherwise hold the process up.
@@ -219,8 +231,7 @@ fn until(body: Body, stop: CancellationToken) -> Body {
             frame = body.frame() => frame?,
             () = stop.cancelled() => {
                 let mut trailers = HeaderMap::new();
-                let unavailable = Status::unavailable("The gateway is shutting down.");
-                return match unavailable.add_header(&mut trailers) {
+                return match stopping().add_header(&mut trailers) {
                     Ok(()) => Some((Ok(Frame::trailers(trailers)), (body, stop, true))),
                     Err(_) => None,
                 };
