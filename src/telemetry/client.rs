@@ -29,7 +29,8 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     client
 }
 
-/// The entries of `X-Forwarded-For`, from left to right; where it is missing those of `Forwarded` (RFC 7239).
+/// The entries of `X-Forwarded-For`, from left to right; where it is missing those of `Forwarded` (RFC 7239). Empty ones
+/// are none, as in every list of HTTP's (RFC 9110, 5.6.1).
 fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
     const X_FORWARDED_FOR: &str = "x-forwarded-for";
     let entries = |name: &str| -> Vec<String> {
@@ -37,6 +38,7 @@ fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
         let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
         lines
             .flat_map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>())
+            .filter(|entry| !entry.trim().is_empty())
             .collect()
     };
     if headers.contains_key(X_FORWARDED_FOR) {
@@ -105,7 +107,10 @@ mod tests {
             ("10.3.3.3, 10.2.2.2", "10.3.3.3"),
             ("198.51.100.1, unknown", "10.1.1.1"),
             ("198.51.100.1, <script>, 10.2.2.2", "10.2.2.2"),
+            ("5.6.7.8, , 10.0.0.1", "5.6.7.8"),
+            (",5.6.7.8,\t,", "5.6.7.8"),
             ("", "10.1.1.1"),
+            (" , ,", "10.1.1.1"),
         ] {
             let lines = [("x-forwarded-for", value)];
             assert_eq!(client("10.1.1.1", &lines, &trusted), expected, "{value}");
@@ -133,6 +138,7 @@ mod tests {
             ),
             ("for=198.51.100.1, for=_hidden", "10.1.1.1"),
             ("for=198.51.100.1, proto=http", "10.1.1.1"),
+            ("for=198.51.100.1, ,for=10.2.2.2,", "198.51.100.1"),
             ("nonsense", "10.1.1.1"),
         ] {
             assert_eq!(
