@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 use futures::stream;
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ use tonic_types::StatusExt;
 
 use super::{
     CHAT_PATHS, Limits, error, frames, media::UnknownCodec, schema::Schema, single::one_message,
-    timely::timely, web,
+    timely::timely,
 };
 use crate::{
     admin::Gate,
@@ -97,9 +97,6 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let Some(record) = request.extensions().get::<CallRecord>().cloned() else {
         return Status::internal("the call has no record").into_http::<Body>();
     };
-    if request.method() != Method::POST {
-        return web::not_a_call();
-    }
     frames::agree_on_encoding(request.headers_mut());
     if let Err(failure) = guard.admit(&mut request, &record).await {
         return error::status(&failure, &record).into_http::<Body>();
