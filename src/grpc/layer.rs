@@ -46,6 +46,9 @@ const REFLECTION: [&str; 2] = [
 /// The call whose messages may come at any time.
 const CONVERSE: &str = "/duogate.v1.ChatService/Converse";
 
+/// When a call whose connection was cut off may come again: at once, on another.
+const AGAIN_IN: Duration = Duration::from_secs(1);
+
 /// How much of a codec's name is told back, in characters.
 const LONGEST_NAME: usize = 64;
 
@@ -103,18 +106,26 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     }
     let endless = is_open(request.uri().path());
     request = guard.listen(request, &record);
-    let response = next.run(request).await;
-    let told = Status::from_header_map(response.headers());
-    if endless {
+    let cut_off = record.cut_off().clone();
+    let response = tokio::select! {
+        biased;
+        response = next.run(request) => response,
+        () = cut_off.cancelled() => return too_old(&record).into_http::<Body>(),
+    };
+    match Status::from_header_map(response.headers()) {
         // A status in the head is the whole answer, and the head must be seen to be its end.
-        return match told {
-            Some(_) => response,
-            None => response.map(|body| until(body, guard.soft_stop.clone())),
-        };
-    }
-    match told {
+        Some(_) if endless => response,
+        None if endless => response.map(|body| {
+            let watched = until(body, guard.soft_stop.clone(), stopping);
+            until(watched, cut_off, stopping)
+        }),
         Some(status) if status.code() != Code::Ok => detailed(&status, response, &record),
-        Some(_) | None => frames::with_id_in_trailers(response, record),
+        Some(_) => frames::with_id_in_trailers(response, record),
+        None => {
+            let told = record.clone();
+            let response = response.map(|body| until(body, cut_off, move || too_old(&told)));
+            frames::with_id_in_trailers(response, record)
+        }
     }
 }
 
@@ -216,25 +227,27 @@ fn stopping() -> Status {
     Status::unavailable("The gateway is shutting down.")
 }
 
-/// A body that goes on until `stop`, and then ends with UNAVAILABLE: a watch would otherwise hold the process up.
-fn until(body: Body, stop: CancellationToken) -> Body {
-    let frames = stream::unfold((body, stop, false), |(mut body, stop, over)| async move {
-        if over {
-            return None;
-        }
+/// The end of a call whose connection has reached its age, and its grace too.
+fn too_old(record: &CallRecord) -> Status {
+    let message = "The connection has reached its age, and was closed. Send the request again on a new one.";
+    let failure = ChatError::new(ErrorKind::ShuttingDown, message).with_retry_after(Some(AGAIN_IN));
+    error::status(&failure, record)
+}
+
+/// A body that goes on until `stop`, and then ends with that status: a watch would otherwise hold the process up.
+fn until(body: Body, stop: CancellationToken, status: impl FnOnce() -> Status + Send + 'static) -> Body {
+    let frames = stream::unfold(Some((body, stop, status)), |state| async move {
+        let (mut body, stop, status) = state?;
         // What the body has ready goes first, so that a watch still tells that the service stops.
-        let frame = tokio::select! {
+        tokio::select! {
             biased;
-            frame = body.frame() => frame?,
+            frame = body.frame() => Some((frame?, Some((body, stop, status)))),
             () = stop.cancelled() => {
                 let mut trailers = HeaderMap::new();
-                return match stopping().add_header(&mut trailers) {
-                    Ok(()) => Some((Ok(Frame::trailers(trailers)), (body, stop, true))),
-                    Err(_) => None,
-                };
+                status().add_header(&mut trailers).ok()?;
+                Some((Ok(Frame::trailers(trailers)), None))
             }
-        };
-        Some((frame, (body, stop, false)))
+        }
     });
     Body::new(StreamBody::new(frames))
 }

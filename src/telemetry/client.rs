@@ -1,9 +1,16 @@
-//! Where a request comes from, for the log: the address of its connection, or what proxies that are trusted say of it.
+//! Where a request comes from, for the log: the address of its connection, or what proxies that are trusted say of it;
+//! and the end of that connection.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, header};
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
+
+/// Fires when a request's connection is about to be cut off with whatever is under way on it, as one is that has reached
+/// its age.
+#[derive(Debug, Clone, Default)]
+pub struct CutOff(pub CancellationToken);
 
 /// The address at the other end of a request's connection.
 #[derive(Debug, Clone, Copy)]
