@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, collected so that all of it can be told at once.
 
+use super::{Loaded, Settings};
 use std::fmt;
 
 /// One thing wrong with the configuration.
@@ -22,12 +23,20 @@ impl fmt::Display for Problem {
 pub struct Problems {
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    lacks: bool,
 }
 
 impl Problems {
     /// The problems: files first, then variables in the order of the documentation.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.problems.iter()
+    }
+
+    /// Whether the process lacked descriptors or memory to read a file: nothing may be wrong with the settings, and another
+    /// try may show it.
+    #[must_use]
+    pub fn come_of_a_lack(&self) -> bool {
+        self.lacks
     }
 
     /// What is odd beside them, as for settings that are right: a misspelled name may be why another one is missing.
@@ -65,6 +74,9 @@ impl std::error::Error for Problems {}
 pub(super) struct Report {
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    /// A file could not be read for want of descriptors or memory.
+    pub(super) lacks: bool,
+    origins: Vec<(&'static str, String)>,
 }
 
 impl Report {
@@ -107,18 +119,29 @@ impl Report {
             Err(Problems {
                 problems: theirs,
                 warnings: self.warnings,
+                lacks: self.lacks,
             })
         }
     }
 
-    /// The warnings of a clean report, or all problems.
-    pub(super) fn finish(self) -> Result<Vec<String>, Problems> {
+    /// Notes the layer that a variable's value came from.
+    pub(super) fn origin(&mut self, variable: &'static str, source: &str) {
+        self.origins.push((variable, source.to_owned()));
+    }
+
+    /// These settings with their warnings, or all problems.
+    pub(super) fn finish(self, settings: Settings) -> Result<Loaded, Problems> {
         if self.problems.is_empty() {
-            Ok(self.warnings)
+            Ok(Loaded {
+                settings,
+                warnings: self.warnings,
+                origins: self.origins,
+            })
         } else {
             Err(Problems {
                 problems: self.problems,
                 warnings: self.warnings,
+                lacks: self.lacks,
             })
         }
     }

@@ -156,7 +156,7 @@ impl Tls {
     }
 
     /// Takes new certificates over when the files change; never ends. What cannot be used is told once, and the old
-    /// certificates stay. Connections that are open keep what they were opened with. A certificate that is not valid is
+    /// certificates stay; files that can be read only once count as unchanging. Connections that are open keep what they were opened with. A certificate that is not valid is
     /// told once as well, and when the certificate ends is told to the metrics.
     pub async fn follow(self, metrics: Arc<Metrics>) {
         let mut seen = Ok(self.0.first);
@@ -164,6 +164,9 @@ impl Tls {
         loop {
             self.tell_validity(&metrics, &mut invalid);
             tokio::time::sleep(LOOK_EVERY).await;
+            if Contents::are_once_only(&self.0.files).await {
+                continue;
+            }
             let read = Contents::read(&self.0.files).await;
             if read.as_ref().is_err_and(|error| error.shortage) {
                 // The files say nothing about themselves, for want of a descriptor here.
