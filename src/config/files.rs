@@ -161,7 +161,8 @@ pub(super) fn printable(text: &str) -> String {
     shown
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use std::process::Command;
