@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::Request, middleware::Next, response::Response};
+use axum::{Router, body::Body, extract::Request, middleware::Next, response::Response};
+use http::{Method, header};
+use http_body::Body as _;
 use tower::{ServiceExt, service_fn};
 
 use super::StartError;
@@ -76,12 +78,26 @@ pub(super) async fn sound(request: Request, next: Next) -> Response {
     }
 }
 
-/// The same, as the gRPC door renders it.
+/// The same at the gRPC door. What is answered to HEAD has no body there either: the server library sees to that over
+/// HTTP/1 alone, and no route of this door knows the method.
 pub(super) async fn sound_grpc(request: Request, next: Next) -> Response {
-    match Flaw::of(&request) {
+    let is_head = request.method() == Method::HEAD;
+    let response = match Flaw::of(&request) {
         None => next.run(request).await,
         Some(flaw) => grpc::flawed(flaw.status(), flaw.message(), request.extensions().get()),
+    };
+    if is_head { without_body(response) } else { response }
+}
+
+/// The head of an answer, with the length of the body that it would have had.
+fn without_body(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        response
+            .headers_mut()
+            .entry(header::CONTENT_LENGTH)
+            .or_insert(length.into());
     }
+    response.map(|_| Body::empty())
 }
 
 /// Loads the certificates named by the settings, if any.

@@ -156,6 +156,14 @@ impl Live {
                 }
                 true
             }
+            Err(problems) if problems.come_of_a_lack() => {
+                let problem = problems.iter().next().map(ToString::to_string);
+                tracing::warn!(
+                    problem,
+                    "the settings could not be read for want of descriptors or memory: they will be once there is more"
+                );
+                false
+            }
             Err(problems) => {
                 for problem in &problems {
                     tracing::error!("{problem}");

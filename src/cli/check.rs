@@ -2,7 +2,7 @@
 
 use std::{io, process::ExitCode};
 
-use super::{Done, LAST_LINES, runtime, tell};
+use super::{Done, LAST_LINES, blamed, runtime, tell};
 use crate::{
     app::{self, caution, complain, flush_log},
     config::{Loaded, Settings},
@@ -20,7 +20,8 @@ pub(super) struct More {
 pub(super) fn run(loaded: &Loaded, more: More) -> Done {
     let settings = &loaded.settings;
     let runtime = runtime(1)?;
-    let odd_files = runtime.block_on(app::check_files(settings))?;
+    let odd_files = runtime.block_on(app::check_files(settings));
+    let odd_files = odd_files.map_err(|error| blamed(error, loaded))?;
     let odd = odd_files.into_iter().chain(app::odd_surroundings());
     for warning in loaded.warnings.iter().cloned().chain(odd) {
         caution(&warning);

@@ -23,10 +23,10 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use self::check::More;
+use self::{check::More, signals::Signals};
 use crate::{
     app::{StartError, caution, complain, flush_log, log_as_json, open_log, raise_descriptor_limit, say},
-    config::{Flags, LogFormat, Problems, Sources, Watch},
+    config::{Flags, Loaded, LogFormat, Problems, Sources, Watch, log_format},
 };
 
 /// Exit code for invalid settings. `sysexits` has none for it; 2 is the shells' usage error.
@@ -168,12 +168,13 @@ impl SettingsArgs {
 }
 
 fn serve_with(args: SettingsArgs) -> Done {
-    let mut watch = Watch::new(args.sources());
-    let loaded = watch.load();
+    let Some((signals, watch, loaded)) = load_heeding_signals(Watch::new(args.sources()))? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let in_json = watch.log_format() == LogFormat::Json;
     log_as_json(in_json);
     match loaded {
-        Ok(loaded) => serve::run(&loaded, watch),
+        Ok(loaded) => serve::run(&loaded, watch, signals),
         Err(problems) => {
             warn(problems.warnings());
             Ok(if in_json {
@@ -182,6 +183,46 @@ fn serve_with(args: SettingsArgs) -> Done {
                 unusable(&problems)
             })
         }
+    }
+}
+
+/// What is needed to serve: the signals from here on, and the settings.
+type Begun = (Signals, Watch, Result<Loaded, Problems>);
+
+/// Reads the settings, unless a signal asks for the end before that is done. A file that does not answer does not hold the
+/// signal up.
+fn load_heeding_signals(mut watch: Watch) -> io::Result<Option<Begun>> {
+    let runtime = runtime(1)?;
+    let begun = runtime.block_on(async {
+        let mut signals = Signals::watch();
+        let reading = spawn_blocking(move || {
+            let loaded = watch.load();
+            (watch, loaded)
+        });
+        tokio::select! {
+            biased;
+            () = signals.endings.next() => Ok(None),
+            read = reading => {
+                let (watch, loaded) = read?;
+                Ok(Some((signals, watch, loaded)))
+            }
+        }
+    });
+    runtime.shutdown_background();
+    begun
+}
+
+/// An error that blames a variable, with the layer that its value came from.
+fn blamed(error: StartError, loaded: &Loaded) -> StartError {
+    match error {
+        StartError::Settings(variable, reason) => {
+            let reason = match loaded.origin(variable) {
+                Some(source) => format!("{reason} (from {source})"),
+                None => reason,
+            };
+            StartError::Settings(variable, reason)
+        }
+        other @ (StartError::Bind(..) | StartError::Build(_)) => other,
     }
 }
 
@@ -226,6 +267,13 @@ fn each_unusable(problems: &Problems) -> ExitCode {
 /// Prints the help, the version, or an error in the arguments.
 fn explain(words: &clap::Error) -> ExitCode {
     let code = u8::try_from(words.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+    if words.use_stderr() && is_to_serve_with_json() {
+        log_as_json(true);
+        let text = words.render().to_string();
+        let text = text.trim_end();
+        complain(text.strip_prefix("error: ").unwrap_or(text));
+        return code;
+    }
     if words.use_stderr() && !io::stderr().is_terminal() {
         say(&words.render().to_string());
         return code;
@@ -237,6 +285,14 @@ fn explain(words: &clap::Error) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether the log of a server would be JSON. Its arguments are wrong, so the settings are those of the usual places.
+fn is_to_serve_with_json() -> bool {
+    let is_to_serve = std::env::args_os()
+        .nth(1)
+        .is_some_and(|command| command == "serve");
+    is_to_serve && log_format(&Sources::from_process(None, None, Flags::default())) == LogFormat::Json
 }
 
 fn init_here() -> Done {

@@ -1,6 +1,7 @@
 //! `duogate sim`.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     process::ExitCode,
     time::Duration,
@@ -41,7 +42,9 @@ pub(super) fn run(args: &SimArgs) -> Done {
             config.tokens.clone_from(&args.tokens);
         }
         let tokens = serde_json::to_string(&config.tokens)?;
-        let sim = Sim::bind(SocketAddr::new(args.host, args.port), config).await?;
+        let address = SocketAddr::new(args.host, args.port);
+        let bound = Sim::bind(address, config).await;
+        let sim = bound.map_err(|error| not_had(address, &error))?;
         let Endpoints {
             project,
             conversation,
@@ -70,4 +73,15 @@ pub(super) fn run(args: &SimArgs) -> Done {
         sim.shutdown().await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Why it could not listen there, and what helps.
+fn not_had(address: SocketAddr, error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        format!(
+            "{address} is in use by another program; choose another port with --port (0 is a free one), or stop it"
+        )
+    } else {
+        format!("cannot listen on {address}: {error}")
+    }
 }

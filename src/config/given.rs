@@ -49,6 +49,8 @@ pub(super) struct Given<'a> {
     pub(super) directory: &'a Path,
     /// Warnings about the value.
     pub(super) warnings: Vec<String>,
+    /// A file could not be read for want of descriptors or memory.
+    pub(super) lacks: bool,
 }
 
 impl<'a> Given<'a> {
@@ -57,6 +59,7 @@ impl<'a> Given<'a> {
             value,
             directory,
             warnings: Vec::new(),
+            lacks: false,
         }
     }
 

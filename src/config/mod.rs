@@ -61,6 +61,16 @@ pub struct Loaded {
     pub settings: Settings,
     /// Warnings that do not prevent the start, one line each, without secrets.
     pub warnings: Vec<String>,
+    origins: Vec<(&'static str, String)>,
+}
+
+impl Loaded {
+    /// The layer that a variable's value came from, the defaults among them; none where it has no value.
+    #[must_use]
+    pub fn origin(&self, variable: &str) -> Option<&str> {
+        let origin = self.origins.iter().find(|(name, _)| *name == variable);
+        origin.map(|(_, source)| source.as_str())
+    }
 }
 
 /// Reads all layers and checks the result. Reads files, and blocks for as long.
@@ -69,8 +79,18 @@ pub struct Loaded {
 /// Every problem found, in the order of the layers and then of the table.
 pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let (settings, report) = gather(sources);
-    let warnings = report.finish()?;
-    Ok(Loaded { settings, warnings })
+    report.finish(settings)
+}
+
+/// The log's format, by what of the settings can be read, where nothing else of them is of use.
+#[must_use]
+pub fn log_format(sources: &Sources) -> LogFormat {
+    let mut report = Report::default();
+    let figment = layers::gather(sources, &mut report);
+    let mut settings = Settings::blank();
+    let needed = table::variables().filter(|variable| variable.name == "LOG_FORMAT");
+    read(&figment, &sources.directory, needed, &mut settings, &mut report);
+    settings.log_format
 }
 
 /// The settings as far as they can be read, and the report about them.
@@ -106,8 +126,12 @@ fn read(
         let source = figment
             .get_metadata(value.tag())
             .map(|metadata| metadata.name.to_string());
+        if let Some(source) = &source {
+            report.origin(variable.name, source);
+        }
         let mut given = Given::new(&value, directory);
         let outcome = (variable.set)(settings, &mut given);
+        report.lacks |= given.lacks;
         for warning in given.warnings {
             report.warning(variable.name, &warning);
         }

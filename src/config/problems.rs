@@ -1,5 +1,6 @@
 //! Problems and warnings of a configuration, collected so that they can be reported together.
 
+use super::{Loaded, Settings};
 use std::fmt;
 
 /// One problem of the configuration.
@@ -22,6 +23,7 @@ impl fmt::Display for Problem {
 pub struct Problems {
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    lacks: bool,
 }
 
 impl Problems {
@@ -30,7 +32,14 @@ impl Problems {
         self.problems.iter()
     }
 
-    /// The warnings, which may explain a problem: a misspelled name, for example, leaves its variable unset.
+    /// Whether the process lacked descriptors or memory to read a file: nothing may be wrong with the settings, and another
+    /// try may show it.
+    #[must_use]
+    pub fn come_of_a_lack(&self) -> bool {
+        self.lacks
+    }
+
+    /// What is odd beside them, as for settings that are right: a misspelled name may be why another one is missing.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -65,6 +74,9 @@ impl std::error::Error for Problems {}
 pub(super) struct Report {
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    /// A file could not be read for want of descriptors or memory.
+    pub(super) lacks: bool,
+    origins: Vec<(&'static str, String)>,
 }
 
 impl Report {
@@ -107,18 +119,29 @@ impl Report {
             Err(Problems {
                 problems: theirs,
                 warnings: self.warnings,
+                lacks: self.lacks,
             })
         }
     }
 
-    /// The warnings, if there is no problem.
-    pub(super) fn finish(self) -> Result<Vec<String>, Problems> {
+    /// Notes the layer that a variable's value came from.
+    pub(super) fn origin(&mut self, variable: &'static str, source: &str) {
+        self.origins.push((variable, source.to_owned()));
+    }
+
+    /// These settings with their warnings, or all problems.
+    pub(super) fn finish(self, settings: Settings) -> Result<Loaded, Problems> {
         if self.problems.is_empty() {
-            Ok(self.warnings)
+            Ok(Loaded {
+                settings,
+                warnings: self.warnings,
+                origins: self.origins,
+            })
         } else {
             Err(Problems {
                 problems: self.problems,
                 warnings: self.warnings,
+                lacks: self.lacks,
             })
         }
     }

@@ -3,7 +3,7 @@
 //! Messages name an entry by its position and a character by its kind; the entry itself is never displayed.
 
 use super::EXAMPLE_KEY;
-use super::files::{read_text, why_unreadable};
+use super::files::{is_lack, read_text, why_unreadable};
 use super::given::{Complaints, Given};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -101,7 +101,11 @@ pub(super) fn from_file(
     secrets: &mut Vec<SecretString>,
     given: &mut Given<'_>,
 ) -> Result<(), Complaints> {
-    let text = read_text(&given.path()?).map_err(|error| why_unreadable(&error))?;
+    let read = read_text(&given.path()?);
+    let text = read.map_err(|error| {
+        given.lacks |= is_lack(&error);
+        why_unreadable(&error)
+    })?;
     let lines = text.lines().map(secret_of_line).enumerate();
     let named = lines
         .filter_map(|(index, secret)| Some((format!("line {}", index + 1), Some(secret?.to_owned()))))

@@ -3,7 +3,7 @@
 //! Contents are compared, not modification times: that notices symbolic links switched in a path, as Kubernetes does,
 //! and every editor's way of writing a file.
 
-use super::files::LARGEST_FILE;
+use super::files::{LARGEST_FILE, is_lack, is_pipe};
 use super::settings::{LogFormat, Settings};
 use super::sources::Sources;
 use super::{Loaded, Problems, Report, table, table::Variable};
@@ -46,8 +46,11 @@ impl Watch {
     pub fn load(&mut self) -> Result<Loaded, Problems> {
         let (settings, report) = self.gather();
         self.log_format = settings.log_format;
-        let warnings = report.finish()?;
-        Ok(Loaded { settings, warnings })
+        if report.lacks {
+            // They have not been read: the next look tries again.
+            self.read = None;
+        }
+        report.finish(settings)
     }
 
     fn gather(&mut self) -> (Settings, Report) {
@@ -59,8 +62,8 @@ impl Watch {
             if self.once_only().is_some() {
                 break;
             }
-            // Taken before the files are read, so that a change in between is noticed later.
-            self.read = Some(fingerprint(&self.files));
+            // Taken before the files are read: what changes meanwhile is a change that is yet to be seen.
+            self.read = fingerprint(&self.files);
             gathered = super::gather(&self.sources);
             if files(&self.sources, &gathered.0) == self.files {
                 break;
@@ -69,15 +72,21 @@ impl Watch {
         gathered
     }
 
-    /// Reloads the settings if their files have changed and were the same in two consecutive calls. Blocks. Files that
-    /// can be read only once count as unchanging.
+    /// Reads the settings anew if their files have changed and are no longer changing: they must look the same in two
+    /// calls. Blocks. Files that can be read only once count as unchanging. Where the process lacks descriptors or memory
+    /// to read them they say nothing, and the next look tries again.
     pub fn look(&mut self) -> Option<Result<Loaded, Problems>> {
         if self.once_only().is_some() {
             return None;
         }
-        let now = fingerprint(&self.files);
+        let now = fingerprint(&self.files)?;
         let is_steady = self.seen.replace(now) == Some(now);
-        (is_steady && self.read != Some(now)).then(|| self.load())
+        if !is_steady || self.read == Some(now) {
+            return None;
+        }
+        let loaded = self.load();
+        let says_nothing = loaded.as_ref().is_err_and(Problems::come_of_a_lack);
+        (!says_nothing).then_some(loaded)
     }
 
     /// The log format of the last settings read, even if other settings are invalid.
@@ -109,16 +118,17 @@ fn files(sources: &Sources, settings: &Settings) -> Vec<PathBuf> {
     files.into_iter().flatten().collect()
 }
 
-/// A hash over the files' contents, or the errors of reading them.
-fn fingerprint(files: &[PathBuf]) -> Fingerprint {
+/// What the files hold, those that cannot be read as well; none where that cannot be known for want of something.
+fn fingerprint(files: &[PathBuf]) -> Option<Fingerprint> {
     let mut whole = Sha256::new();
     for file in files {
         match digest(file) {
             Ok(digest) => whole.update(digest),
+            Err(error) if is_lack(&error) => return None,
             Err(error) => whole.update(format!("{:?}", error.kind())),
         }
     }
-    whole.finalize().into()
+    Some(whole.finalize().into())
 }
 
 fn digest(file: &Path) -> io::Result<Fingerprint> {
@@ -133,10 +143,7 @@ fn digest(file: &Path) -> io::Result<Fingerprint> {
 #[cfg(unix)]
 fn is_once_only(file: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
-    fs::metadata(file).is_ok_and(|metadata| {
-        let kind = metadata.file_type();
-        kind.is_fifo() || kind.is_socket()
-    })
+    is_pipe(file) || fs::metadata(file).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
 #[cfg(not(unix))]

@@ -36,7 +36,7 @@ use super::{
     stall::Stalling,
     unread::{Streams, Told},
 };
-use crate::telemetry::{Connections, OpenConnection, Peer, Refusal};
+use crate::telemetry::{Connections, CutOff, OpenConnection, Peer, Refusal};
 
 /// An HTTP/2 peer that sends nothing is pinged after the first, and disconnected if the second passes without a reply.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
@@ -50,7 +50,9 @@ const MAX_HEADERS: u32 = 64 * 1024;
 const MAX_UNSEEN_RESETS: usize = 64;
 /// Streams that may be reset because the peer violated HTTP/2; one more ends the connection.
 const MAX_FAULTY_STREAMS: usize = 256;
-/// Time limit of a TLS handshake.
+/// What a connection that has reached its age is given, once its grace is over, to tell its client so.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// A TLS handshake must be done by then.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An accepted connection and everything needed to serve it.
@@ -104,9 +106,11 @@ impl Connection {
             open: _open,
             ..
         } = self;
+        let cut_off = CutOff::default();
         let requests = Requests {
             router,
             peer,
+            cut_off: cut_off.clone(),
             activity: Activity::new(),
             leftovers: Arc::new(Leftovers {
                 room,
@@ -131,6 +135,7 @@ impl Connection {
             activity,
             patience,
             stops: &stops,
+            cut_off,
         };
         if life.run(connection).await {
             tokio::select! {
@@ -147,6 +152,7 @@ struct Life<'a> {
     activity: Activity,
     patience: Patience,
     stops: &'a Stops,
+    cut_off: CutOff,
 }
 
 impl Life<'_> {
@@ -159,6 +165,7 @@ impl Life<'_> {
             activity,
             patience,
             stops,
+            cut_off: CutOff(cut_off),
         } = self;
         let mut connection = pin!(connection);
         let mut old = pin!(until(patience.age.map(old_age)));
@@ -177,8 +184,12 @@ impl Life<'_> {
                 }
                 () = activity.rested(patience.rest), if !closes => closes = true,
                 () = until(grace) => {
+                    if cut_off.is_cancelled() {
+                        return false;
+                    }
                     tracing::debug!("a connection has reached its age, and its grace is over");
-                    return false;
+                    cut_off.cancel();
+                    grace = Some(Instant::now() + LAST_WORDS);
                 }
                 ended = connection.as_mut() => {
                     if let Err(error) = &ended {
@@ -222,6 +233,7 @@ async fn end_in_order(upgrade: &Mutex<Option<OnUpgrade>>) {
 struct Requests {
     router: Router,
     peer: Peer,
+    cut_off: CutOff,
     activity: Activity,
     leftovers: Arc<Leftovers>,
     /// Yields the stream when a client has asked for an upgrade.
@@ -238,6 +250,7 @@ impl Requests {
         let version = request.version();
         let under_way = self.activity.begin(version);
         request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.cut_off.clone());
         if version < Version::HTTP_2
             && let Some(asked) = request.extensions_mut().remove::<OnUpgrade>()
         {

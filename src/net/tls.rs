@@ -154,15 +154,18 @@ impl Tls {
         *self.0.validity.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reloads the certificates whenever the files change; never returns. Open connections keep the certificates they
-    /// were opened with. Files that cannot be used are logged once, and the old certificates stay in use. A certificate
-    /// outside its validity is logged once as well, and its expiry is published as a metric.
+    /// Takes new certificates over when the files change; never ends. What cannot be used is told once, and the old
+    /// certificates stay; files that can be read only once count as unchanging. Connections that are open keep what they were opened with. A certificate that is not valid is
+    /// told once as well, and when the certificate ends is told to the metrics.
     pub async fn follow(self, metrics: Arc<Metrics>) {
         let mut seen = Ok(self.0.first);
         let mut invalid = None;
         loop {
             self.tell_validity(&metrics, &mut invalid);
             tokio::time::sleep(LOOK_EVERY).await;
+            if Contents::are_once_only(&self.0.files).await {
+                continue;
+            }
             let read = Contents::read(&self.0.files).await;
             if read.as_ref().is_err_and(|error| error.shortage) {
                 // This process lacks descriptors or memory; that says nothing about the files.

@@ -24,8 +24,8 @@ pub(super) struct Keeper {
     pub(super) failing: bool,
     /// The same for `tokens.json`.
     tokens_failing: bool,
-    /// Locked while the process uses the directory.
-    _lock: File,
+    /// Locked for as long as the process uses the directory.
+    lock: File,
 }
 
 impl Keeper {
@@ -35,8 +35,7 @@ impl Keeper {
     /// When it cannot be read or written, or another process holds it.
     pub(super) fn open(directory: &Path) -> io::Result<(Self, Vec<SavedToken>, Owed)> {
         fs::create_dir_all(directory)?;
-        let lock = private().write(true).create(true).open(directory.join(LOCK))?;
-        hold(&lock)?;
+        let lock = locked(directory)?;
         let tokens = read(&directory.join(TOKENS))?;
         let tokens = format::read_tokens(&tokens).unwrap_or_else(|problem| {
             tracing::error!(
@@ -53,7 +52,7 @@ impl Keeper {
             lines: owed.len(),
             failing: false,
             tokens_failing: false,
-            _lock: lock,
+            lock,
         };
         Ok((keeper, tokens, owed))
     }
@@ -62,7 +61,9 @@ impl Keeper {
     pub(super) fn keep(&mut self, batch: Batch, owed: impl FnOnce() -> Owed) {
         if let Some(tokens) = batch.tokens {
             let text = format::write_tokens(&tokens);
-            let kept = replace(&self.directory, TOKENS, text.as_bytes()).map(drop);
+            let kept = self
+                .hold_place()
+                .and_then(|()| replace(&self.directory, TOKENS, text.as_bytes()).map(drop));
             tell(TOKENS, &kept, &mut self.tokens_failing);
         }
         if batch.overflown || !batch.lines.is_empty() {
@@ -72,19 +73,39 @@ impl Keeper {
 
     fn note(&mut self, lines: &str, overflown: bool, owed: impl FnOnce() -> Owed) {
         self.lines += lines.lines().count();
-        // After a failed write the file may end in half a line, and lacks later changes; only rewriting makes it
-        // complete.
-        let is_broken = self.failing || overflown;
+        let is_lost = !self.is_in_place();
+        // After a failed write the file may end in half a line, and lacks what was noted since: only a new one is whole.
+        let is_broken = self.failing || overflown || is_lost;
         let kept = match (is_broken || self.lines >= SHORT).then(owed) {
             Some(owed) if is_broken || self.lines / 4 > owed.len() => {
-                rewrite(&self.directory, &owed).map(|file| {
+                let written = self.hold_place().and_then(|()| rewrite(&self.directory, &owed));
+                written.map(|file| {
                     self.journal = file;
                     self.lines = owed.len();
                 })
             }
             Some(_) | None => self.journal.write_all(lines.as_bytes()),
         };
+        if is_lost && !self.failing && kept.is_ok() {
+            tracing::warn!(file = JOURNAL, "state had been taken away, and was written anew");
+        }
         tell(JOURNAL, &kept, &mut self.failing);
+    }
+
+    /// Whether what is written is what a next process reads: files that somebody removes, or moves away with their
+    /// directory, can be written as well as ever.
+    fn is_in_place(&self) -> bool {
+        let is_there = |file: &File, name: &str| is_at(file, &self.directory.join(name)).unwrap_or(true);
+        is_there(&self.journal, JOURNAL) && is_there(&self.lock, LOCK)
+    }
+
+    /// Locks the directory that is there now, should it be another than before. One that is gone is not made anew: it may
+    /// be a volume that comes back.
+    fn hold_place(&mut self) -> io::Result<()> {
+        if !is_at(&self.lock, &self.directory.join(LOCK))? {
+            self.lock = locked(&self.directory)?;
+        }
+        Ok(())
     }
 }
 
@@ -115,7 +136,42 @@ pub(super) fn look(directory: &Path) -> io::Result<()> {
     made.map(drop).map_err(|error| error.kind().into())
 }
 
-/// Locks the directory until the file is closed.
+/// A directory's lock, held until it is closed.
+fn locked(directory: &Path) -> io::Result<File> {
+    let lock = private().write(true).create(true).open(directory.join(LOCK))?;
+    hold(&lock)?;
+    Ok(lock)
+}
+
+/// Whether a path leads to a file that is open.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(there) => Ok(are_same(&file.metadata()?, &there)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(unix)]
+fn are_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Files that are open cannot be removed there.
+#[cfg(not(unix))]
+fn are_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
+}
+
+/// Locks the directory, until the file is closed.
 fn hold(lock: &File) -> io::Result<()> {
     lock.try_lock().map_err(|failure| match failure {
         TryLockError::WouldBlock => io::Error::new(

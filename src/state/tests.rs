@@ -159,6 +159,9 @@ fn what_could_not_be_written_is_there_once_it_can() {
     };
     owe(&desk, 1);
     keep(&mut keeper);
+    let journal = directory.path().join(JOURNAL);
+    fs::remove_file(&journal).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &journal).unwrap();
     keeper.journal = private().write(true).open("/dev/full").unwrap();
     owe(&desk, 2);
     keep(&mut keeper);
@@ -169,6 +172,42 @@ fn what_could_not_be_written_is_there_once_it_can() {
     assert!(!keeper.failing);
     drop(keeper);
     assert_eq!(ids(&StateDir::open(directory.path()).unwrap().1), [2, 3]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_is_taken_away_is_missed_and_written_anew_when_there_is_one() {
+    let place = tempfile::tempdir().unwrap();
+    let (directory, elsewhere) = (place.path().join("state"), place.path().join("elsewhere"));
+    let (mut keeper, _, owed) = Keeper::open(&directory).unwrap();
+    let desk = Desk::new(owed);
+    let keep = |keeper: &mut Keeper, id| {
+        owe(&desk, id);
+        let batch = desk.next().unwrap();
+        let number = batch.number;
+        keeper.keep(batch, || desk.owed());
+        desk.finish(number);
+    };
+    keep(&mut keeper, 1);
+    fs::rename(&directory, &elsewhere).unwrap();
+    keep(&mut keeper, 2);
+    assert!(keeper.failing && !directory.exists());
+    // A directory that another process holds is none to write to.
+    let (other, _) = StateDir::open(&directory).unwrap();
+    keep(&mut keeper, 3);
+    assert!(keeper.failing);
+    drop(other);
+    keep(&mut keeper, 4);
+    assert!(!keeper.failing);
+    let second = StateDir::open(&directory).err().unwrap();
+    assert_eq!(second.kind(), io::ErrorKind::ResourceBusy, "it is held again");
+    // One file alone is written anew at once.
+    fs::remove_file(directory.join(JOURNAL)).unwrap();
+    keep(&mut keeper, 5);
+    assert!(!keeper.failing);
+    drop(keeper);
+    assert_eq!(ids(&StateDir::open(&directory).unwrap().1), [1, 2, 3, 4, 5]);
+    assert_eq!(ids(&StateDir::open(&elsewhere).unwrap().1), [1]);
 }
 
 #[cfg(unix)]

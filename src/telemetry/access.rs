@@ -22,7 +22,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::{
-    client::{Peer, client_address},
+    client::{CutOff, Peer, client_address},
     metrics::Metrics,
     record::{CallRecord, Door, Outcome, OutcomeClass},
 };
@@ -48,7 +48,9 @@ pub struct AccessPolicy {
 
 /// The layer, for `axum::middleware::from_fn_with_state`.
 pub async fn layer(State(policy): State<Arc<AccessPolicy>>, mut request: Request, next: Next) -> Response {
-    let record = CallRecord::new(policy.door, request_id(request.headers()));
+    let cut_off = request.extensions().get::<CutOff>().cloned();
+    let id = request_id(request.headers());
+    let record = CallRecord::on(cut_off.unwrap_or_default(), policy.door, id);
     let span = tracing::info_span!(
         "request",
         request.id = record.request_id(),
@@ -119,7 +121,7 @@ impl Told {
             return outcome;
         }
         match self.status {
-            None => Outcome::CANCELLED,
+            None => self.record.conclude_unsaid(),
             Some(status) if status.is_server_error() => Outcome {
                 name: "internal",
                 class: OutcomeClass::Failure,
@@ -204,7 +206,7 @@ impl ToldTurn {
 impl Drop for ToldTurn {
     fn drop(&mut self) {
         let record = &self.record;
-        let outcome = record.outcome().unwrap_or(Outcome::CANCELLED);
+        let outcome = record.conclude_unsaid();
         self.metrics.count_chat(record, outcome);
         let _entered = self.span.enter();
         let token = record.token();

@@ -1,9 +1,16 @@
-//! The client address of a request, for the log: the connection's peer, or the address that trusted proxies report.
+//! Where a request comes from, for the log: the address of its connection, or what proxies that are trusted say of it;
+//! and the end of that connection.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, header};
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
+
+/// Fires when a request's connection is about to be cut off with whatever is under way on it, as one is that has reached
+/// its age.
+#[derive(Debug, Clone, Default)]
+pub struct CutOff(pub CancellationToken);
 
 /// The address of a connection's peer.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +36,8 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     client
 }
 
-/// The entries of `X-Forwarded-For` from left to right, or without that header those of `Forwarded` (RFC 7239).
+/// The entries of `X-Forwarded-For`, from left to right; where it is missing those of `Forwarded` (RFC 7239). Empty ones
+/// are none, as in every list of HTTP's (RFC 9110, 5.6.1).
 fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
     const X_FORWARDED_FOR: &str = "x-forwarded-for";
     let entries = |name: &str| -> Vec<String> {
@@ -37,6 +45,7 @@ fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
         let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
         lines
             .flat_map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>())
+            .filter(|entry| !entry.trim().is_empty())
             .collect()
     };
     if headers.contains_key(X_FORWARDED_FOR) {
@@ -105,7 +114,10 @@ mod tests {
             ("10.3.3.3, 10.2.2.2", "10.3.3.3"),
             ("198.51.100.1, unknown", "10.1.1.1"),
             ("198.51.100.1, <script>, 10.2.2.2", "10.2.2.2"),
+            ("5.6.7.8, , 10.0.0.1", "5.6.7.8"),
+            (",5.6.7.8,\t,", "5.6.7.8"),
             ("", "10.1.1.1"),
+            (" , ,", "10.1.1.1"),
         ] {
             let lines = [("x-forwarded-for", value)];
             assert_eq!(client("10.1.1.1", &lines, &trusted), expected, "{value}");
@@ -133,6 +145,7 @@ mod tests {
             ),
             ("for=198.51.100.1, for=_hidden", "10.1.1.1"),
             ("for=198.51.100.1, proto=http", "10.1.1.1"),
+            ("for=198.51.100.1, ,for=10.2.2.2,", "198.51.100.1"),
             ("nonsense", "10.1.1.1"),
         ] {
             assert_eq!(

@@ -11,7 +11,7 @@ mod seldom;
 mod shortage;
 
 pub use access::{AccessPolicy, ToldTurn, layer};
-pub use client::Peer;
+pub use client::{CutOff, Peer};
 pub use connections::{Connections, OpenConnection, Refusal};
 pub use log::{Log, caution, complain, flush_log, log_as_json, open_log, say};
 pub use metrics::{ConversationEvent, Gauges, Metrics, Outcomes, Totals};

@@ -5,6 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio_util::sync::CancellationToken;
+
+use super::client::CutOff;
+
 /// The door that a request came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::VariantArray)]
 pub enum Door {
@@ -58,6 +62,11 @@ impl Outcome {
         name: "cancelled",
         class: OutcomeClass::Cancelled,
     };
+    /// The gateway ended it.
+    const SHUTTING_DOWN: Outcome = Outcome {
+        name: "shutting_down",
+        class: OutcomeClass::Failure,
+    };
 }
 
 /// The facts known about one request. Cheap to clone; clones share the record.
@@ -84,12 +93,18 @@ struct Inner {
     token: Mutex<Option<Arc<str>>>,
     first_token: Mutex<Option<Duration>>,
     upstream: Mutex<Option<Duration>>,
+    cut_off: CutOff,
 }
 
 impl CallRecord {
     /// A record whose time starts now.
     #[must_use]
     pub fn new(door: Door, request_id: String) -> Self {
+        Self::on(CutOff::default(), door, request_id)
+    }
+
+    /// A record that begins now, of a request on such a connection.
+    pub(super) fn on(cut_off: CutOff, door: Door, request_id: String) -> Self {
         let inner = Inner {
             request_id,
             door,
@@ -99,6 +114,7 @@ impl CallRecord {
             token: Mutex::default(),
             first_token: Mutex::default(),
             upstream: Mutex::default(),
+            cut_off,
         };
         Self {
             inner: Arc::new(inner),
@@ -119,7 +135,8 @@ impl CallRecord {
     /// caller and model; everything else is its own.
     #[must_use]
     pub fn turn(&self) -> Self {
-        let turn = Self::new(self.inner.door, self.inner.request_id.clone());
+        let cut_off = self.inner.cut_off.clone();
+        let turn = Self::on(cut_off, self.inner.door, self.inner.request_id.clone());
         if let Some(caller) = self.caller() {
             turn.set_caller(caller);
         }
@@ -191,12 +208,31 @@ impl CallRecord {
         *self.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the outcome. Only the first call has an effect.
+    /// Says how the request ended. The first to say so is right. Where its connection was cut off, who seems to have left
+    /// was sent away.
     pub fn conclude(&self, outcome: Outcome) {
+        let was_sent_away = outcome == Outcome::CANCELLED && self.cut_off().is_cancelled();
+        let outcome = if was_sent_away {
+            Outcome::SHUTTING_DOWN
+        } else {
+            outcome
+        };
         self.own.outcome.get_or_init(|| outcome);
     }
 
-    /// The outcome, if one was set.
+    /// Says that it ended without anybody's word; what it came to then.
+    pub(super) fn conclude_unsaid(&self) -> Outcome {
+        self.conclude(Outcome::CANCELLED);
+        self.outcome().unwrap_or(Outcome::CANCELLED)
+    }
+
+    /// Fires when the request's connection is about to be cut off.
+    #[must_use]
+    pub fn cut_off(&self) -> &CancellationToken {
+        &self.inner.cut_off.0
+    }
+
+    /// How it ended, if that was said.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.own.outcome.get().copied()

@@ -430,9 +430,19 @@ fn what_stops_the_start_is_json_where_the_log_is() {
         (&file, 2, &["TLS_CERT"]),
         (&level, 2, &["LOG_LEVEL"]),
     ];
-    for (environment, code, words) in cases {
+    let cases = cases.map(|(environment, code, words)| (&["serve"][..], environment, code, words));
+    let arguments: [(&[&str], &[_], _, &[_]); 2] = [
+        (
+            &["serve", "--port", "xx"],
+            &[json],
+            2,
+            &["invalid value 'xx' for '--port"],
+        ),
+        (&["serve", "--what"], &[json], 2, &["--what"]),
+    ];
+    for (arguments, environment, code, words) in cases.into_iter().chain(arguments) {
         let place = tempfile::tempdir().unwrap();
-        let child = duogate(place.path(), &["serve"], environment).spawn().unwrap();
+        let child = duogate(place.path(), arguments, environment).spawn().unwrap();
         let output = Running(child).output();
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{told}");

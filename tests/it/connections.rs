@@ -6,14 +6,16 @@ use duogate::{
     config::Settings,
     sim::{Hold, answer_text},
 };
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, sleep},
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::{
-    Ask, Door, Gateway, KEY, Setup, Wire, eventually,
+    Ask, Door, Gateway, KEY, Setup, Talk, Wire, eventually, failure_of,
     http2::{Attacker, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Told, framed, packed},
     within,
 };
@@ -175,11 +177,65 @@ async fn after_the_grace_an_old_connection_of_http_2_ends_with_what_is_on_it() {
         while events.message().await?.is_some() {}
         Ok::<(), tonic::Status>(())
     };
-    assert!(
-        within("the cut", cut).await.is_err(),
-        "it ended as if it were whole"
-    );
+    let cut = within("the cut", cut).await;
+    let failure = failure_of(&cut.expect_err("it ended as if it were whole"), true);
+    assert_eq!(failure.kind, "shutting_down");
+    assert_eq!(failure.should_retry, Some(true));
+    // The HTTP door has no last event for it.
+    let chat = gateway
+        .raw
+        .post(gateway.url("/v1/chat/completions"))
+        .bearer_auth(KEY)
+        .json(&json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "too old"}]}));
+    let opened = within("a stream", chat.send()).await.unwrap();
+    assert_eq!(opened.version(), http::Version::HTTP_2);
+    let cut = within("the cut", opened.text()).await;
+    assert!(cut.is_err(), "it ended as if it were whole: {cut:?}");
     gateway.sim.release();
+    gateway.settled().await;
+    let page = gateway.get("/metrics").await.text().await.unwrap();
+    let chats = page
+        .lines()
+        .filter(|line| line.starts_with("duogate_requests_total{"));
+    let mut chats: Vec<&str> = chats.filter(|line| !line.ends_with(" 0")).collect();
+    chats.sort_unstable();
+    let [grpc, http] = chats[..] else {
+        panic!("{chats:?}");
+    };
+    for (door, line) in [("grpc", grpc), ("http", http)] {
+        let said = [format!("door=\"{door}\""), "outcome=\"shutting_down\"".to_owned()];
+        assert!(said.iter().all(|said| line.contains(said)), "{line}");
+    }
+    gateway.stop().await;
+}
+
+/// What is open for ever on an old connection ends with it, in words.
+#[tokio::test]
+async fn conversations_and_watches_on_an_old_connection_are_told_that_it_ends() {
+    let gateway = with(|settings| {
+        settings.max_connection_age = Some(SHORT);
+        settings.shutdown_grace = SHORT;
+    })
+    .await;
+    let mut talk = Talk::anew(&gateway).await;
+    let mut health = HealthClient::new(gateway.channel());
+    let mut watch = health
+        .watch(HealthCheckRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    let watched = async {
+        loop {
+            match watch.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it ended as if it were whole"),
+                Err(status) => break status,
+            }
+        }
+    };
+    let (ended, watched) = tokio::join!(within("the end", talk.end()), within("the end", watched));
+    assert_eq!(ended.unwrap_err().kind, "shutting_down");
+    assert_eq!(watched.code(), tonic::Code::Unavailable);
     gateway.settled().await;
     gateway.stop().await;
 }

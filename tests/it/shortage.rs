@@ -9,6 +9,7 @@ use std::{
 
 use duogate::sim::{Hold, Sim, SimConfig, answer_text};
 use futures::future::join_all;
+use tokio::net::TcpStream;
 
 use crate::support::{Ask, Door, Gateway, KEY, Serving, TOKENS, Way, eventually, within};
 
@@ -141,4 +142,30 @@ async fn the_soft_limit_is_raised_to_the_hard_one() {
     let told = serving.log.last().unwrap();
     assert!(told.contains("\"descriptors\":256"), "{told}");
     serving.stop().await;
+}
+
+/// A look that meets no descriptor says nothing of the files, of which one does not even exist; a later one does.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn want_of_descriptors_is_no_fault_of_the_settings_files() {
+    let place = tempfile::tempdir().unwrap();
+    let settings = format!("API_KEYS=[\"{KEY}\"]\nHEADER_READ_TIMEOUT=600\n");
+    let dotenv = place.path().join(".env");
+    fs::write(&dotenv, &settings).unwrap();
+    let mut serving = Serving::start_limited(place.path(), DESCRIPTORS);
+    let address = serving.http;
+    let crowd = join_all((0..2 * DESCRIPTORS).map(|_| TcpStream::connect(address))).await;
+    serving.until("could not be accepted");
+    fs::write(&dotenv, format!("{settings}MAX_RETRIES=1\n")).unwrap();
+    serving.signal("-HUP");
+    let told = serving.until("the settings ");
+    for words in ["could not be read for want of descriptors", "Too many open files"] {
+        assert!(told.contains(words), "{told}");
+    }
+    drop(crowd);
+    let told = serving.until("settings reloaded");
+    assert!(told.contains("MAX_RETRIES"), "{told}");
+    let log = serving.stop().await;
+    let errors: Vec<_> = log.iter().filter(|line| line.contains("\"ERROR\"")).collect();
+    assert!(errors.is_empty(), "{errors:?}");
 }

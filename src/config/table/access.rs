@@ -51,7 +51,7 @@ pub(super) const ACCESS: &[Variable] = &[
         otherwise: "none",
         example: "adm-duogate-replace-me",
         meaning: "The key that opens /admin and duogate.v1.DiagnosticsService, which are not there without it. Secret. It opens no chat.",
-        limits: "visible ASCII without blanks, 16 characters or more; none of API_KEYS",
+        limits: "visible ASCII without blanks; fewer than 16 characters draw a warning; none of API_KEYS",
         set: |settings, given| {
             settings.admin_key = Some(secrets::key_of_its_own(given, EXAMPLE_ADMIN_KEY)?);
             Ok(())
@@ -71,7 +71,7 @@ const METRICS_KEY: Variable = Variable {
     otherwise: "none: callers' keys open /metrics",
     example: "met-duogate-replace-me",
     meaning: "The key that opens /metrics, and nothing else. With it callers' keys open neither /metrics nor the rows of /health about single tokens. Secret.",
-    limits: "visible ASCII without blanks, 16 characters or more; none of API_KEYS, and not ADMIN_KEY, which opens /metrics too",
+    limits: "visible ASCII without blanks; fewer than 16 characters draw a warning; none of API_KEYS, and not ADMIN_KEY, which opens /metrics too",
     live: true,
     set: |settings, given| {
         settings.metrics_key = Some(secrets::key_of_its_own(given, EXAMPLE_METRICS_KEY)?);
