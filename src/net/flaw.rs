@@ -91,5 +91,24 @@ impl Flaw {
 /// An empty `Host` is valid: it is sent by a client that has no host name for the target.
 fn is_host(value: &HeaderValue) -> bool {
     let text = value.to_str().unwrap_or(" ");
-    text.is_empty() || (!text.contains('@') && text.parse::<Authority>().is_ok())
+    if text.is_empty() {
+        return true;
+    }
+    let Ok(authority) = text.parse::<Authority>() else {
+        return false;
+    };
+    // The library lets a port be anything, and takes a list for a name.
+    let host = authority.host();
+    let is_name = !host.is_empty() && !host.contains(',');
+    // A user comes before the host.
+    is_name && text.strip_prefix(host).is_some_and(is_port)
+}
+
+/// Whether nothing comes behind a host, or a port.
+fn is_port(rest: &str) -> bool {
+    let is_number = |port: &str| {
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        port.is_empty() || (digits && port.parse::<u16>().is_ok())
+    };
+    rest.is_empty() || rest.strip_prefix(':').is_some_and(is_number)
 }

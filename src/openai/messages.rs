@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
+    place::Place,
     request::Reading,
     schema::{Key, Shape, TEXT, key, missing, required, unknown_word, wrong_type},
 };
@@ -46,19 +47,23 @@ pub(super) const PART: Shape = Shape::Kinds("type", PARTS);
 /// The name of a message in the document.
 pub(super) const MESSAGE_NAME: &str = "ChatMessage";
 
-/// Reads the message at `index`, which is known to be an object.
-pub(super) fn read(reading: &mut Reading<'_>, index: usize, message: Value) -> Result<Message, ChatError> {
-    let path = format!("messages[{index}]");
+/// Reads the message at `place`, which is known to be an object.
+pub(super) fn read(
+    reading: &mut Reading<'_>,
+    place: &Place<'_>,
+    message: Value,
+) -> Result<Message, ChatError> {
     let Value::Object(mut message) = message else {
-        return Err(wrong_type(path, "an object", &message));
+        return Err(wrong_type(place.path(), "an object", &message));
     };
     let judge = reading.judge();
-    judge.check_used(&format!("{path}.role"))?;
-    let (role, word) = read_role(&path, message.get("role"))?;
+    let field = place.member("role");
+    judge.check_used(&field)?;
+    let (role, word) = read_role(field.path(), message.get("role"))?;
     MESSAGE
         .iter()
-        .try_for_each(|key| key.check(&message, &path, judge))?;
-    let field = format!("{path}.content");
+        .try_for_each(|key| key.check(&message, place, judge))?;
+    let field = place.member("content");
     judge.check_used(&field)?;
     let text = match message.remove("content") {
         Some(Value::String(text)) => text,
@@ -66,8 +71,14 @@ pub(super) fn read(reading: &mut Reading<'_>, index: usize, message: Value) -> R
         // Only the model may have said nothing: it called a tool, or refused.
         None | Some(Value::Null) if role == Role::Assistant => take_text(&mut message, "refusal"),
         None | Some(Value::Null) if word == Word::Function => String::new(),
-        None => return Err(missing(field)),
-        Some(other) => return Err(wrong_type(field, "a string or an array of content parts", &other)),
+        None => return Err(missing(field.path())),
+        Some(other) => {
+            return Err(wrong_type(
+                field.path(),
+                "a string or an array of content parts",
+                &other,
+            ));
+        }
     };
     let mut told: Vec<String> = (!text.is_empty()).then_some(text).into_iter().collect();
     if let Some(Value::Array(calls)) = message.get("tool_calls") {
@@ -99,8 +110,7 @@ enum Word {
     Other,
 }
 
-fn read_role(path: &str, role: Option<&Value>) -> Result<(Role, Word), ChatError> {
-    let field = format!("{path}.role");
+fn read_role(field: &str, role: Option<&Value>) -> Result<(Role, Word), ChatError> {
     match role {
         None => Err(missing(field)),
         Some(Value::String(word)) => match word.as_str() {
@@ -117,11 +127,12 @@ fn read_role(path: &str, role: Option<&Value>) -> Result<(Role, Word), ChatError
 
 fn read_parts(
     reading: &mut Reading<'_>,
-    field: &str,
+    place: &Place<'_>,
     role: Role,
     parts: Vec<Value>,
 ) -> Result<String, ChatError> {
     if parts.is_empty() {
+        let field = place.path();
         let message = format!(
             "Invalid '{field}': empty array. Expected an array with minimum length 1, but got an empty array instead."
         );
@@ -129,16 +140,17 @@ fn read_parts(
     }
     let mut joined = String::new();
     for (number, part) in parts.into_iter().enumerate() {
-        let path = format!("{field}[{number}]");
-        PART.check(&part, &path, reading.judge())?;
+        let place = place.item(number);
+        PART.check(&part, &place, reading.judge())?;
+        let path = place.path();
         match part["type"].as_str().unwrap_or_default() {
             key @ ("text" | "refusal") => joined.push_str(part[key].as_str().unwrap_or_default()),
-            "image_url" => joined.push_str(reading.left_out(&path, "image_url", |can| can.images)?),
-            "input_audio" => joined.push_str(reading.left_out(&path, "input_audio", |can| can.audio)?),
-            "file" => joined.push_str(reading.left_out(&path, "file", |can| can.files)?),
+            "image_url" => joined.push_str(reading.left_out(path, "image_url", |can| can.images)?),
+            "input_audio" => joined.push_str(reading.left_out(path, "input_audio", |can| can.audio)?),
+            "file" => joined.push_str(reading.left_out(path, "file", |can| can.files)?),
             unknown => {
                 let by_model = role == Role::Assistant;
-                joined += &reading.left_out_unknown(&path, unknown, by_model, "messages")?;
+                joined += &reading.left_out_unknown(path, unknown, by_model, "messages")?;
             }
         }
     }

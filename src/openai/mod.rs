@@ -1,5 +1,6 @@
 //! The HTTP door: OpenAI's API, as its SDKs expect it, over the engine.
 
+mod apart;
 mod body;
 mod call;
 mod chat;
@@ -17,6 +18,7 @@ mod headers;
 mod json;
 mod messages;
 mod models;
+mod place;
 mod request;
 mod responses;
 mod schema;

@@ -193,7 +193,7 @@ async fn what_is_odd_where_it_is_used_is_told_by_its_place() {
             "{shown}"
         );
         assert!(
-            failure.message.len() < 1000 && failure.message.contains(field),
+            failure.message.len() < 250 && failure.message.contains(field),
             "{}",
             failure.message
         );
@@ -213,6 +213,14 @@ fn oddities() -> Vec<String> {
         "1e400".to_owned(),
         "[-1e999, 123456789012345678901234567890123456789012345678901234567890]".to_owned(),
         deep,
+        // More than anybody could mean.
+        format!(
+            r#"[{}{{{}"b":1}}]"#,
+            r#""\ud800","#.repeat(1500),
+            r#""a":1,"#.repeat(1500)
+        ),
+        // Two names that are no characters are not one.
+        r#"{"\ud800": 1, "\ud801": 2, "\ufffd": 3}"#.to_owned(),
     ]
 }
 
@@ -235,6 +243,35 @@ async fn what_is_odd_where_nobody_looks_does_not_matter() {
         );
         cases.push((CHAT, chat(&tools, "")));
     }
+    // Names that look like places.
+    let part = chat(
+        "",
+        r#","content[0].text":"\ud800","content[0]":{"text":"\ud800"}"#,
+    );
+    let part = part.replace("\"hi\"", r#"[{"type":"text","text":"hi"}]"#);
+    cases.push((CHAT, part));
+    cases.push((
+        CHAT,
+        chat(
+            r#","messages[0].content":"\ud800","messages[0]":{"role":1,"role":2}"#,
+            "",
+        ),
+    ));
+    cases.push((
+        RESPONSES,
+        response(
+            r#","metadata":{"a":"x","a.b":"y"},"metadata.a":"\ud800""#,
+            r#","content.x":"\ud800""#,
+        ),
+    ));
+    let (long, bias) = ("n".repeat(64), r#""\ud800":1,"\ud801":2"#);
+    cases.push((
+        CHAT,
+        chat(
+            &format!(r#","logit_bias":{{"{long}1":1,"{long}2":2,{bias}}}"#),
+            "",
+        ),
+    ));
     cases.push((
         CHAT,
         chat(

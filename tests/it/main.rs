@@ -47,6 +47,7 @@ mod http_codings;
 mod http_headers;
 mod http_input;
 mod http_limits;
+mod http_long_work;
 mod http_paths;
 mod http_spellings;
 mod http_stream;

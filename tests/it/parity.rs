@@ -190,7 +190,7 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
         "tls.rs",
     ];
     /// One door's wire format: frames, heads, bodies, places of keys and ids, certificates, deadlines and comments.
-    const BY_HAND: [&str; 35] = [
+    const BY_HAND: [&str; 36] = [
         "abuse.rs",
         "admission.rs",
         "answer_limits.rs",
@@ -212,6 +212,7 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
         "http_headers.rs",
         "http_input.rs",
         "http_limits.rs",
+        "http_long_work.rs",
         "http_paths.rs",
         "http_spellings.rs",
         "http_stream.rs",
