@@ -1,4 +1,4 @@
-//! The parts that the settings alone decide: the engine's policy, the tokens and the models.
+//! Builds the parts that depend on the settings alone: the engine's policy, the credentials and the models.
 
 use std::{fmt, io, path::Path, sync::Arc};
 

@@ -2,25 +2,26 @@
 
 use std::{io, process::ExitCode};
 
-use super::{Done, LAST_LINES, runtime, tell};
+use super::{Done, LAST_LINES, blamed, runtime, tell};
 use crate::{
     app::{self, caution, complain, flush_log},
     config::{Loaded, Settings},
 };
 
-/// What is looked at beside the settings themselves.
+/// Checks beyond the settings themselves.
 #[derive(Clone, Copy)]
 pub(super) struct More {
-    /// The tokens, by asking the upstream.
+    /// Try each credential with an upstream call.
     pub(super) online: bool,
-    /// That nobody else has the ports and the state's directory.
+    /// Treat a port or state directory held by another process as an error.
     pub(super) bind: bool,
 }
 
 pub(super) fn run(loaded: &Loaded, more: More) -> Done {
     let settings = &loaded.settings;
     let runtime = runtime(1)?;
-    let odd_files = runtime.block_on(app::check_files(settings))?;
+    let odd_files = runtime.block_on(app::check_files(settings));
+    let odd_files = odd_files.map_err(|error| blamed(error, loaded))?;
     let odd = odd_files.into_iter().chain(app::odd_surroundings());
     for warning in loaded.warnings.iter().cloned().chain(odd) {
         caution(&warning);
@@ -33,7 +34,7 @@ pub(super) fn run(loaded: &Loaded, more: More) -> Done {
         let error = obstacle.error;
         caution(&format!("{error} (all is well if that is this gateway, running)"));
     }
-    // Before what follows on standard output, where both are one terminal.
+    // Keeps warnings before the settings where both streams go to one terminal.
     flush_log(LAST_LINES);
     show(settings)?;
     let tried = if more.online {

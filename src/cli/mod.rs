@@ -1,4 +1,4 @@
-//! The command line: what each command takes, and what it does with the rest of the house.
+//! The command line: the arguments of each command, and running it.
 
 mod check;
 mod demo;
@@ -23,17 +23,17 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use self::check::More;
+use self::{check::More, signals::Signals};
 use crate::{
     app::{StartError, caution, complain, flush_log, log_as_json, open_log, raise_descriptor_limit, say},
-    config::{Flags, LogFormat, Problems, Sources, Watch},
+    config::{Flags, Loaded, LogFormat, Problems, Sources, Watch, log_format},
 };
 
-/// Bad settings, as `sysexits` has no number for them and shells expect 2.
+/// Exit code for invalid settings. `sysexits` has none for it; 2 is the shells' usage error.
 const BAD_SETTINGS: u8 = 2;
-/// What the log may take at the end to be written. Where its reader stalls the rest of it is lost.
+/// Time limit for writing the log at exit; with a stalled reader the rest is lost.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// What calls that block may take at the end. Where a disk or a reader stalls they would never return.
+/// Time limit for blocking calls at exit; with a stalled disk or reader they would never return.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// A chat gateway: the OpenAI API and gRPC over one engine, in front of a conversation chat service.
@@ -50,13 +50,13 @@ enum Command {
     Serve(SettingsArgs),
     /// Start a simulated upstream and the gateway, chat through both doors, and keep serving
     Demo(demo::DemoArgs),
-    /// Write a `.env` with a freshly made API key; an existing one is left alone
+    /// Write a `.env` with a new API key; an existing file is left unchanged
     Init,
-    /// Check the settings and print them, secrets hidden
+    /// Check the settings and print them without secrets
     Check(CheckArgs),
-    /// Run the simulated upstream alone
+    /// Run only the simulated upstream
     Sim(sim::SimArgs),
-    /// Write the completions of a shell to standard output
+    /// Write shell completions to standard output
     Completions {
         /// The shell
         shell: Shell,
@@ -65,22 +65,22 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct SettingsArgs {
-    /// The address that the doors listen on [HOST]
+    /// Address that the doors listen on [HOST]
     #[arg(long)]
     host: Option<String>,
-    /// The HTTP port; 0 takes a free one [PORT]
+    /// HTTP port; 0 picks a free one [PORT]
     #[arg(long)]
     port: Option<u16>,
-    /// The gRPC port; 0 takes a free one, off is no gRPC door [GRPC_PORT]
+    /// gRPC port; 0 picks a free one, off disables the gRPC door [GRPC_PORT]
     #[arg(long, value_name = "GRPC_PORT")]
     grpc_port: Option<String>,
-    /// Runtime threads; 0 is one a core [WORKERS]
+    /// Runtime threads; 0: one per core [WORKERS]
     #[arg(long)]
     workers: Option<usize>,
-    /// A TOML file of settings, in place of `duogate.toml`
+    /// TOML file of settings, instead of `duogate.toml`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A file of variables, in place of `.env`
+    /// File of variables, instead of `.env`
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
 }
@@ -89,19 +89,19 @@ struct SettingsArgs {
 struct CheckArgs {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Try each token against the upstream
+    /// Try each credential with an upstream call
     #[arg(long)]
     online: bool,
-    /// Fail where another process has the ports or STATE_DIR, which is a warning otherwise
+    /// Fail when another process holds the ports or STATE_DIR; otherwise that is a warning
     #[arg(long)]
     bind: bool,
-    /// Only ask the gateway that runs with these settings whether it lives, for container health checks
+    /// Only check whether the gateway with these settings is alive, for container health checks
     #[arg(long, conflicts_with_all = ["online", "bind"])]
     health: bool,
 }
 
 impl Cli {
-    /// Does what the process was called for. Blocks until it is done.
+    /// Runs the command given by the process's arguments. Blocks until it has finished.
     #[must_use]
     pub fn main() -> ExitCode {
         if let Err(error) = open_log() {
@@ -168,12 +168,13 @@ impl SettingsArgs {
 }
 
 fn serve_with(args: SettingsArgs) -> Done {
-    let mut watch = Watch::new(args.sources());
-    let loaded = watch.load();
+    let Some((signals, watch, loaded)) = load_heeding_signals(Watch::new(args.sources()))? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let in_json = watch.log_format() == LogFormat::Json;
     log_as_json(in_json);
     match loaded {
-        Ok(loaded) => serve::run(&loaded, watch),
+        Ok(loaded) => serve::run(&loaded, watch, signals),
         Err(problems) => {
             warn(problems.warnings());
             Ok(if in_json {
@@ -182,6 +183,46 @@ fn serve_with(args: SettingsArgs) -> Done {
                 unusable(&problems)
             })
         }
+    }
+}
+
+/// What is needed to serve: the signals from here on, and the settings.
+type Begun = (Signals, Watch, Result<Loaded, Problems>);
+
+/// Reads the settings, unless a signal asks for the end before that is done. A file that does not answer does not hold the
+/// signal up.
+fn load_heeding_signals(mut watch: Watch) -> io::Result<Option<Begun>> {
+    let runtime = runtime(1)?;
+    let begun = runtime.block_on(async {
+        let mut signals = Signals::watch();
+        let reading = spawn_blocking(move || {
+            let loaded = watch.load();
+            (watch, loaded)
+        });
+        tokio::select! {
+            biased;
+            () = signals.endings.next() => Ok(None),
+            read = reading => {
+                let (watch, loaded) = read?;
+                Ok(Some((signals, watch, loaded)))
+            }
+        }
+    });
+    runtime.shutdown_background();
+    begun
+}
+
+/// An error that blames a variable, with the layer that its value came from.
+fn blamed(error: StartError, loaded: &Loaded) -> StartError {
+    match error {
+        StartError::Settings(variable, reason) => {
+            let reason = match loaded.origin(variable) {
+                Some(source) => format!("{reason} (from {source})"),
+                None => reason,
+            };
+            StartError::Settings(variable, reason)
+        }
+        other @ (StartError::Bind(..) | StartError::Build(_)) => other,
     }
 }
 
@@ -195,7 +236,7 @@ fn check_with(args: SettingsArgs, more: More) -> Done {
     }
 }
 
-/// What is odd about the settings: it may be why they are not usable.
+/// Prints warnings, which may explain why the settings are unusable.
 fn warn(warnings: &[String]) {
     for warning in warnings {
         caution(warning);
@@ -214,7 +255,7 @@ fn unusable(problems: &dyn std::error::Error) -> ExitCode {
     ExitCode::from(BAD_SETTINGS)
 }
 
-/// The same in lines of their own, for programs that read them.
+/// The same, one line per problem, for programs that parse them.
 fn each_unusable(problems: &Problems) -> ExitCode {
     for problem in problems {
         complain(&problem.to_string());
@@ -223,9 +264,16 @@ fn each_unusable(problems: &Problems) -> ExitCode {
     ExitCode::from(BAD_SETTINGS)
 }
 
-/// Shows help, the version, or what is wrong with the arguments.
+/// Prints the help, the version, or an error in the arguments.
 fn explain(words: &clap::Error) -> ExitCode {
     let code = u8::try_from(words.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+    if words.use_stderr() && is_to_serve_with_json() {
+        log_as_json(true);
+        let text = words.render().to_string();
+        let text = text.trim_end();
+        complain(text.strip_prefix("error: ").unwrap_or(text));
+        return code;
+    }
     if words.use_stderr() && !io::stderr().is_terminal() {
         say(&words.render().to_string());
         return code;
@@ -237,6 +285,14 @@ fn explain(words: &clap::Error) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether the log of a server would be JSON. Its arguments are wrong, so the settings are those of the usual places.
+fn is_to_serve_with_json() -> bool {
+    let is_to_serve = std::env::args_os()
+        .nth(1)
+        .is_some_and(|command| command == "serve");
+    is_to_serve && log_format(&Sources::from_process(None, None, Flags::default())) == LogFormat::Json
 }
 
 fn init_here() -> Done {
@@ -257,7 +313,7 @@ fn init_here() -> Done {
     }
 }
 
-/// Writes a line for the person who runs the program.
+/// Prints a line to standard output.
 ///
 /// # Errors
 /// As [`show`].
@@ -265,13 +321,13 @@ fn tell(text: &str) -> io::Result<()> {
     show(&format!("{text}\n")).map(drop)
 }
 
-/// The same in a runtime, which goes on while the reader stalls; false when the reader has gone.
+/// [`show`] without blocking the runtime.
 async fn show_aside(text: impl Into<String>) -> io::Result<bool> {
     let text = text.into();
     spawn_blocking(move || show(&text)).await?
 }
 
-/// Writes text for the person who runs the program; false when the reader of standard output has gone.
+/// Prints text to standard output; false when its reader has closed it.
 ///
 /// # Errors
 /// When standard output cannot be written.
@@ -280,7 +336,7 @@ fn show(text: &str) -> io::Result<bool> {
     heard(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// Whether anybody reads what was written. A reader who has gone wants no more of it: that is no error.
+/// Whether standard output is still read. A closed pipe is no error: its reader wants no more.
 fn heard(written: io::Result<()>) -> io::Result<bool> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
@@ -292,7 +348,7 @@ fn heard(written: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Runs a command, and then leaves behind what a disk or a reader that stalls has not given back.
+/// Runs a command, then abandons blocking calls that a stalled disk or reader still holds.
 fn run_on(runtime: Runtime, command: impl Future<Output = Done>) -> Done {
     let done = runtime.block_on(command);
     runtime.shutdown_timeout(LAST_CALLS);
@@ -307,7 +363,7 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
     builder.enable_all().build()
 }
 
-/// How many descriptors there may be from now on: as many as the process may give itself.
+/// Raises the limit on file descriptors as far as allowed, and returns it.
 fn descriptor_limit() -> Option<u64> {
     let raised = raise_descriptor_limit();
     raised

@@ -3,8 +3,8 @@
 use std::{convert::Infallible, future::pending, process::ExitCode};
 
 use super::{
-    Done, descriptor_limit, run_on, runtime,
-    signals::{Hangups, stop_on_signals},
+    Done, blamed, descriptor_limit, run_on, runtime,
+    signals::{Signals, stop_on},
     supervisor::Supervisor,
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     config::{Loaded, Watch},
 };
 
-pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
+pub(super) fn run(loaded: &Loaded, watch: Watch, signals: Signals) -> Done {
     let settings = &loaded.settings;
     start_logging(&settings.log_level, settings.log_format)?;
     for warning in loaded.warnings.iter().cloned().chain(odd_surroundings()) {
@@ -20,9 +20,21 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
     }
     let runtime = runtime(settings.workers)?;
     run_on(runtime, async {
-        let app = App::bind(settings, Surroundings::Environment).await?;
-        let (stop, watcher) = stop_on_signals();
-        let (live, mut hangups) = (app.live(), Hangups::watch());
+        let Signals { endings, mut hangups } = signals;
+        let (stop, watcher) = stop_on(endings);
+        let bound = tokio::select! {
+            biased;
+            () = stop.soft.cancelled() => None,
+            app = App::bind(settings, Surroundings::Environment) => {
+                Some(app.map_err(|error| blamed(error, loaded))?)
+            }
+        };
+        let Some(app) = bound else {
+            watcher.cancel();
+            tracing::info!("stopped");
+            return Ok(ExitCode::SUCCESS);
+        };
+        let live = app.live();
         let grpc = app.grpc_address().map(|address| address.to_string());
         let grpc = grpc.as_deref().unwrap_or("off");
         let descriptors = descriptor_limit();
@@ -58,7 +70,7 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
     })
 }
 
-/// Tells the supervisor when the drain begins; never ends.
+/// Notifies the supervisor when draining begins; never returns.
 async fn watch_end(stop: &Stop, supervisor: &Supervisor) -> Infallible {
     stop.soft.cancelled().await;
     supervisor.stopping();

@@ -1,15 +1,36 @@
-//! What the program is told from outside while it runs: to end, and to read its settings again.
+//! Signals to the process: stop, and reload the settings.
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::app::Stop;
 
-/// The first Ctrl-C or SIGTERM asks for the soft stop, the second for the hard one. Signals are watched from this call
-/// on, so make it before telling anybody that the program runs. The watch ends with the token that comes along.
+/// The signals that a server heeds. They are watched from the making of this on, and one that comes before it is asked
+/// for is kept, in whatever runtime that is: make it before anything that may take a while.
+pub(super) struct Signals {
+    pub(super) endings: Endings,
+    pub(super) hangups: Hangups,
+}
+
+impl Signals {
+    /// Works within a runtime.
+    pub(super) fn watch() -> Self {
+        Self {
+            endings: Endings::watch(),
+            hangups: Hangups::watch(),
+        }
+    }
+}
+
+/// As [`stop_on`], with the signals from this call on. Make it before telling anybody that the program runs.
 pub(super) fn stop_on_signals() -> (Stop, CancellationToken) {
+    stop_on(Endings::watch())
+}
+
+/// The first Ctrl-C or SIGTERM asks for the soft stop, the second for the hard one. The watch ends with the token that
+/// comes along.
+pub(super) fn stop_on(mut signals: Endings) -> (Stop, CancellationToken) {
     let (stop, over) = (Stop::default(), CancellationToken::new());
     let (watched, watch_over) = (stop.clone(), over.clone());
-    let mut signals = Endings::watch();
     TaskTracker::new().spawn(async move {
         for asked_for in [&watched.soft, &watched.hard] {
             tokio::select! {
@@ -22,15 +43,13 @@ pub(super) fn stop_on_signals() -> (Stop, CancellationToken) {
 }
 
 #[cfg(unix)]
-use unix::Endings;
-#[cfg(unix)]
-pub(super) use unix::Hangups;
+pub(super) use unix::{Endings, Hangups};
 
 #[cfg(unix)]
 mod unix {
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
-    /// A signal, or none where it cannot be watched.
+    /// A signal; `None` if it cannot be handled, and then it never arrives.
     struct Watched(Option<Signal>);
 
     impl Watched {
@@ -55,14 +74,14 @@ mod unix {
     }
 
     /// The signals that ask the program to end.
-    pub(super) struct Endings([Watched; 2]);
+    pub(in crate::cli) struct Endings([Watched; 2]);
 
     impl Endings {
-        pub(super) fn watch() -> Self {
+        pub(in crate::cli) fn watch() -> Self {
             Self([SignalKind::interrupt(), SignalKind::terminate()].map(Watched::new))
         }
 
-        pub(super) async fn next(&mut self) {
+        pub(in crate::cli) async fn next(&mut self) {
             let Self([interrupt, terminate]) = self;
             tokio::select! {
                 () = interrupt.next() => {}
@@ -71,7 +90,7 @@ mod unix {
         }
     }
 
-    /// The signal that asks the program to read its settings again.
+    /// SIGHUP, which reloads the settings.
     pub(in crate::cli) struct Hangups(Watched);
 
     impl Hangups {
@@ -85,17 +104,17 @@ mod unix {
     }
 }
 
-/// Ctrl-C, the one thing that asks the program to end here.
+/// Ctrl-C, the only stop signal on this platform.
 #[cfg(not(unix))]
-struct Endings;
+pub(super) struct Endings;
 
 #[cfg(not(unix))]
 impl Endings {
-    fn watch() -> Self {
+    pub(super) fn watch() -> Self {
         Self
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::warn!(error = %error, "Ctrl-C cannot be watched");
             std::future::pending::<()>().await;
@@ -103,7 +122,7 @@ impl Endings {
     }
 }
 
-/// There is no such signal here.
+/// This platform has no such signal.
 #[cfg(not(unix))]
 pub(super) struct Hangups;
 

@@ -1,6 +1,7 @@
 //! `duogate sim`.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     process::ExitCode,
     time::Duration,
@@ -13,19 +14,19 @@ use crate::sim::{Endpoints, Sim, SimConfig};
 
 #[derive(Debug, Args)]
 pub(super) struct SimArgs {
-    /// The address to listen on
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
-    /// The port; 0 takes a free one
+    /// Port; 0 picks a free one
     #[arg(long, default_value_t = 4444)]
     port: u16,
-    /// A token that is known; may be given many times [default: sim-token]
+    /// Credential to accept; may be repeated [default: sim-token]
     #[arg(long = "token", value_name = "TOKEN")]
     tokens: Vec<String>,
-    /// Milliseconds before the head of every answer
+    /// Milliseconds before the head of each response
     #[arg(long, default_value_t = 0, value_name = "MS")]
     latency: u64,
-    /// Milliseconds between the pieces of a streamed answer
+    /// Milliseconds between the pieces of a streamed response
     #[arg(long, default_value_t = 0, value_name = "MS")]
     chunk_delay: u64,
 }
@@ -41,7 +42,9 @@ pub(super) fn run(args: &SimArgs) -> Done {
             config.tokens.clone_from(&args.tokens);
         }
         let tokens = serde_json::to_string(&config.tokens)?;
-        let sim = Sim::bind(SocketAddr::new(args.host, args.port), config).await?;
+        let address = SocketAddr::new(args.host, args.port);
+        let bound = Sim::bind(address, config).await;
+        let sim = bound.map_err(|error| not_had(address, &error))?;
         let Endpoints {
             project,
             conversation,
@@ -70,4 +73,15 @@ pub(super) fn run(args: &SimArgs) -> Done {
         sim.shutdown().await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Why it could not listen there, and what helps.
+fn not_had(address: SocketAddr, error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        format!(
+            "{address} is in use by another program; choose another port with --port (0 is a free one), or stop it"
+        )
+    } else {
+        format!("cannot listen on {address}: {error}")
+    }
 }

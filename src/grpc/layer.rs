@@ -13,10 +13,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use futures::{StreamExt, stream};
-use http::{HeaderMap, Method};
+use futures::stream;
+use http::HeaderMap;
 use http_body::Frame;
-use http_body_util::{BodyExt, BodyStream, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -24,7 +24,7 @@ use tonic_types::StatusExt;
 
 use super::{
     CHAT_PATHS, Limits, error, frames, media::UnknownCodec, schema::Schema, single::one_message,
-    timely::timely, web,
+    timely::timely,
 };
 use crate::{
     admin::Gate,
@@ -45,6 +45,9 @@ const REFLECTION: [&str; 2] = [
 
 /// The call whose messages may come at any time.
 const CONVERSE: &str = "/duogate.v1.ChatService/Converse";
+
+/// When a call whose connection was cut off may come again: at once, on another.
+const AGAIN_IN: Duration = Duration::from_secs(1);
 
 /// How much of a codec's name is told back, in characters.
 const LONGEST_NAME: usize = 64;
@@ -97,27 +100,32 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let Some(record) = request.extensions().get::<CallRecord>().cloned() else {
         return Status::internal("the call has no record").into_http::<Body>();
     };
-    if request.method() != Method::POST {
-        return web::not_a_call();
-    }
     frames::agree_on_encoding(request.headers_mut());
     if let Err(failure) = guard.admit(&mut request, &record).await {
         return error::status(&failure, &record).into_http::<Body>();
     }
     let endless = is_open(request.uri().path());
     request = guard.listen(request, &record);
-    let response = next.run(request).await;
-    let told = Status::from_header_map(response.headers());
-    if endless {
+    let cut_off = record.cut_off().clone();
+    let response = tokio::select! {
+        biased;
+        response = next.run(request) => response,
+        () = cut_off.cancelled() => return too_old(&record).into_http::<Body>(),
+    };
+    match Status::from_header_map(response.headers()) {
         // A status in the head is the whole answer, and the head must be seen to be its end.
-        return match told {
-            Some(_) => response,
-            None => response.map(|body| until(body, guard.soft_stop.clone())),
-        };
-    }
-    match told {
+        Some(_) if endless => response,
+        None if endless => response.map(|body| {
+            let watched = until(body, guard.soft_stop.clone(), stopping);
+            until(watched, cut_off, stopping)
+        }),
         Some(status) if status.code() != Code::Ok => detailed(&status, response, &record),
-        Some(_) | None => frames::with_id_in_trailers(response, record),
+        Some(_) => frames::with_id_in_trailers(response, record),
+        None => {
+            let told = record.clone();
+            let response = response.map(|body| until(body, cut_off, move || too_old(&told)));
+            frames::with_id_in_trailers(response, record)
+        }
     }
 }
 
@@ -172,14 +180,15 @@ impl Guard {
         let path = request.uri().path();
         let (is_open, takes_many) = (is_open(path), takes_many(path));
         let by = self.heard_by(&request);
-        request.map(|mut body| {
+        request.map(|body| {
             if !takes_many {
-                body = timely(one_message(body, record.clone()), by, record.clone());
+                // Whoever asks how the gateway is, is told while it drains too: one message comes soon, or never.
+                timely(one_message(body, record.clone()), by, record.clone())
+            } else if is_open {
+                heard_until(body, self.soft_stop.clone())
+            } else {
+                body
             }
-            if is_open {
-                body = heard_until(body, &self.soft_stop);
-            }
-            body
         })
     }
 
@@ -200,33 +209,45 @@ fn takes_many(path: &str) -> bool {
     path == CONVERSE || REFLECTION.iter().any(|reflection| path.starts_with(reflection))
 }
 
-/// What a client says until `stop`: who may go on asking for ever would otherwise hold the process up, since a call's
-/// stream stays open until both sides have ended.
-fn heard_until(body: Body, stop: &CancellationToken) -> Body {
-    let frames = BodyStream::new(body).take_until(stop.clone().cancelled_owned());
+/// What a client says until `stop`, and then UNAVAILABLE: who may go on asking for ever would otherwise hold the process
+/// up, since a call's stream stays open until both sides have ended.
+fn heard_until(body: Body, stop: CancellationToken) -> Body {
+    let frames = stream::unfold(Some((body, stop)), |state| async move {
+        let (mut body, stop) = state?;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Some((Err(axum::BoxError::from(stopping())), None)),
+            frame = body.frame() => Some((frame?.map_err(axum::BoxError::from), Some((body, stop)))),
+        }
+    });
     Body::new(StreamBody::new(frames))
 }
 
-/// A body that goes on until `stop`, and then ends with UNAVAILABLE: a watch would otherwise hold the process up.
-fn until(body: Body, stop: CancellationToken) -> Body {
-    let frames = stream::unfold((body, stop, false), |(mut body, stop, over)| async move {
-        if over {
-            return None;
-        }
+fn stopping() -> Status {
+    Status::unavailable("The gateway is shutting down.")
+}
+
+/// The end of a call whose connection has reached its age, and its grace too.
+fn too_old(record: &CallRecord) -> Status {
+    let message = "The connection has reached its age, and was closed. Send the request again on a new one.";
+    let failure = ChatError::new(ErrorKind::ShuttingDown, message).with_retry_after(Some(AGAIN_IN));
+    error::status(&failure, record)
+}
+
+/// A body that goes on until `stop`, and then ends with that status: a watch would otherwise hold the process up.
+fn until(body: Body, stop: CancellationToken, status: impl FnOnce() -> Status + Send + 'static) -> Body {
+    let frames = stream::unfold(Some((body, stop, status)), |state| async move {
+        let (mut body, stop, status) = state?;
         // What the body has ready goes first, so that a watch still tells that the service stops.
-        let frame = tokio::select! {
+        tokio::select! {
             biased;
-            frame = body.frame() => frame?,
+            frame = body.frame() => Some((frame?, Some((body, stop, status)))),
             () = stop.cancelled() => {
                 let mut trailers = HeaderMap::new();
-                let unavailable = Status::unavailable("The gateway is shutting down.");
-                return match unavailable.add_header(&mut trailers) {
-                    Ok(()) => Some((Ok(Frame::trailers(trailers)), (body, stop, true))),
-                    Err(_) => None,
-                };
+                status().add_header(&mut trailers).ok()?;
+                Some((Ok(Frame::trailers(trailers)), None))
             }
-        };
-        Some((frame, (body, stop, false)))
+        }
     });
     Body::new(StreamBody::new(frames))
 }

@@ -64,6 +64,7 @@ pub(super) async fn cors(State(terms): State<CorsLayer>, request: Request, next:
 /// Lets gRPC over HTTP/2 and gRPC-Web over whatever HTTP pass, in the spelling that the layers behind know.
 pub(super) async fn entrance(mut request: Request, next: Next) -> Response {
     let is_http2 = request.version() >= Version::HTTP_2;
+    let is_post = request.method() == Method::POST;
     let told = media::content_type(request.headers());
     let is_web = !matches!(told, Some((Form::Grpc, _)));
     match told {
@@ -71,13 +72,13 @@ pub(super) async fn entrance(mut request: Request, next: Next) -> Response {
             let message = "gRPC needs HTTP/2; over HTTP/1.1 there is gRPC-Web\n";
             return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, message).into_response();
         }
-        Some((form, unknown)) => {
+        Some((form, unknown)) if is_post => {
             media::respell(request.headers_mut(), form);
             if let Some(codec) = unknown {
                 request.extensions_mut().insert(codec);
             }
         }
-        None => return not_a_call(),
+        Some(_) | None => return not_a_call(),
     }
     if !is_web {
         return next.run(request).await;
@@ -94,7 +95,7 @@ pub(super) async fn entrance(mut request: Request, next: Next) -> Response {
 }
 
 /// gRPC's own specification answers what is no call with 415.
-pub(super) fn not_a_call() -> Response {
+fn not_a_call() -> Response {
     let message = "gRPC calls are POSTs of application/grpc or application/grpc-web\n";
     (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response()
 }

@@ -3,38 +3,56 @@
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeSeed;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Limits,
+    apart::{self, Look},
     coding::{Coding, too_large},
-    json::{self, KnownFields},
+    fields::Field,
+    json::{self, Flaw},
 };
-use crate::engine::error::{ChatError, ErrorKind};
+use crate::engine::{
+    Permit, deadline_exceeded,
+    error::{ChatError, ErrorKind},
+};
 
 /// Beyond this many bytes parsing takes milliseconds, too long for a thread that others wait for.
 const PARSED_IN_PLACE: usize = 128 * 1024;
 
-/// Reads `body` as a JSON object within `limits`, and keeps the fields of `table`.
+/// What the reading of a body holds until it has really ended, and until when its outcome is waited for.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) permit: Permit,
+    pub(super) deadline: Instant,
+}
+
+/// Reads `body` as a JSON object within `limits`, and keeps the fields of `table`. The permit comes back with them.
 pub(super) async fn read_fields(
     headers: &HeaderMap,
     body: Body,
     limits: &Limits,
-    table: KnownFields,
-) -> Result<json::Body, ChatError> {
-    let bytes = read(headers, body, limits).await?;
-    if bytes.len() <= PARSED_IN_PLACE {
-        return parse(&bytes, table);
+    table: &'static [Field],
+    Hold { permit, deadline }: Hold,
+) -> Result<(json::Body, Permit), ChatError> {
+    let (coding, bytes) = read(headers, body, limits).await?;
+    if coding.is_none() && bytes.len() <= PARSED_IN_PLACE {
+        return Ok((parse(&bytes, table, &|| Ok(()))?, permit));
     }
-    let parsed = tokio::task::spawn_blocking(move || parse(&bytes, table)).await;
-    parsed.unwrap_or_else(|failure| {
-        let message = "The gateway failed at reading the request's body.";
-        Err(ChatError::new(ErrorKind::Internal, message).with_detail(failure.to_string()))
-    })
+    let limit = limits.max_body;
+    let reading = apart::run(permit, Some(deadline), move |look| match coding {
+        None => parse(&bytes, table, look),
+        Some(coding) => parse(&coding.undo_here(&bytes, limit, look)?, table, look),
+    });
+    reading.await
 }
 
-async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, ChatError> {
+/// The body as it came, and its coding.
+async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limits: &Limits,
+) -> Result<(Option<Coding>, Bytes), ChatError> {
     check_type(headers)?;
     let coding = Coding::of(headers)?;
     let limit = limits.max_body;
@@ -58,10 +76,7 @@ async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes,
             Err(ChatError::new(ErrorKind::RequestTimeout, message))
         }
     }?;
-    match coding {
-        None => Ok(bytes),
-        Some(coding) => coding.undo(bytes, limit).await,
-    }
+    Ok((coding, bytes))
 }
 
 /// JSON, and whatever calls itself a kind of JSON. A client that names no type is taken at its word.
@@ -85,21 +100,22 @@ fn check_type(headers: &HeaderMap) -> Result<(), ChatError> {
     Err(ChatError::new(ErrorKind::UnsupportedMediaType, message))
 }
 
-pub(super) fn parse(bytes: &[u8], table: KnownFields) -> Result<json::Body, ChatError> {
+pub(super) fn parse(bytes: &[u8], table: &[Field], look: Look<'_>) -> Result<json::Body, ChatError> {
     // Some write a byte order mark before everything.
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let body = table.deserialize(&mut json).map_err(|error| broken(&error))?;
-    json.end().map_err(|error| broken(&error))?;
-    Ok(body)
-}
-
-fn broken(error: &serde_json::Error) -> ChatError {
-    let message = if error.is_data() {
-        "Invalid request: the JSON body must be an object."
-    } else {
-        "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library \
-         correctly. The API expects a JSON payload, but what was sent was not valid JSON.)"
-    };
-    ChatError::new(ErrorKind::InvalidRequest, message).with_detail(error.to_string())
+    json::read(bytes, table, look).map_err(|flaw| match flaw {
+        Flaw::NoObject => {
+            let message = "Invalid request: the JSON body must be an object.";
+            ChatError::new(ErrorKind::InvalidRequest, message)
+        }
+        Flaw::NoJson(at) => {
+            let message = "We could not parse the JSON body of your request. (HINT: This likely means you aren't using \
+                           your HTTP library correctly. The API expects a JSON payload, but what was sent was not valid \
+                           JSON.)";
+            let detail = format!("no JSON from byte {at} on");
+            ChatError::new(ErrorKind::InvalidRequest, message).with_detail(detail)
+        }
+        // Nobody reads it.
+        Flaw::GivenUp => deadline_exceeded(),
+    })
 }

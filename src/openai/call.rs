@@ -9,9 +9,11 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    OpenAi, body, error,
+    OpenAi,
+    body::{self, Hold},
+    error,
     fields::Field,
-    json::{self, KnownFields},
+    json,
     spelling::Deployment,
 };
 use crate::{
@@ -28,13 +30,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) context: CallContext,
-    pub(super) permit: Permit,
-    /// The hash of the caller's key, where there is one.
-    pub(super) caller: Option<String>,
+    permit: Permit,
+    caller: Option<String>,
     headers: HeaderMap,
     /// The model that the path names, where it names one.
     deployment: Option<Deployment>,
-    body: Option<Body>,
+    body: Body,
 }
 
 impl Call {
@@ -54,23 +55,49 @@ impl Call {
             caller,
             headers: parts.headers,
             deployment: parts.extensions.remove(),
-            body: Some(body),
+            body,
         })
     }
 
     /// Reads the body: an object, of which the fields of `table` are kept.
     pub(super) async fn read(
-        &mut self,
+        self,
         openai: &OpenAi,
         table: &'static [Field],
-    ) -> Result<json::Body, ChatError> {
-        let body = self.body.take().unwrap_or_default();
-        let mut body = body::read_fields(&self.headers, body, &openai.limits(), KnownFields(table)).await?;
-        if let Some(deployment) = self.deployment.take() {
+    ) -> Result<(Admitted, json::Body), ChatError> {
+        let Self {
+            context,
+            permit,
+            caller,
+            headers,
+            deployment,
+            body,
+        } = self;
+        let hold = Hold {
+            permit,
+            deadline: context.deadline,
+        };
+        let read = body::read_fields(&headers, body, &openai.limits(), table, hold).await;
+        let (mut body, permit) = read?;
+        if let Some(deployment) = deployment {
             deployment.settle(&mut body.fields)?;
         }
-        Ok(body)
+        let call = Admitted {
+            context,
+            permit,
+            caller,
+        };
+        Ok((call, body))
     }
+}
+
+/// A call whose body was read.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) context: CallContext,
+    pub(super) permit: Permit,
+    /// The hash of the caller's key, where there is one.
+    pub(super) caller: Option<String>,
 }
 
 /// A request that ends with an error.

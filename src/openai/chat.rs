@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     OpenAi,
-    call::{Call, Refusal},
+    call::{Admitted, Call, Refusal},
     chunks::Chunks,
     convert,
     document::{ChatBody, ChatEvent, ChatFailures},
@@ -72,11 +72,11 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
     answered.map_err(|error| Refusal(error, Some(record)))
 }
 
-async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
-    let body = call.read(openai, CHAT).await?;
+async fn answer(openai: &OpenAi, call: Call) -> Result<Response, ChatError> {
+    let (call, body) = call.read(openai, CHAT).await?;
     let capabilities = openai.engine.capabilities(body.model());
     let asked = request::read(body, Reading::new(&capabilities, openai.unsupported))?;
-    let Call { context, permit, .. } = call;
+    let Admitted { context, permit, .. } = call;
     context.record.set_model(&asked.request.model);
     let head = Head::new(asked.request.model.clone());
     let mut response = if asked.stream {

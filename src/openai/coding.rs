@@ -1,19 +1,24 @@
 //! Request bodies that come encoded (`Content-Encoding`): one coding is undone, within the limit that holds for plain
 //! bodies.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use axum::body::Bytes;
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
-use flate2::{Decompress, FlushDecompress, Status, bufread::MultiGzDecoder};
+use flate2::{Crc, Decompress, FlushDecompress, Status};
 use http::{HeaderMap, header};
+use memchr::memchr;
 
+use super::apart::{self, GivenUp, Look};
 use crate::engine::error::{ChatError, ErrorKind};
 
 /// The codings that are understood, as `Accept-Encoding` names them.
 pub(super) const UNDERSTOOD: &str = "gzip, deflate, br, zstd";
 /// The binary logarithm of the largest window of zstd, 8 MiB: more needs no client (RFC 9659).
 const LARGEST_WINDOW: u32 = 23;
+/// So much is decoded between two looks at whether anybody waits for it: milliseconds, even of what is made to take long.
+const INPUT_PIECE: usize = 8 * 1024;
+const OUTPUT_PIECE: usize = 64 * 1024;
 
 /// How a body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,35 +78,40 @@ impl Coding {
     /// `request_too_large` for a body of more than `limit` bytes, `invalid_request` for one that is broken, breaks off, or
     /// goes on behind its end.
     pub async fn undo(self, encoded: Bytes, limit: usize) -> Result<Bytes, ChatError> {
-        let undone = tokio::task::spawn_blocking(move || self.decode(&encoded, limit)).await;
-        let decoded = undone.map_err(|failure| {
-            let message = "The gateway failed at decoding the request's body.";
-            ChatError::new(ErrorKind::Internal, message).with_detail(failure.to_string())
-        })?;
+        let undoing = apart::run((), None, move |look| self.undo_here(&encoded, limit, look));
+        let (decoded, ()) = undoing.await?;
+        Ok(decoded.into())
+    }
+
+    /// The body behind the coding, as [`Self::undo`] has it, on this thread.
+    pub(super) fn undo_here(
+        self,
+        encoded: &[u8],
+        limit: usize,
+        look: Look<'_>,
+    ) -> Result<Vec<u8>, ChatError> {
+        let decoded = self.decode(encoded, limit, look);
+        // Of work that is given up nobody reads the failure.
         let decoded = decoded.map_err(|failure| self.broken(&failure))?;
         if decoded.len() > limit {
             return Err(too_large(limit));
         }
-        Ok(decoded.into())
+        Ok(decoded)
     }
 
     /// The decoded body, or its first `limit + 1` bytes.
-    fn decode(self, encoded: &[u8], limit: usize) -> io::Result<Vec<u8>> {
-        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        let mut decoded = Vec::new();
+    fn decode(self, encoded: &[u8], limit: usize, look: Look<'_>) -> io::Result<Vec<u8>> {
+        let input = Input { rest: encoded, look };
         match self {
-            Self::Gzip => MultiGzDecoder::new(encoded)
-                .take(most)
-                .read_to_end(&mut decoded)?,
-            Self::Deflate => Inflating::new(encoded).take(most).read_to_end(&mut decoded)?,
-            Self::Brotli => Unbrotling::new(encoded).take(most).read_to_end(&mut decoded)?,
+            Self::Gzip => read_all(Gunzipping::new(input), limit, look),
+            Self::Deflate => read_all(Inflating::new(input), limit, look),
+            Self::Brotli => read_all(Unbrotling::new(input), limit, look),
             Self::Zstd => {
-                let mut decoder = zstd::Decoder::with_buffer(encoded)?;
+                let mut decoder = zstd::Decoder::with_buffer(input)?;
                 decoder.window_log_max(LARGEST_WINDOW)?;
-                decoder.take(most).read_to_end(&mut decoded)?
+                read_all(decoder, limit, look)
             }
-        };
-        Ok(decoded)
+        }
     }
 
     fn broken(self, failure: &io::Error) -> ChatError {
@@ -131,29 +141,206 @@ fn broke_off() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the stream breaks off")
 }
 
+fn broken(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
 /// Ends a stream, which must be the end of its bytes.
 fn end(rest: &[u8]) -> io::Result<()> {
     if rest.is_empty() {
         return Ok(());
     }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidData,
-        "something comes after the stream's end",
-    ))
+    Err(broken("something comes after the stream's end"))
 }
 
-/// A deflate stream that is read. flate2's own readers take one that breaks off for a whole one.
-struct Inflating<'a> {
-    inflate: Decompress,
+/// All that comes, or its first `limit + 1` bytes.
+fn read_all(from: impl Read, limit: usize, look: Look<'_>) -> io::Result<Vec<u8>> {
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut from = from.take(most);
+    let (mut piece, mut decoded) = (vec![0; OUTPUT_PIECE], Vec::new());
+    loop {
+        look()?;
+        let length = from.read(&mut piece)?;
+        if length == 0 {
+            return Ok(decoded);
+        }
+        decoded.extend_from_slice(piece.get(..length).unwrap_or_default());
+    }
+}
+
+/// An encoded body, given to its decoder in pieces: some codings can go on for long without a byte of output.
+struct Input<'a> {
     rest: &'a [u8],
+    look: Look<'a>,
+}
+
+impl<'a> Input<'a> {
+    fn piece(&mut self) -> Result<&'a [u8], GivenUp> {
+        (self.look)()?;
+        Ok(self.rest.get(..INPUT_PIECE).unwrap_or(self.rest))
+    }
+
+    /// Passes over so many bytes of it.
+    fn pass(&mut self, count: usize) -> io::Result<&'a [u8]> {
+        let (passed, rest) = self.rest.split_at_checked(count).ok_or_else(broke_off)?;
+        self.rest = rest;
+        Ok(passed)
+    }
+
+    fn pass_text(&mut self) -> io::Result<()> {
+        let end = memchr(0, self.rest).ok_or_else(broke_off)?;
+        self.pass(end + 1).map(|_| ())
+    }
+
+    /// Inflates some of it: so much was given, and whether the stream ended with that. flate2's own readers take one that
+    /// breaks off for a whole one.
+    fn inflate(&mut self, inflate: &mut Decompress, given: &mut [u8]) -> io::Result<(usize, bool)> {
+        loop {
+            let piece = self.piece()?;
+            let (taken, made) = (inflate.total_in(), inflate.total_out());
+            let status = inflate.decompress(piece, given, FlushDecompress::None)?;
+            let taken = advanced(taken, inflate.total_in());
+            let made = advanced(made, inflate.total_out());
+            self.pass(taken)?;
+            match status {
+                Status::StreamEnd => return Ok((made, true)),
+                Status::Ok | Status::BufError if made > 0 => return Ok((made, false)),
+                Status::Ok | Status::BufError if taken == 0 => return Err(broke_off()),
+                Status::Ok | Status::BufError => {}
+            }
+        }
+    }
+}
+
+impl Read for Input<'_> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let length = self.fill_buf()?.read(piece)?;
+        self.consume(length);
+        Ok(length)
+    }
+}
+
+impl BufRead for Input<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(self.piece()?)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
+    }
+}
+
+/// A gzip stream that is read, member by member. All are inflated by one state: flate2's own reader makes another for each,
+/// of tens of kilobytes, and a member may have 20 bytes.
+struct Gunzipping<'a> {
+    input: Input<'a>,
+    inflate: Decompress,
+    /// What the member that is under way has come to so far.
+    sum: Option<Crc>,
+    begun: bool,
+}
+
+impl<'a> Gunzipping<'a> {
+    fn new(input: Input<'a>) -> Self {
+        Self {
+            input,
+            inflate: Decompress::new(false),
+            sum: None,
+            begun: false,
+        }
+    }
+
+    /// Passes over a member's head.
+    fn begin(&mut self) -> io::Result<()> {
+        const HEAD: usize = 10;
+        const CHECKED: u8 = 2;
+        const EXTRA: u8 = 4;
+        const NAMED: u8 = 8;
+        const COMMENTED: u8 = 16;
+        const RESERVED: u8 = 0xe0;
+        let whole = self.input.rest;
+        let &[0x1f, 0x8b, 8, flags, ..] = self.input.pass(HEAD)? else {
+            return Err(broken("no member of gzip begins so"));
+        };
+        if flags & RESERVED != 0 {
+            return Err(broken("a reserved flag is set"));
+        }
+        if flags & EXTRA != 0 {
+            let length = self.input.pass(2)?.iter().rev();
+            let length = length.fold(0, |length, byte| length << 8 | usize::from(*byte));
+            self.input.pass(length)?;
+        }
+        for text in [NAMED, COMMENTED] {
+            if flags & text != 0 {
+                self.input.pass_text()?;
+            }
+        }
+        if flags & CHECKED != 0 {
+            let mut sum = Crc::new();
+            let length = whole.len() - self.input.rest.len();
+            sum.update(whole.get(..length).unwrap_or_default());
+            let [low, high, ..] = sum.sum().to_le_bytes();
+            if self.input.pass(2)? != [low, high] {
+                return Err(broken("a head's sum is wrong"));
+            }
+        }
+        if self.begun {
+            self.inflate.reset(false);
+        }
+        self.begun = true;
+        self.sum = Some(Crc::new());
+        Ok(())
+    }
+
+    /// Passes over a member's tail, which tells what it should have come to.
+    fn conclude(&mut self, sum: &Crc) -> io::Result<()> {
+        let told = [sum.sum().to_le_bytes(), sum.amount().to_le_bytes()].concat();
+        if self.input.pass(told.len())? != told {
+            return Err(broken("a member's sum is wrong"));
+        }
+        Ok(())
+    }
+}
+
+impl Read for Gunzipping<'_> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        if piece.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let Some(mut sum) = self.sum.take() else {
+                if self.begun && self.input.rest.is_empty() {
+                    return Ok(0);
+                }
+                self.begin()?;
+                continue;
+            };
+            let (given, ended) = self.input.inflate(&mut self.inflate, piece)?;
+            sum.update(piece.get(..given).unwrap_or_default());
+            if ended {
+                self.conclude(&sum)?;
+            } else {
+                self.sum = Some(sum);
+            }
+            if given > 0 {
+                return Ok(given);
+            }
+        }
+    }
+}
+
+/// A deflate stream that is read.
+struct Inflating<'a> {
+    input: Input<'a>,
+    inflate: Decompress,
     ended: bool,
 }
 
 impl<'a> Inflating<'a> {
-    fn new(encoded: &'a [u8]) -> Self {
+    fn new(input: Input<'a>) -> Self {
         Self {
-            inflate: Decompress::new(has_zlib_head(encoded)),
-            rest: encoded,
+            inflate: Decompress::new(has_zlib_head(input.rest)),
+            input,
             ended: false,
         }
     }
@@ -171,20 +358,10 @@ impl Read for Inflating<'_> {
         if self.ended || piece.is_empty() {
             return Ok(0);
         }
-        let (taken, given) = (self.inflate.total_in(), self.inflate.total_out());
-        let status = self.inflate.decompress(self.rest, piece, FlushDecompress::None)?;
-        self.rest = self
-            .rest
-            .get(advanced(taken, self.inflate.total_in())..)
-            .unwrap_or_default();
-        let given = advanced(given, self.inflate.total_out());
-        match status {
-            Status::StreamEnd => {
-                self.ended = true;
-                end(self.rest)?;
-            }
-            Status::Ok | Status::BufError if given == 0 => return Err(broke_off()),
-            Status::Ok | Status::BufError => {}
+        let (given, ended) = self.input.inflate(&mut self.inflate, piece)?;
+        self.ended = ended;
+        if ended {
+            end(self.input.rest)?;
         }
         Ok(given)
     }
@@ -197,52 +374,54 @@ fn advanced(from: u64, to: u64) -> usize {
 
 /// A brotli stream that is read. The library's own reader does not say where the stream ended.
 struct Unbrotling<'a> {
+    input: Input<'a>,
     state: Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>,
-    rest: &'a [u8],
     ended: bool,
 }
 
 impl<'a> Unbrotling<'a> {
-    fn new(encoded: &'a [u8]) -> Self {
+    fn new(input: Input<'a>) -> Self {
         let memory = StandardAlloc::default;
         Self {
+            input,
             state: Box::new(BrotliState::new_strict(memory(), memory(), memory())),
-            rest: encoded,
             ended: false,
         }
     }
 }
 
 impl Read for Unbrotling<'_> {
-    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
-        if self.ended || piece.is_empty() {
+    fn read(&mut self, given: &mut [u8]) -> io::Result<usize> {
+        if self.ended || given.is_empty() {
             return Ok(0);
         }
-        let (mut left, mut room) = (self.rest.len(), piece.len());
-        let (mut taken, mut given, mut total) = (0, 0, 0);
-        let result = BrotliDecompressStream(
-            &mut left,
-            &mut taken,
-            self.rest,
-            &mut room,
-            &mut given,
-            piece,
-            &mut total,
-            &mut self.state,
-        );
-        self.rest = self.rest.get(taken..).unwrap_or_default();
-        match result {
-            BrotliResult::ResultSuccess => {
-                self.ended = true;
-                end(self.rest)?;
-            }
-            BrotliResult::NeedsMoreInput if given == 0 => return Err(broke_off()),
-            BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
-            BrotliResult::ResultFailure => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the stream is broken"));
+        loop {
+            let piece = self.input.piece()?;
+            let (mut left, mut room) = (piece.len(), given.len());
+            let (mut taken, mut made, mut total) = (0, 0, 0);
+            let result = BrotliDecompressStream(
+                &mut left,
+                &mut taken,
+                piece,
+                &mut room,
+                &mut made,
+                given,
+                &mut total,
+                &mut self.state,
+            );
+            self.input.pass(taken)?;
+            match result {
+                BrotliResult::ResultSuccess => {
+                    self.ended = true;
+                    end(self.input.rest)?;
+                    return Ok(made);
+                }
+                BrotliResult::ResultFailure => return Err(broken("the stream is broken")),
+                BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput if made > 0 => return Ok(made),
+                BrotliResult::NeedsMoreInput if self.input.rest.is_empty() => return Err(broke_off()),
+                BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
             }
         }
-        Ok(given)
     }
 }
 

@@ -3,7 +3,6 @@
 use super::{
     Unsupported, body, error,
     fields::CHAT,
-    json::KnownFields,
     request::{self, Reading},
 };
 use crate::engine::provider::Capabilities;
@@ -16,7 +15,7 @@ pub fn chat(bytes: &[u8]) {
     let capabilities = Capabilities::default();
     for unsupported in [Unsupported::Refuse, Unsupported::LeaveOut] {
         let reading = Reading::new(&capabilities, unsupported);
-        let read = body::parse(bytes, KnownFields(CHAT)).and_then(|body| request::read(body, reading));
+        let read = body::parse(bytes, CHAT, &|| Ok(())).and_then(|body| request::read(body, reading));
         match read {
             Ok(asked) => assert!(asked.request.check().is_ok()),
             Err(failure) => {

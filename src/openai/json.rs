@@ -1,29 +1,27 @@
-//! A body's JSON as it comes. What is odd in it, half a surrogate or a name that stands twice, is no fault by itself: it
-//! is noted with its place, and matters to whoever uses what stands there. Only what is no JSON ends the reading.
+//! A body's JSON as it comes, read once from its beginning to its end. What is odd in it, half a surrogate or a name that
+//! stands twice, is no fault by itself: it is marked where it stands, and matters to whoever uses that. Only what is no JSON
+//! ends the reading.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
-use serde_json::{Map, Number, Value, value::RawValue};
+use memchr::memchr2;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, Visitor};
+use serde_json::{Map, Number, Value};
 
 use super::{
+    apart::{GivenUp, Look},
     fields::{Field, Fields},
-    schema::child,
+    place::Marks,
 };
-use crate::engine::error::{ChatError, ErrorKind};
 
-/// Deeper than this nothing of a request is used, and what is odd there is not kept.
-const DEEPEST: usize = 16;
-/// More oddities are no accident, and would take more memory than the body.
-const MOST: usize = 1000;
+/// Deeper than this nothing of a request is kept: whoever goes through the values may go so deep on any stack.
+const DEEPEST: usize = 100;
 
 /// A body that was read: the fields that are known, and what is odd in them.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub(super) fields: Fields,
-    pub(super) oddities: Oddities,
+    pub(super) marks: Marks,
 }
 
 impl Body {
@@ -34,168 +32,320 @@ impl Body {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Oddity {
-    /// A text with half a surrogate, which is no character.
-    Half,
-    /// A name that stands twice in its object: nobody can know which value is meant.
-    Twice,
+/// Why a body cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// It is JSON, as far as it was read, but no object.
+    NoObject,
+    /// It is no JSON from this byte on.
+    NoJson(usize),
+    /// Nobody waits for it any more.
+    GivenUp,
 }
 
-/// What is odd in a body, by its place.
-#[derive(Debug, Default)]
-pub(super) struct Oddities(BTreeMap<String, Oddity>);
+impl From<GivenUp> for Flaw {
+    fn from(_: GivenUp) -> Self {
+        Self::GivenUp
+    }
+}
 
-impl Oddities {
-    fn note(&mut self, place: String, oddity: Oddity) {
-        if self.0.len() > MOST {
-            return;
+/// Reads a body: an object, of which the fields of `table` are kept.
+pub(super) fn read(text: &[u8], table: &[Field], look: Look<'_>) -> Result<Body, Flaw> {
+    let mut reader = Reader { text, at: 0, look };
+    if reader.next() != Some(b'{') {
+        return Err(reader.no_object());
+    }
+    let mut members = Members::default();
+    reader.object(|reader, Text { text: name, half }| {
+        let is_known = |field: &Field| !half && field.key.name == name;
+        if table.iter().any(is_known) {
+            members.read(reader, name, 0)
+        } else {
+            reader.skip()
         }
-        // A name that stands twice is worse than what stands there.
-        if matches!(oddity, Oddity::Twice) || !self.0.contains_key(&place) {
-            self.0.insert(place, oddity);
+    })?;
+    if reader.next().is_some() {
+        return Err(reader.no_json());
+    }
+    let mut body = Body {
+        fields: members.object,
+        marks: Marks::default(),
+    };
+    body.marks.set_members(members.odd);
+    Ok(body)
+}
+
+/// A text, and whether half a surrogate was in it, for which another character stands now.
+struct Text {
+    text: String,
+    half: bool,
+}
+
+/// The members of an object that is under way.
+#[derive(Default)]
+struct Members {
+    object: Map<String, Value>,
+    odd: BTreeMap<String, Marks>,
+}
+
+impl Members {
+    fn read(&mut self, reader: &mut Reader<'_>, name: String, depth: usize) -> Result<(), Flaw> {
+        let mut marks = Marks::default();
+        let value = reader.value(depth, &mut marks)?;
+        marks.twice = self.object.contains_key(&name);
+        if marks.is_odd() {
+            self.odd.insert(name.clone(), marks);
+        }
+        self.object.insert(name, value);
+        Ok(())
+    }
+}
+
+/// A text that is read, and how far. It takes JSON apart; of what stands between its brackets, commas and colons serde_json
+/// says what it means.
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+    look: Look<'a>,
+}
+
+impl<'a> Reader<'a> {
+    /// What is left behind the white space.
+    fn rest(&mut self) -> &'a [u8] {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let is_white = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        let white = rest.iter().take_while(is_white).count();
+        self.at += white;
+        rest.get(white..).unwrap_or_default()
+    }
+
+    /// The next byte that is no white space; it is not taken.
+    fn next(&mut self) -> Option<u8> {
+        self.rest().first().copied()
+    }
+
+    fn no_json(&self) -> Flaw {
+        Flaw::NoJson(self.at)
+    }
+
+    /// What is wrong with a body that does not begin as an object.
+    fn no_object(&mut self) -> Flaw {
+        match self.next() {
+            Some(b'[' | b'"') => Flaw::NoObject,
+            _ => self.scalar().map_or_else(|flaw| flaw, |_| Flaw::NoObject),
         }
     }
 
-    /// Whether there are more than anybody could mean.
-    ///
-    /// # Errors
-    /// `invalid_request`.
-    pub(super) fn check_many(&self) -> Result<(), ChatError> {
-        if self.0.len() <= MOST {
+    fn take(&mut self, byte: u8) -> Result<(), Flaw> {
+        if self.next() != Some(byte) {
+            return Err(self.no_json());
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Takes a byte if it comes next.
+    fn takes(&mut self, byte: u8) -> bool {
+        self.take(byte).is_ok()
+    }
+
+    /// Takes the comma before another element, which is true, or the container's end.
+    fn goes_on(&mut self, end: u8) -> Result<bool, Flaw> {
+        if self.takes(b',') {
+            return Ok(true);
+        }
+        self.take(end).map(|()| false)
+    }
+
+    /// Reads the object that comes next; `member` reads each value.
+    fn object(&mut self, mut member: impl FnMut(&mut Self, Text) -> Result<(), Flaw>) -> Result<(), Flaw> {
+        self.take(b'{')?;
+        if self.takes(b'}') {
             return Ok(());
         }
-        let message = format!(
-            "Invalid request: more than {MOST} texts of the body hold half a surrogate, or names stand twice."
-        );
-        Err(ChatError::new(ErrorKind::InvalidRequest, message))
-    }
-
-    /// Whether the text at `place` is whole.
-    ///
-    /// # Errors
-    /// `invalid_request` with the place.
-    pub(super) fn check_text(&self, place: &str) -> Result<(), ChatError> {
-        match self.0.get(place) {
-            Some(Oddity::Half) => {
-                let message = format!(
-                    "Invalid '{place}': the string holds half a surrogate pair (an escape from \\ud800 to \\udfff \
-                     without its other half), which is no character."
-                );
-                Err(ChatError::invalid(place, message))
+        loop {
+            let name = self.text()?;
+            self.take(b':')?;
+            member(self, name)?;
+            if !self.goes_on(b'}')? {
+                return Ok(());
             }
-            Some(Oddity::Twice) | None => Ok(()),
         }
     }
 
-    /// Whether what stands at `place` stands there once.
-    ///
-    /// # Errors
-    /// `invalid_request` with the place.
-    pub(super) fn check_once(&self, place: &str) -> Result<(), ChatError> {
-        match self.0.get(place) {
-            Some(Oddity::Twice) => {
-                let message = format!("Duplicate parameter: '{place}' was given more than once.");
-                Err(ChatError::invalid(place, message))
+    /// Reads the value that comes next.
+    fn value(&mut self, depth: usize, marks: &mut Marks) -> Result<Value, Flaw> {
+        (self.look)()?;
+        match self.next() {
+            Some(b'{') if depth < DEEPEST => self.members(depth, marks),
+            Some(b'[') if depth < DEEPEST => self.items(depth, marks),
+            Some(b'{') => self.skip().map(|()| Value::Object(Map::new())),
+            Some(b'[') => self.skip().map(|()| Value::Array(Vec::new())),
+            Some(b'"') => {
+                let Text { text, half } = self.text()?;
+                marks.half = half;
+                Ok(Value::String(text))
             }
-            Some(Oddity::Half) | None => Ok(()),
+            _ => self.scalar(),
         }
     }
-}
 
-/// Reads a body: an object, of which only the fields of a table are kept.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct KnownFields(pub(super) &'static [Field]);
-
-impl<'de> DeserializeSeed<'de> for KnownFields {
-    type Value = Body;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Body, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for KnownFields {
-    type Value = Body;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+    fn members(&mut self, depth: usize, marks: &mut Marks) -> Result<Value, Flaw> {
+        let mut members = Members::default();
+        self.object(|reader, Text { text: name, half }| {
+            // Nobody knows a name that holds no characters, and two of them are not the same for that.
+            if half {
+                marks.half = true;
+                return reader.skip();
+            }
+            members.read(reader, name, depth + 1)
+        })?;
+        marks.set_members(members.odd);
+        Ok(Value::Object(members.object))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
-        let mut body = Body::default();
-        while let Some(Bytes(name)) = map.next_key()? {
-            let Some(field) = self.0.iter().find(|field| field.key.name.as_bytes() == &*name) else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
+    fn items(&mut self, depth: usize, marks: &mut Marks) -> Result<Value, Flaw> {
+        let (mut items, mut odd) = (Vec::new(), Vec::new());
+        self.take(b'[')?;
+        let mut goes_on = !self.takes(b']');
+        while goes_on {
+            let mut inside = Marks::default();
+            let item = self.value(depth + 1, &mut inside)?;
+            if inside.is_odd() {
+                odd.push((items.len(), inside));
+            }
+            items.push(item);
+            goes_on = self.goes_on(b']')?;
+        }
+        marks.set_items(odd);
+        Ok(Value::Array(items))
+    }
+
+    /// Passes over the value that comes next, however deep it is.
+    fn skip(&mut self) -> Result<(), Flaw> {
+        let mut ends: Vec<u8> = Vec::new();
+        loop {
+            (self.look)()?;
+            let end = match self.next() {
+                Some(b'{') => Some(b'}'),
+                Some(b'[') => Some(b']'),
+                Some(b'"') => {
+                    self.skip_text()?;
+                    None
+                }
+                _ => {
+                    let scalar = self.scalar_span();
+                    self.check(scalar)?;
+                    None
+                }
             };
-            let value = tree(map.next_value()?, field.key.name, 0, &mut body.oddities);
-            insert(
-                &mut body.fields,
-                field.key.name,
-                field.key.name,
-                value,
-                &mut body.oddities,
-            );
+            if let Some(end) = end {
+                self.at += 1;
+                if !self.takes(end) {
+                    ends.push(end);
+                    self.skip_name(end)?;
+                    continue;
+                }
+            }
+            // A value is over, and with it perhaps what it stands in.
+            loop {
+                let Some(end) = ends.last().copied() else {
+                    return Ok(());
+                };
+                if self.goes_on(end)? {
+                    self.skip_name(end)?;
+                    break;
+                }
+                ends.pop();
+            }
         }
-        Ok(body)
     }
-}
 
-fn insert(object: &mut Map<String, Value>, name: &str, place: &str, value: Value, oddities: &mut Oddities) {
-    if object.insert(name.to_owned(), value).is_some() {
-        oddities.note(place.to_owned(), Oddity::Twice);
+    /// Passes over the name before a value, where it stands in an object.
+    fn skip_name(&mut self, end: u8) -> Result<(), Flaw> {
+        if end == b'}' {
+            self.skip_text()?;
+            self.take(b':')?;
+        }
+        Ok(())
     }
-}
 
-/// The value of a text that is known to be JSON. Where nothing is odd it is read at once; else it is taken apart, one level
-/// after the other.
-fn tree(raw: &RawValue, place: &str, depth: usize, oddities: &mut Oddities) -> Value {
-    if let Ok(Plain(value)) = serde_json::from_str(raw.get()) {
-        return value;
+    fn skip_text(&mut self) -> Result<(), Flaw> {
+        let text = self.text_span()?;
+        self.check(text)
     }
-    match raw.get().as_bytes().first() {
-        Some(b'{') => Value::Object(members(raw, place, depth, oddities)),
-        Some(b'[') => Value::Array(items(raw, place, depth, oddities)),
-        Some(b'"') => {
-            oddities.note(place.to_owned(), Oddity::Half);
-            let text = serde_json::from_str(raw.get())
-                .map(|Bytes(text)| String::from_utf8_lossy(&text).into_owned());
-            Value::String(text.unwrap_or_default())
+
+    /// Whether what was taken is JSON by itself.
+    fn check(&self, span: &[u8]) -> Result<(), Flaw> {
+        match serde_json::from_slice(span) {
+            Ok(IgnoredAny) => Ok(()),
+            Err(_) => Err(self.no_json()),
+        }
+    }
+
+    fn text(&mut self) -> Result<Text, Flaw> {
+        let span = self.text_span()?;
+        if let Ok(text) = serde_json::from_slice(span) {
+            return Ok(Text { text, half: false });
+        }
+        // The library takes any bytes for bytes, even those that stand in no text.
+        self.check(span)?;
+        let text = str::from_utf8(span)
+            .ok()
+            .and_then(|span| serde_json::from_str(span).ok());
+        let Some(Bytes(text)) = text else {
+            return Err(self.no_json());
+        };
+        Ok(Text {
+            text: String::from_utf8_lossy(&text).into_owned(),
+            half: true,
+        })
+    }
+
+    /// Takes a text as it is written, with its quotation marks.
+    fn text_span(&mut self) -> Result<&'a [u8], Flaw> {
+        let rest = self.rest();
+        if rest.first() != Some(&b'"') {
+            return Err(self.no_json());
+        }
+        let mut end = 1;
+        loop {
+            let found = memchr2(b'"', b'\\', rest.get(end..).unwrap_or_default());
+            let Some(found) = found else {
+                return Err(self.no_json());
+            };
+            end += found + 1;
+            if rest.get(end - 1) == Some(&b'"') {
+                break;
+            }
+            // Whatever is escaped ends nothing.
+            end += 1;
+        }
+        self.at += end;
+        Ok(rest.get(..end).unwrap_or_default())
+    }
+
+    /// A number, `true`, `false` or `null`.
+    fn scalar(&mut self) -> Result<Value, Flaw> {
+        let span = self.scalar_span();
+        if let Ok(value) = serde_json::from_slice(span) {
+            return Ok(value);
         }
         // Numbers beyond all bounds; the greatest that there is stands for them.
-        Some(b'-') => Number::from_f64(f64::MIN).into(),
-        _ => Number::from_f64(f64::MAX).into(),
+        self.check(span)?;
+        let is_negative = span.first() == Some(&b'-');
+        let number = Number::from_f64(if is_negative { f64::MIN } else { f64::MAX });
+        Ok(number.into())
     }
-}
 
-fn members(raw: &RawValue, place: &str, depth: usize, oddities: &mut Oddities) -> Map<String, Value> {
-    let mut object = Map::new();
-    if depth >= DEEPEST {
-        return object;
+    /// Takes what may be such a value.
+    fn scalar_span(&mut self) -> &'a [u8] {
+        let rest = self.rest();
+        let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+        let length = rest.iter().take_while(is_part).count();
+        self.at += length;
+        rest.get(..length).unwrap_or_default()
     }
-    let Members(members) = serde_json::from_str(raw.get()).unwrap_or_default();
-    for (Bytes(name), value) in members {
-        if std::str::from_utf8(&name).is_err() {
-            oddities.note(place.to_owned(), Oddity::Half);
-        }
-        let name = String::from_utf8_lossy(&name);
-        let inside = child(place, &name);
-        let value = tree(value, &inside, depth + 1, oddities);
-        insert(&mut object, &name, &inside, value, oddities);
-    }
-    object
-}
-
-fn items(raw: &RawValue, place: &str, depth: usize, oddities: &mut Oddities) -> Vec<Value> {
-    if depth >= DEEPEST {
-        return Vec::new();
-    }
-    let items: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
-    let items = items.into_iter().enumerate();
-    items
-        .map(|(index, item)| tree(item, &format!("{place}[{index}]"), depth + 1, oddities))
-        .collect()
 }
 
 /// A text's bytes; half a surrogate has some too.
@@ -225,95 +375,6 @@ impl<'de> Visitor<'de> for BytesVisitor {
     }
 }
 
-/// An object's members, in their order.
-#[derive(Default)]
-struct Members<'a>(Vec<(Bytes<'a>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Members(members))
-    }
-}
-
-/// A value with nothing odd in it.
-struct Plain(Value);
-
-impl<'de> Deserialize<'de> for Plain {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PlainVisitor).map(Self)
-    }
-}
-
-struct PlainVisitor;
-
-impl<'de> Visitor<'de> for PlainVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Plain(item)) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some((name, Plain(value))) = map.next_entry::<String, Plain>()? {
-            if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a name stands twice"));
-            }
-        }
-        Ok(Value::Object(object))
-    }
-}
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;

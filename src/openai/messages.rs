@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
+    place::Place,
     request::Reading,
     schema::{Key, Shape, TEXT, key, missing, required, unknown_word, wrong_type},
 };
@@ -47,19 +48,23 @@ pub(super) const PART: Shape = Shape::Kinds("type", PARTS);
 /// The name of a message in the document.
 pub(super) const MESSAGE_NAME: &str = "ChatMessage";
 
-/// Reads the message at `index`, which is known to be an object.
-pub(super) fn read(reading: &mut Reading<'_>, index: usize, message: Value) -> Result<Message, ChatError> {
-    let path = format!("messages[{index}]");
+/// Reads the message at `place`, which is known to be an object.
+pub(super) fn read(
+    reading: &mut Reading<'_>,
+    place: &Place<'_>,
+    message: Value,
+) -> Result<Message, ChatError> {
     let Value::Object(mut message) = message else {
-        return Err(wrong_type(path, "an object", &message));
+        return Err(wrong_type(place.path(), "an object", &message));
     };
     let judge = reading.judge();
-    judge.check_used(&format!("{path}.role"))?;
-    let (role, word) = read_role(&path, message.get("role"))?;
+    let field = place.member("role");
+    judge.check_used(&field)?;
+    let (role, word) = read_role(field.path(), message.get("role"))?;
     MESSAGE
         .iter()
-        .try_for_each(|key| key.check(&message, &path, judge))?;
-    let field = format!("{path}.content");
+        .try_for_each(|key| key.check(&message, place, judge))?;
+    let field = place.member("content");
     judge.check_used(&field)?;
     let mut parts = match message.remove("content") {
         Some(Value::String(text)) => vec![Part::Text(text)],
@@ -69,8 +74,14 @@ pub(super) fn read(reading: &mut Reading<'_>, index: usize, message: Value) -> R
             vec![Part::Refusal(take_text(&mut message, "refusal"))]
         }
         None | Some(Value::Null) if word == Word::Function => Vec::new(),
-        None => return Err(missing(field)),
-        Some(other) => return Err(wrong_type(field, "a string or an array of content parts", &other)),
+        None => return Err(missing(field.path())),
+        Some(other) => {
+            return Err(wrong_type(
+                field.path(),
+                "a string or an array of content parts",
+                &other,
+            ));
+        }
     };
     if let Some(Value::Array(calls)) = message.get("tool_calls") {
         for call in calls {
@@ -100,8 +111,7 @@ enum Word {
     Other,
 }
 
-fn read_role(path: &str, role: Option<&Value>) -> Result<(Role, Word), ChatError> {
-    let field = format!("{path}.role");
+fn read_role(field: &str, role: Option<&Value>) -> Result<(Role, Word), ChatError> {
     match role {
         None => Err(missing(field)),
         Some(Value::String(word)) => match word.as_str() {
@@ -119,11 +129,12 @@ fn read_role(path: &str, role: Option<&Value>) -> Result<(Role, Word), ChatError
 
 fn read_parts(
     reading: &mut Reading<'_>,
-    field: &str,
+    place: &Place<'_>,
     role: Role,
     parts: Vec<Value>,
 ) -> Result<Vec<Part>, ChatError> {
     if parts.is_empty() {
+        let field = place.path();
         let message = format!(
             "Invalid '{field}': empty array. Expected an array with minimum length 1, but got an empty array instead."
         );
@@ -131,14 +142,15 @@ fn read_parts(
     }
     let mut read = Vec::new();
     for (number, part) in parts.into_iter().enumerate() {
-        let path = format!("{field}[{number}]");
-        PART.check(&part, &path, reading.judge())?;
+        let place = place.item(number);
+        PART.check(&part, &place, reading.judge())?;
+        let path = place.path();
         let text = |value: &Value| value.as_str().map(str::to_owned);
         read.push(match part["type"].as_str().unwrap_or_default() {
             "text" => Part::Text(text(&part["text"]).unwrap_or_default()),
             "refusal" => Part::Refusal(text(&part["refusal"]).unwrap_or_default()),
             "image_url" => {
-                reading.need_part(&path, "image_url", |can| can.images)?;
+                reading.need_part(path, "image_url", |can| can.images)?;
                 let image = &part["image_url"];
                 Part::Image(Image {
                     url: text(&image["url"]),
@@ -147,11 +159,11 @@ fn read_parts(
                 })
             }
             "input_audio" => {
-                reading.need_part(&path, "input_audio", |can| can.audio)?;
+                reading.need_part(path, "input_audio", |can| can.audio)?;
                 Part::Audio(read_audio(&part))
             }
             "file" => {
-                reading.need_part(&path, "file", |can| can.files)?;
+                reading.need_part(path, "file", |can| can.files)?;
                 let file = &part["file"];
                 Part::File(File {
                     file_id: text(&file["file_id"]),
@@ -162,7 +174,7 @@ fn read_parts(
             }
             unknown => {
                 let by_model = role == Role::Assistant;
-                Part::Unknown(reading.left_out_unknown(&path, unknown, by_model, "messages")?)
+                Part::Unknown(reading.left_out_unknown(path, unknown, by_model, "messages")?)
             }
         });
     }

@@ -1,5 +1,6 @@
 //! The HTTP door: OpenAI's API, as its SDKs expect it, over the engine.
 
+mod apart;
 mod body;
 mod call;
 mod chat;
@@ -18,6 +19,7 @@ mod json;
 mod messages;
 mod models;
 mod options;
+mod place;
 mod request;
 mod responses;
 mod schema;

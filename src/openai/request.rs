@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::{
     fields::{CHAT, Field, Fields, Use},
-    json::{Body, Oddities},
+    json::Body,
     messages, options,
-    schema::{Judge, Open, Shape, child, integer, missing},
+    place::{Marks, Place},
+    schema::{Judge, Key, Open, integer, missing},
 };
 use crate::engine::{
     error::{ChatError, ErrorKind},
@@ -47,7 +48,6 @@ pub(super) struct Reading<'a> {
     pub(super) capabilities: &'a Capabilities,
     pub(super) unsupported: Unsupported,
     pub(super) ignored: Ignored,
-    oddities: Oddities,
 }
 
 impl<'a> Reading<'a> {
@@ -56,27 +56,27 @@ impl<'a> Reading<'a> {
             capabilities,
             unsupported,
             ignored: Vec::new(),
-            oddities: Oddities::default(),
         }
     }
 
     /// Checks all fields of a table, and notes or refuses those that have no effect here. A fault in any field comes
-    /// before what is not offered, and nobody looks for one in what is left out.
-    pub(super) fn check(&mut self, table: &'static [Field], body: Body) -> Result<Fields, ChatError> {
-        let Body { mut fields, oddities } = body;
-        oddities.check_many()?;
-        self.oddities = oddities;
-        self.find_faults(table, &fields, "")?;
-        self.meet(table, &mut fields, "")?;
-        Ok(fields)
+    /// before what is not offered, and nobody looks for one in what is left out. What is odd in what is looked at later is
+    /// given back.
+    pub(super) fn check(
+        &mut self,
+        table: &'static [Field],
+        body: Body,
+    ) -> Result<(Fields, Marks), ChatError> {
+        let Body { mut fields, marks } = body;
+        let place = Place::body(&marks);
+        self.find_faults(table, &fields, &place)?;
+        self.meet(table, &mut fields, &place)?;
+        Ok((fields, marks))
     }
 
     /// By what an obeyed value is judged.
-    pub(super) fn judge(&self) -> Judge<'_> {
-        Judge {
-            open: Open::No,
-            oddities: &self.oddities,
-        }
+    pub(super) fn judge(&self) -> Judge {
+        Judge { open: Open::No }
     }
 
     /// How a field with this meaning is judged; none where it is left out, whatever it is.
@@ -91,32 +91,34 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn find_faults(&self, table: &[Field], fields: &Fields, path: &str) -> Result<(), ChatError> {
+    fn find_faults(&self, table: &[Field], fields: &Fields, place: &Place<'_>) -> Result<(), ChatError> {
         for Field { key, meaning } in table {
             let Some(open) = self.openness(meaning) else {
                 continue;
             };
-            let judge = Judge {
-                open,
-                oddities: &self.oddities,
-            };
-            key.check(fields, path, judge)?;
+            key.check(fields, place, Judge { open })?;
             if let (Use::Parts(parts), Some(Value::Object(inside))) = (meaning, fields.get(key.name)) {
-                self.find_faults(parts, inside, &child(path, key.name))?;
+                self.find_faults(parts, inside, &place.member(key.name))?;
             }
         }
         Ok(())
     }
 
-    fn meet(&mut self, table: &'static [Field], fields: &mut Fields, path: &str) -> Result<(), ChatError> {
+    fn meet(
+        &mut self,
+        table: &'static [Field],
+        fields: &mut Fields,
+        place: &Place<'_>,
+    ) -> Result<(), ChatError> {
         for Field { key, meaning } in table {
             let Some(value) = fields.get(key.name).filter(|value| !value.is_null()) else {
                 continue;
             };
-            let name = if path.is_empty() {
+            let inner = place.member(key.name);
+            let name = if place.path().is_empty() {
                 Cow::Borrowed(key.name)
             } else {
-                Cow::Owned(child(path, key.name))
+                Cow::Owned(inner.path().to_owned())
             };
             match meaning {
                 Use::Obeyed => {}
@@ -128,24 +130,21 @@ impl<'a> Reading<'a> {
                 }
                 Use::Parts(parts) => {
                     if let Some(Value::Object(inside)) = fields.get_mut(key.name) {
-                        self.meet(parts, inside, &name)?;
+                        self.meet(parts, inside, &inner)?;
                     }
                 }
             }
-            self.drop_unfit(&key.shape, key.name, meaning, fields);
+            self.drop_unfit(key, meaning, &inner, fields);
         }
         Ok(())
     }
 
     /// What was left out unjudged and is nonsense is not told back either.
-    fn drop_unfit(&self, shape: &Shape, name: &str, meaning: &Use, fields: &mut Fields) {
-        let judge = Judge {
-            open: Open::Words,
-            oddities: &self.oddities,
-        };
-        let unfit = |value: &Value| shape.check(value, name, judge).is_err();
-        if self.openness(meaning).is_none() && fields.get(name).is_some_and(unfit) {
-            fields.remove(name);
+    fn drop_unfit(&self, key: &Key, meaning: &Use, place: &Place<'_>, fields: &mut Fields) {
+        let judge = Judge { open: Open::Words };
+        let unfit = |value: &Value| key.shape.check(value, place, judge).is_err();
+        if self.openness(meaning).is_none() && fields.get(key.name).is_some_and(unfit) {
+            fields.remove(key.name);
         }
     }
 
@@ -220,15 +219,16 @@ impl<'a> Reading<'a> {
 
 /// Reads a chat's fields.
 pub(super) fn read(body: Body, mut reading: Reading<'_>) -> Result<Asked, ChatError> {
-    let mut fields = reading.check(CHAT, body)?;
+    let (mut fields, marks) = reading.check(CHAT, body)?;
     let (stream, include_usage) = read_stream(&fields)?;
     let Some(Value::Array(messages)) = fields.remove("messages") else {
         return Err(missing("messages"));
     };
+    let place = Place::body(&marks).member("messages");
     let messages = messages
         .into_iter()
         .enumerate()
-        .map(|(index, message)| messages::read(&mut reading, index, message));
+        .map(|(index, message)| messages::read(&mut reading, &place.item(index), message));
     let messages = messages.collect::<Result<_, _>>()?;
     let number = |name: &str| fields.get(name).and_then(Value::as_f64);
     let count = |name: &str| count(&fields, name);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::json::Oddities;
+use super::place::Place;
 use crate::engine::error::ChatError;
 
 /// What a value may be.
@@ -68,12 +68,11 @@ pub(super) enum Open {
 
 /// By what a value is judged.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Judge<'a> {
+pub(super) struct Judge {
     pub(super) open: Open,
-    pub(super) oddities: &'a Oddities,
 }
 
-impl Judge<'_> {
+impl Judge {
     fn is_open(self) -> bool {
         self.open != Open::No
     }
@@ -88,21 +87,21 @@ impl Judge<'_> {
     }
 
     /// Half a character in what has no effect has none either.
-    fn check_text(self, path: &str) -> Result<(), ChatError> {
+    fn check_text(self, place: &Place<'_>) -> Result<(), ChatError> {
         if self.is_open() {
             Ok(())
         } else {
-            self.oddities.check_text(path)
+            place.check_text()
         }
     }
 
-    /// Checks that what is used at `path` stands there once, and holds no half of a character.
+    /// Checks that what is used at `place` stands there once, and holds no half of a character.
     ///
     /// # Errors
-    /// `invalid_request` with the path.
-    pub(super) fn check_used(self, path: &str) -> Result<(), ChatError> {
-        self.oddities.check_once(path)?;
-        self.check_text(path)
+    /// `invalid_request` with the place.
+    pub(super) fn check_used(self, place: &Place<'_>) -> Result<(), ChatError> {
+        place.check_once()?;
+        self.check_text(place)
     }
 }
 
@@ -125,42 +124,28 @@ pub(super) const fn required(name: &'static str, shape: Shape) -> Key {
 }
 
 impl Key {
-    /// Checks this key of the object at `path`.
+    /// Checks this key of the object at `place`.
     ///
     /// # Errors
     /// `invalid_request`, naming the innermost field that is at fault.
     pub(super) fn check(
         &self,
         object: &Map<String, Value>,
-        path: &str,
-        judge: Judge<'_>,
+        place: &Place<'_>,
+        judge: Judge,
     ) -> Result<(), ChatError> {
+        let place = place.member(self.name);
         let Some(value) = object.get(self.name) else {
             return match self.presence {
-                Presence::Required => Err(missing(child(path, self.name))),
+                Presence::Required => Err(missing(place.path())),
                 Presence::Optional => Ok(()),
             };
         };
-        let path = child(path, self.name);
-        judge.oddities.check_once(&path)?;
+        place.check_once()?;
         if value.is_null() && self.presence == Presence::Optional {
             return Ok(());
         }
-        self.shape.check(value, &path, judge)
-    }
-}
-
-/// The path of what stands under a name, of which no more is told than anybody reads.
-pub(super) fn child(path: &str, name: &str) -> String {
-    const SHOWN: usize = 64;
-    let shown = name
-        .char_indices()
-        .nth(SHOWN)
-        .map_or(name, |(end, _)| &name[..end]);
-    if path.is_empty() {
-        shown.to_owned()
-    } else {
-        format!("{path}.{shown}")
+        self.shape.check(value, &place, judge)
     }
 }
 
@@ -262,25 +247,26 @@ impl Shape {
         }
     }
 
-    /// Checks the value at `path`.
+    /// Checks the value at `place`.
     ///
     /// # Errors
     /// `invalid_request`, naming the innermost field that is at fault.
-    pub(super) fn check(&self, value: &Value, path: &str, judge: Judge<'_>) -> Result<(), ChatError> {
+    pub(super) fn check(&self, value: &Value, place: &Place<'_>, judge: Judge) -> Result<(), ChatError> {
+        let path = place.path();
         if !self.is_of_type(value) {
             return Err(wrong_type(path, &self.expected(), value));
         }
         match (self, value) {
             (Shape::Integer(least, most), value) => {
                 let number = integer(value).unwrap_or_default();
-                in_range(path, "integer", number, *least, *most)
+                in_range(path, "integer", value, number, (*least, *most))
             }
             (Shape::Number(least, most), value) => {
                 let number = value.as_f64().unwrap_or_default();
-                in_range(path, "decimal", number, *least, *most)
+                in_range(path, "decimal", value, number, (*least, *most))
             }
             (Shape::Text(least, most), Value::String(text)) => {
-                judge.check_text(path)?;
+                judge.check_text(place)?;
                 let most = judge.most(*most);
                 // Counting characters is needed only where bytes do not settle it.
                 let settled = text.len() <= most && *least <= 1;
@@ -295,30 +281,30 @@ impl Shape {
             (Shape::List(least, most, of), Value::Array(items)) => {
                 in_size(path, "array", items.len(), *least, judge.most(*most))?;
                 let mut items = items.iter().enumerate();
-                items.try_for_each(|(index, item)| of.check(item, &format!("{path}[{index}]"), judge))
+                items.try_for_each(|(index, item)| of.check(item, &place.item(index), judge))
             }
             (Shape::Object(keys), Value::Object(object)) => {
-                keys.iter().try_for_each(|key| key.check(object, path, judge))
+                keys.iter().try_for_each(|key| key.check(object, place, judge))
             }
             (Shape::Tagged(tag, kinds), Value::Object(object)) => {
-                check_kind((tag, kinds), judge.is_open(), object, path, judge)
+                check_kind((tag, kinds), judge.is_open(), object, place, judge)
             }
             (Shape::Kinds(tag, kinds), Value::Object(object)) => {
-                check_kind((tag, kinds), true, object, path, judge)
+                check_kind((tag, kinds), true, object, place, judge)
             }
             (Shape::Pairs(most, longest, of), Value::Object(object)) => {
-                judge.check_text(path)?;
+                judge.check_text(place)?;
                 in_size(path, "object", object.len(), 0, judge.most(*most))?;
                 object.iter().try_for_each(|(name, value)| {
                     in_size(path, "key", name.chars().count(), 0, judge.most(*longest))?;
-                    let path = child(path, name);
-                    judge.oddities.check_once(&path)?;
-                    of.check(value, &path, judge)
+                    let place = place.member(name);
+                    place.check_once()?;
+                    of.check(value, &place, judge)
                 })
             }
             (Shape::Either(shapes), value) => {
                 let shape = shapes.iter().find(|shape| shape.is_of_type(value));
-                shape.map_or(Ok(()), |shape| shape.check(value, path, judge))
+                shape.map_or(Ok(()), |shape| shape.check(value, place, judge))
             }
             _ => Ok(()),
         }
@@ -330,27 +316,35 @@ fn check_kind(
     (tag, kinds): (&str, &[(&str, &[Key])]),
     open: bool,
     object: &Map<String, Value>,
-    path: &str,
-    judge: Judge<'_>,
+    place: &Place<'_>,
+    judge: Judge,
 ) -> Result<(), ChatError> {
-    let field = child(path, tag);
+    let field = place.member(tag);
     judge.check_used(&field)?;
     let word = match object.get(tag) {
-        None => return Err(missing(field)),
+        None => return Err(missing(field.path())),
         Some(Value::String(word)) => word,
-        Some(other) => return Err(wrong_type(field, "a string", other)),
+        Some(other) => return Err(wrong_type(field.path(), "a string", other)),
     };
     match kinds.iter().find(|(name, _)| name == word) {
-        Some((_, keys)) => keys.iter().try_for_each(|key| key.check(object, path, judge)),
+        Some((_, keys)) => keys.iter().try_for_each(|key| key.check(object, place, judge)),
         None if open => Ok(()),
         None => {
             let known: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
-            Err(unknown_word(field, word, &known))
+            Err(unknown_word(field.path(), word, &known))
         }
     }
 }
 
-fn in_range<T>(path: &str, what: &str, number: T, least: T, most: T) -> Result<(), ChatError>
+/// Checks a number, which stands as it was given in `value`: an integer type's end may stand for it here, and a decimal has
+/// hundreds of digits.
+fn in_range<T>(
+    path: &str,
+    what: &str,
+    value: &Value,
+    number: T,
+    (least, most): (T, T),
+) -> Result<(), ChatError>
 where
     T: Copy + PartialOrd + std::fmt::Display,
 {
@@ -362,7 +356,7 @@ where
         return Ok(());
     };
     let message = format!(
-        "Invalid '{path}': {what} {side} value. Expected a value {sign} {bound}, but got {number} instead."
+        "Invalid '{path}': {what} {side} value. Expected a value {sign} {bound}, but got {value} instead."
     );
     Err(ChatError::invalid(path, message))
 }

@@ -9,6 +9,9 @@ use serde_json::Value;
 use super::{API, CHAT_PATHS, fields::Fields};
 use crate::engine::error::ChatError;
 
+/// Where a path that names a model may end.
+const ENDPOINTS: [&str; 4] = ["/chat/completions", "/completions", "/responses", "/models"];
+
 /// The model that a path names, as Azure's do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Deployment(String);
@@ -59,12 +62,32 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
+impl Deployment {
+    fn named(name: &str) -> Option<Self> {
+        let name = percent_decode_str(name).decode_utf8().ok()?.into_owned();
+        (!name.is_empty()).then_some(Self(name))
+    }
+}
+
 /// The canonical path, and the model that this one names; none where it is no other spelling of an endpoint.
 fn spelled(path: &str) -> Option<(String, Option<Deployment>)> {
     if CHAT_PATHS.contains(&path) {
         return None;
     }
+    let (endpoint, deployment) = endpoint_of(path)?;
+    let segments: Vec<&str> = endpoint
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
+    let canonical = format!("{API}/{}", segments.join("/"));
+    (canonical != path).then_some((canonical, deployment))
+}
+
+/// The endpoint in a path, and the model that this names.
+fn endpoint_of(path: &str) -> Option<(&str, Option<Deployment>)> {
     let mut deployment = None;
+    // What may begin with a name that has slashes.
+    let mut behind = None;
     let mut rest = path;
     let endpoint = loop {
         rest = rest.trim_start_matches('/');
@@ -72,11 +95,10 @@ fn spelled(path: &str) -> Option<(String, Option<Deployment>)> {
         match segment {
             "v1" | "openai" => rest = after,
             "deployments" if deployment.is_none() => {
+                behind = Some(after);
                 let (name, after) = after.split_once('/')?;
-                let name = percent_decode_str(name).decode_utf8().ok()?.into_owned();
-                deployment = (!name.is_empty()).then_some(Deployment(name));
                 // Without a name what follows could be taken for one.
-                deployment.as_ref()?;
+                deployment = Some(Deployment::named(name)?);
                 rest = after;
             }
             // The address of an endpoint was taken for a base.
@@ -87,14 +109,30 @@ fn spelled(path: &str) -> Option<(String, Option<Deployment>)> {
             _ => break rest,
         }
     };
-    let segments: Vec<&str> = endpoint
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .collect();
-    let is_endpoint = matches!(
-        segments.as_slice(),
-        ["chat", "completions"] | ["completions"] | ["responses" | "models", ..]
-    );
-    let canonical = format!("{API}/{}", segments.join("/"));
-    (is_endpoint && canonical != path).then_some((canonical, deployment))
+    if is_endpoint(endpoint) {
+        Some((endpoint, deployment))
+    } else {
+        with_slashes(behind?)
+    }
+}
+
+fn is_endpoint(rest: &str) -> bool {
+    let mut segments = rest.split('/').filter(|segment| !segment.is_empty());
+    match (segments.next(), segments.next(), segments.next()) {
+        (Some("chat"), Some("completions"), None) | (Some("completions"), None, None) => true,
+        (Some("responses" | "models"), ..) => true,
+        (Some(_) | None, ..) => false,
+    }
+}
+
+/// Splits a name with slashes in it, as Azure's clients write it into a path, from the endpoint at the path's end.
+fn with_slashes(behind: &str) -> Option<(&str, Option<Deployment>)> {
+    let whole = behind.trim_end_matches('/');
+    let ends_in = |endpoint: &&&str| whole.ends_with(**endpoint);
+    let endpoint = *ENDPOINTS.iter().find(ends_in)?;
+    let name = whole.strip_suffix(endpoint)?.trim_end_matches('/');
+    // Who resolves these on the way sees another path.
+    let is_sound = !name.split('/').any(|segment| matches!(segment, "." | ".."));
+    let deployment = Deployment::named(name).filter(|_| is_sound)?;
+    Some((endpoint, Some(deployment)))
 }

@@ -1,4 +1,4 @@
-//! What happens on the disk.
+//! Reading and writing the files of the state directory.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -12,31 +12,30 @@ use crate::engine::store::SavedToken;
 pub(super) const TOKENS: &str = "tokens.json";
 pub(super) const JOURNAL: &str = "conversations.log";
 pub(super) const LOCK: &str = "lock";
-/// A journal shorter than this is never rewritten.
+/// A journal with fewer lines than this is never compacted.
 pub(super) const SHORT: usize = 10_000;
 
-/// Writes the files of a directory.
+/// The files of a state directory.
 pub(super) struct Keeper {
     directory: PathBuf,
     pub(super) journal: File,
     lines: usize,
-    /// A write failed, which was told; the next success is told too.
+    /// The last journal write failed, and that was logged; the next success is logged too.
     pub(super) failing: bool,
-    /// The same of the tokens' state.
+    /// The same for `tokens.json`.
     tokens_failing: bool,
     /// Locked for as long as the process uses the directory.
-    _lock: File,
+    lock: File,
 }
 
 impl Keeper {
-    /// Takes the directory, and reads what is in it.
+    /// Locks the directory and reads its files.
     ///
     /// # Errors
-    /// When it cannot be read and written, or another process holds it.
+    /// When it cannot be read or written, or another process holds it.
     pub(super) fn open(directory: &Path) -> io::Result<(Self, Vec<SavedToken>, Owed)> {
         fs::create_dir_all(directory)?;
-        let lock = private().write(true).create(true).open(directory.join(LOCK))?;
-        hold(&lock)?;
+        let lock = locked(directory)?;
         let tokens = read(&directory.join(TOKENS))?;
         let tokens = format::read_tokens(&tokens).unwrap_or_else(|problem| {
             tracing::error!(
@@ -53,16 +52,18 @@ impl Keeper {
             lines: owed.len(),
             failing: false,
             tokens_failing: false,
-            _lock: lock,
+            lock,
         };
         Ok((keeper, tokens, owed))
     }
 
-    /// Writes a batch. What cannot be written is told to the log; `owed` tells what the journal should say.
+    /// Writes a batch, and logs a failure to. `owed` gives the complete contents of the journal.
     pub(super) fn keep(&mut self, batch: Batch, owed: impl FnOnce() -> Owed) {
         if let Some(tokens) = batch.tokens {
             let text = format::write_tokens(&tokens);
-            let kept = replace(&self.directory, TOKENS, text.as_bytes()).map(drop);
+            let kept = self
+                .hold_place()
+                .and_then(|()| replace(&self.directory, TOKENS, text.as_bytes()).map(drop));
             tell(TOKENS, &kept, &mut self.tokens_failing);
         }
         if batch.overflown || !batch.lines.is_empty() {
@@ -72,22 +73,43 @@ impl Keeper {
 
     fn note(&mut self, lines: &str, overflown: bool, owed: impl FnOnce() -> Owed) {
         self.lines += lines.lines().count();
+        let is_lost = !self.is_in_place();
         // After a failed write the file may end in half a line, and lacks what was noted since: only a new one is whole.
-        let is_broken = self.failing || overflown;
+        let is_broken = self.failing || overflown || is_lost;
         let kept = match (is_broken || self.lines >= SHORT).then(owed) {
             Some(owed) if is_broken || self.lines / 4 > owed.len() => {
-                rewrite(&self.directory, &owed).map(|file| {
+                let written = self.hold_place().and_then(|()| rewrite(&self.directory, &owed));
+                written.map(|file| {
                     self.journal = file;
                     self.lines = owed.len();
                 })
             }
             Some(_) | None => self.journal.write_all(lines.as_bytes()),
         };
+        if is_lost && !self.failing && kept.is_ok() {
+            tracing::warn!(file = JOURNAL, "state had been taken away, and was written anew");
+        }
         tell(JOURNAL, &kept, &mut self.failing);
+    }
+
+    /// Whether what is written is what a next process reads: files that somebody removes, or moves away with their
+    /// directory, can be written as well as ever.
+    fn is_in_place(&self) -> bool {
+        let is_there = |file: &File, name: &str| is_at(file, &self.directory.join(name)).unwrap_or(true);
+        is_there(&self.journal, JOURNAL) && is_there(&self.lock, LOCK)
+    }
+
+    /// Locks the directory that is there now, should it be another than before. One that is gone is not made anew: it may
+    /// be a volume that comes back.
+    fn hold_place(&mut self) -> io::Result<()> {
+        if !is_at(&self.lock, &self.directory.join(LOCK))? {
+            self.lock = locked(&self.directory)?;
+        }
+        Ok(())
     }
 }
 
-/// Tells that a file cannot be written, once, and that it can be written again.
+/// Logs the first failure to write a file, and the recovery from it.
 fn tell(file: &'static str, kept: &io::Result<()>, failing: &mut bool) {
     match kept {
         Err(error) if !*failing => tracing::error!(file, %error, "state cannot be kept"),
@@ -109,9 +131,44 @@ pub(super) fn look(directory: &Path) -> io::Result<()> {
             if_there(private().write(true).open(directory.join(aside(name))))?;
         }
     }
-    // Only a file that is made shows whether files can be made; it has no name, or loses it at once.
+    // Creating a file is the only reliable test for write access. The file has no name, or loses it at once.
     let made = tempfile::tempfile_in(there);
     made.map(drop).map_err(|error| error.kind().into())
+}
+
+/// A directory's lock, held until it is closed.
+fn locked(directory: &Path) -> io::Result<File> {
+    let lock = private().write(true).create(true).open(directory.join(LOCK))?;
+    hold(&lock)?;
+    Ok(lock)
+}
+
+/// Whether a path leads to a file that is open.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(there) => Ok(are_same(&file.metadata()?, &there)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(unix)]
+fn are_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Files that are open cannot be removed there.
+#[cfg(not(unix))]
+fn are_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
 }
 
 /// Locks the directory, until the file is closed.
@@ -125,7 +182,7 @@ fn hold(lock: &File) -> io::Result<()> {
     })
 }
 
-/// The directory itself, or what is there of the way to it.
+/// The directory itself, or its nearest existing ancestor.
 fn nearest(directory: &Path) -> io::Result<&Path> {
     for place in directory
         .ancestors()
@@ -144,7 +201,7 @@ fn nearest(directory: &Path) -> io::Result<&Path> {
     Ok(Path::new("."))
 }
 
-/// What was opened, if it is there.
+/// Turns a missing file into `None`.
 fn if_there(opened: io::Result<File>) -> io::Result<Option<File>> {
     match opened {
         Ok(file) => Ok(Some(file)),
@@ -153,12 +210,12 @@ fn if_there(opened: io::Result<File>) -> io::Result<Option<File>> {
     }
 }
 
-/// Where a file is written that takes the place of another.
+/// The temporary name under which a file's replacement is written.
 fn aside(name: &str) -> String {
     format!("{name}.new")
 }
 
-/// For files that are nobody else's business.
+/// Options for files that only the owner may access.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -174,8 +231,7 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Puts a file in the place of another, so that a reader sees the one or the other and nothing between, and hands back
-/// the new one, open at its end.
+/// Replaces a file atomically: a reader sees the old or the new contents. Returns the new file, open at its end.
 fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<File> {
     let aside = directory.join(aside(name));
     let mut file = private().write(true).create(true).truncate(true).open(&aside)?;

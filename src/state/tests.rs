@@ -159,6 +159,9 @@ fn what_could_not_be_written_is_there_once_it_can() {
     };
     owe(&desk, 1);
     keep(&mut keeper);
+    let journal = directory.path().join(JOURNAL);
+    fs::remove_file(&journal).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &journal).unwrap();
     keeper.journal = private().write(true).open("/dev/full").unwrap();
     owe(&desk, 2);
     keep(&mut keeper);
@@ -169,6 +172,42 @@ fn what_could_not_be_written_is_there_once_it_can() {
     assert!(!keeper.failing);
     drop(keeper);
     assert_eq!(ids(&StateDir::open(directory.path()).unwrap().1), [2, 3]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_is_taken_away_is_missed_and_written_anew_when_there_is_one() {
+    let place = tempfile::tempdir().unwrap();
+    let (directory, elsewhere) = (place.path().join("state"), place.path().join("elsewhere"));
+    let (mut keeper, _, owed) = Keeper::open(&directory).unwrap();
+    let desk = Desk::new(owed);
+    let keep = |keeper: &mut Keeper, id| {
+        owe(&desk, id);
+        let batch = desk.next().unwrap();
+        let number = batch.number;
+        keeper.keep(batch, || desk.owed());
+        desk.finish(number);
+    };
+    keep(&mut keeper, 1);
+    fs::rename(&directory, &elsewhere).unwrap();
+    keep(&mut keeper, 2);
+    assert!(keeper.failing && !directory.exists());
+    // A directory that another process holds is none to write to.
+    let (other, _) = StateDir::open(&directory).unwrap();
+    keep(&mut keeper, 3);
+    assert!(keeper.failing);
+    drop(other);
+    keep(&mut keeper, 4);
+    assert!(!keeper.failing);
+    let second = StateDir::open(&directory).err().unwrap();
+    assert_eq!(second.kind(), io::ErrorKind::ResourceBusy, "it is held again");
+    // One file alone is written anew at once.
+    fs::remove_file(directory.join(JOURNAL)).unwrap();
+    keep(&mut keeper, 5);
+    assert!(!keeper.failing);
+    drop(keeper);
+    assert_eq!(ids(&StateDir::open(&directory).unwrap().1), [1, 2, 3, 4, 5]);
+    assert_eq!(ids(&StateDir::open(&elsewhere).unwrap().1), [1]);
 }
 
 #[cfg(unix)]
@@ -208,7 +247,7 @@ fn what_waits_for_a_disk_is_bounded_and_the_journal_is_whole_afterwards() {
     assert_eq!(ids(&StateDir::open(directory.path()).unwrap().1), [many]);
 }
 
-/// A pipe that nobody reads, in the place of the file that the tokens are written to: opening it does not return.
+/// Puts a pipe without a reader in place of the temporary file of `tokens.json`: opening it blocks.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_disk_that_does_not_answer_holds_up_one_caller_once() {
@@ -226,9 +265,9 @@ async fn a_disk_that_does_not_answer_holds_up_one_caller_once() {
     state.owe(&conversation(1));
     state.flushed(Duration::from_millis(50)).await;
     state.owe(&conversation(2));
-    // Were this one held up, the test would not end.
+    // If this call blocked, the test would not end.
     state.flushed(Duration::MAX).await;
-    // A reader: what was stuck goes on.
+    // A reader unblocks the write.
     let reader = thread::spawn(move || fs::read(pipe).unwrap());
     let mut done = state.desk.done.subscribe();
     done.wait_for(|done| *done == 3).await.unwrap();

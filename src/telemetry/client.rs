@@ -1,16 +1,23 @@
-//! Where a request comes from, for the log: the address of its connection, or what proxies that are trusted say of it.
+//! Where a request comes from, for the log: the address of its connection, or what proxies that are trusted say of it;
+//! and the end of that connection.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, header};
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
 
-/// The address at the other end of a request's connection.
+/// Fires when a request's connection is about to be cut off with whatever is under way on it, as one is that has reached
+/// its age.
+#[derive(Debug, Clone, Default)]
+pub struct CutOff(pub CancellationToken);
+
+/// The address of a connection's peer.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// The rightmost address that is none of the `trusted`: proxies append, so what stands left of it anybody may have
-/// written. An entry that is no address ends the search at its right neighbour.
+/// The rightmost address outside the `trusted` networks: each proxy appends, and anything to the left of an untrusted
+/// address may be forged. At an entry that is no address the search ends with the entry to its right.
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let mut client = peer.to_canonical();
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
@@ -29,7 +36,8 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     client
 }
 
-/// The entries of `X-Forwarded-For`, from left to right; where it is missing those of `Forwarded` (RFC 7239).
+/// The entries of `X-Forwarded-For`, from left to right; where it is missing those of `Forwarded` (RFC 7239). Empty ones
+/// are none, as in every list of HTTP's (RFC 9110, 5.6.1).
 fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
     const X_FORWARDED_FOR: &str = "x-forwarded-for";
     let entries = |name: &str| -> Vec<String> {
@@ -37,6 +45,7 @@ fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
         let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
         lines
             .flat_map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>())
+            .filter(|entry| !entry.trim().is_empty())
             .collect()
     };
     if headers.contains_key(X_FORWARDED_FOR) {
@@ -46,7 +55,7 @@ fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
     let of_element = |element: String| {
         let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
         let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
-        // An element that names nobody still is a hop.
+        // An element without `for` is still a hop.
         named
             .next()
             .map(|(_, value)| value.trim().trim_matches('"').to_owned())
@@ -55,7 +64,7 @@ fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
     elements.map(of_element).collect()
 }
 
-/// An address, perhaps with a port; IPv6 perhaps in brackets.
+/// An address, optionally with a port; an IPv6 address may be in brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text
@@ -105,7 +114,10 @@ mod tests {
             ("10.3.3.3, 10.2.2.2", "10.3.3.3"),
             ("198.51.100.1, unknown", "10.1.1.1"),
             ("198.51.100.1, <script>, 10.2.2.2", "10.2.2.2"),
+            ("5.6.7.8, , 10.0.0.1", "5.6.7.8"),
+            (",5.6.7.8,\t,", "5.6.7.8"),
             ("", "10.1.1.1"),
+            (" , ,", "10.1.1.1"),
         ] {
             let lines = [("x-forwarded-for", value)];
             assert_eq!(client("10.1.1.1", &lines, &trusted), expected, "{value}");
@@ -133,6 +145,7 @@ mod tests {
             ),
             ("for=198.51.100.1, for=_hidden", "10.1.1.1"),
             ("for=198.51.100.1, proto=http", "10.1.1.1"),
+            ("for=198.51.100.1, ,for=10.2.2.2,", "198.51.100.1"),
             ("nonsense", "10.1.1.1"),
         ] {
             assert_eq!(

@@ -1,5 +1,5 @@
-//! Logs, metrics, and the record that every request leaves behind. Knows nothing of chats or wires, so that every
-//! other room may use it.
+//! Logs, metrics, and the record of each request. Independent of chats and wire formats, so every other module may use
+//! it.
 
 mod access;
 mod client;
@@ -11,7 +11,7 @@ mod seldom;
 mod shortage;
 
 pub use access::{AccessPolicy, ToldTurn, layer};
-pub use client::Peer;
+pub use client::{CutOff, Peer};
 pub use connections::{Connections, OpenConnection, Refusal};
 pub use log::{Log, caution, complain, flush_log, log_as_json, open_log, say};
 pub use metrics::{ConversationEvent, Gauges, Metrics, Outcomes, Totals};

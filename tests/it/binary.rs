@@ -1,8 +1,8 @@
-//! The program itself, run as a person would run it: in a directory of its own, with nothing around it.
+//! The program run by a user: in its own directory, with an empty environment.
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     process::Command,
     sync::mpsc,
@@ -137,7 +137,7 @@ fn a_tls_file_that_cannot_be_used_is_a_bad_setting() {
         let (code, out, err) = run(place.path(), &[command], &environment);
         assert_eq!(code, 2, "{command}: {err}");
         assert!(
-            err.contains("TLS_KEY: the file does not exist"),
+            err.contains("TLS_KEY: the file does not exist (from the environment)"),
             "{command}: {err}"
         );
         assert!(out.is_empty(), "{out}");
@@ -224,6 +224,75 @@ fn a_signal_ends_the_server_in_order() {
         assert_eq!(child.output().status.code(), Some(0), "{signal}");
         reader.join().unwrap();
     }
+}
+
+/// A pipe in the place of a file of settings: the program waits for its writer, and is met at its start so. Hands back what
+/// the program has said, once it has ended.
+#[cfg(unix)]
+fn signalled_at_the_start(
+    variable: &str,
+    signal: &str,
+    meanwhile: impl FnOnce(&mut fs::File),
+) -> (i32, String) {
+    let place = place();
+    let pipe = place.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut environment = vec![
+        ("HOST", "127.0.0.1"),
+        ("PORT", "0"),
+        ("GRPC_PORT", "0"),
+        ("REQUIRE_API_KEY", "false"),
+        (variable, "pipe"),
+    ];
+    environment.extend((variable == "TLS_CERT").then_some(("TLS_KEY", "pipe")));
+    let child = Running(duogate(place.path(), &["serve"], &environment).spawn().unwrap());
+    // Opening it waits for the reader.
+    let mut writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    let id = child.0.id().to_string();
+    let told = Command::new("kill").args([signal, &id]).status().unwrap();
+    assert!(told.success());
+    meanwhile(&mut writer);
+    let output = child.output();
+    drop(writer);
+    let err = String::from_utf8(output.stderr).unwrap();
+    (
+        output
+            .status
+            .code()
+            .unwrap_or_else(|| panic!("it was killed: {err}")),
+        err,
+    )
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_that_comes_at_the_start_is_heeded_then() {
+    for variable in ["API_KEYS_FILE", "TLS_CERT"] {
+        for signal in ["-TERM", "-INT"] {
+            let (code, err) = signalled_at_the_start(variable, signal, |_| {});
+            assert_eq!(code, 0, "{variable} {signal}: {err}");
+            assert!(!err.contains("serving"), "{variable} {signal}: {err}");
+        }
+    }
+    // It goes on, as far as it can with such a key.
+    let (code, err) = signalled_at_the_start("API_KEYS_FILE", "-HUP", |pipe| {
+        pipe.write_all(b"a b").unwrap();
+        *pipe = fs::File::open("/dev/null").unwrap();
+    });
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("API_KEYS_FILE: line 1 holds a space"), "{err}");
+}
+
+#[test]
+fn a_port_in_use_is_told_by_the_simulated_upstream_too() {
+    let place = place();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let port = address.port().to_string();
+    let (code, _, err) = run(place.path(), &["sim", "--port", &port], &[]);
+    assert_eq!(code, 1, "{err}");
+    let expected = format!("{address} is in use by another program; choose another port with --port");
+    assert!(err.contains(&expected), "{err}");
 }
 
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! How long connections live: they may rest, they may be told to grow no older, and their heads must be sound.
+//! Lifetime of connections: idle timeout, maximum age, and rejection of malformed heads.
 
 use std::time::Duration;
 
@@ -6,14 +6,16 @@ use duogate::{
     config::Settings,
     sim::{Hold, answer_text},
 };
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, sleep},
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::{
-    Ask, Door, Gateway, KEY, Setup, Wire, eventually,
+    Ask, Door, Gateway, KEY, Setup, Talk, Wire, eventually, failure_of,
     http2::{Attacker, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Told, framed, packed},
     within,
 };
@@ -41,11 +43,11 @@ async fn a_connection_may_rest_for_longer_than_a_head_may_take() {
         for _ in 0..3 {
             let heard = wire.ask(b"GET / HTTP/1.1\r\nhost: it\r\n\r\n").await;
             assert!(!heard.closes(), "{heard:?}");
-            // Some clients send an empty line behind a body.
+            // Some clients send an empty line after a body.
             wire.send(b"\r\n").await;
             sleep(2 * SHORT).await;
         }
-        // What begins after a rest has its time like any other.
+        // A head after an idle period has its full timeout.
         let began = Instant::now();
         wire.send(b"GET / HT").await;
         assert!(wire.hear().await.is_none());
@@ -110,7 +112,7 @@ async fn an_old_connection_of_http_1_says_so_in_an_answer_and_loses_nothing() {
     let began = Instant::now();
     let mut wire = Wire::connect(gateway.http).await;
     is_served(&mut wire).await;
-    // Past its age it waits for one more request.
+    // After its maximum age it waits for one more request.
     sleep(2 * SHORT).await;
     let heard = wire.ask(good().as_bytes()).await;
     assert!(heard.status == 200 && heard.closes(), "{heard:?}");
@@ -148,7 +150,7 @@ async fn an_old_connection_of_http_2_is_drained() {
     assert!(!told.of(HEADERS).is_empty(), "it was answered before");
     told.assert_gone_away(0);
     drop(client);
-    // A chat that is under way when its connection has grown old runs on to a whole end.
+    // A chat under way when its connection reaches the maximum age runs to its end.
     gateway.sim.hold_at(Hold::AfterFirstPiece);
     let mut stream = Door::Grpc.open(&gateway, &Ask::new("old")).await.unwrap();
     stream.first_text().await;
@@ -175,11 +177,65 @@ async fn after_the_grace_an_old_connection_of_http_2_ends_with_what_is_on_it() {
         while events.message().await?.is_some() {}
         Ok::<(), tonic::Status>(())
     };
-    assert!(
-        within("the cut", cut).await.is_err(),
-        "it ended as if it were whole"
-    );
+    let cut = within("the cut", cut).await;
+    let failure = failure_of(&cut.expect_err("it ended as if it were whole"), true);
+    assert_eq!(failure.kind, "shutting_down");
+    assert_eq!(failure.should_retry, Some(true));
+    // The HTTP door has no last event for it.
+    let chat = gateway
+        .raw
+        .post(gateway.url("/v1/chat/completions"))
+        .bearer_auth(KEY)
+        .json(&json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "too old"}]}));
+    let opened = within("a stream", chat.send()).await.unwrap();
+    assert_eq!(opened.version(), http::Version::HTTP_2);
+    let cut = within("the cut", opened.text()).await;
+    assert!(cut.is_err(), "it ended as if it were whole: {cut:?}");
     gateway.sim.release();
+    gateway.settled().await;
+    let page = gateway.get("/metrics").await.text().await.unwrap();
+    let chats = page
+        .lines()
+        .filter(|line| line.starts_with("duogate_requests_total{"));
+    let mut chats: Vec<&str> = chats.filter(|line| !line.ends_with(" 0")).collect();
+    chats.sort_unstable();
+    let [grpc, http] = chats[..] else {
+        panic!("{chats:?}");
+    };
+    for (door, line) in [("grpc", grpc), ("http", http)] {
+        let said = [format!("door=\"{door}\""), "outcome=\"shutting_down\"".to_owned()];
+        assert!(said.iter().all(|said| line.contains(said)), "{line}");
+    }
+    gateway.stop().await;
+}
+
+/// What is open for ever on an old connection ends with it, in words.
+#[tokio::test]
+async fn conversations_and_watches_on_an_old_connection_are_told_that_it_ends() {
+    let gateway = with(|settings| {
+        settings.max_connection_age = Some(SHORT);
+        settings.shutdown_grace = SHORT;
+    })
+    .await;
+    let mut talk = Talk::anew(&gateway).await;
+    let mut health = HealthClient::new(gateway.channel());
+    let mut watch = health
+        .watch(HealthCheckRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    let watched = async {
+        loop {
+            match watch.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it ended as if it were whole"),
+                Err(status) => break status,
+            }
+        }
+    };
+    let (ended, watched) = tokio::join!(within("the end", talk.end()), within("the end", watched));
+    assert_eq!(ended.unwrap_err().kind, "shutting_down");
+    assert_eq!(watched.code(), tonic::Code::Unavailable);
     gateway.settled().await;
     gateway.stop().await;
 }
@@ -195,7 +251,44 @@ async fn heads_of_http_1_are_sound_or_refused_by_name() {
         ("two hosts, in 1.0", "1.0", format!("{host}{host}"), 400, "host"),
         ("a host that is none", "1.1", "host: a b\r\n".into(), 400, "host"),
         ("hosts in one", "1.1", "host: a, b\r\n".into(), 400, "host"),
+        (
+            "hosts without a blank",
+            "1.1",
+            "host: a,b\r\n".into(),
+            400,
+            "host",
+        ),
         ("a user", "1.1", "host: me@it\r\n".into(), 400, "host"),
+        (
+            "a user of the host's name",
+            "1.1",
+            "host: it@it\r\n".into(),
+            400,
+            "host",
+        ),
+        ("a port in letters", "1.1", "host: it:x\r\n".into(), 400, "host"),
+        (
+            "a port with a sign",
+            "1.1",
+            "host: it:+80\r\n".into(),
+            400,
+            "host",
+        ),
+        (
+            "a port beyond all",
+            "1.1",
+            "host: it:65536\r\n".into(),
+            400,
+            "host",
+        ),
+        (
+            "a port of an address in letters",
+            "1.1",
+            "host: [::1]:x\r\n".into(),
+            400,
+            "host",
+        ),
+        ("a port of no host", "1.1", "host: :80\r\n".into(), 400, "host"),
         (
             "an unknown coding",
             "1.1",
@@ -261,6 +354,9 @@ async fn hosts_of_every_good_form_are_served() {
         ("1.1", "host:\r\n"),
         ("1.1", "Host: Example.COM:3333\r\n"),
         ("1.1", "host: [::1]:3333\r\n"),
+        ("1.1", "host: [::1]\r\n"),
+        ("1.1", "host: it:\r\n"),
+        ("1.1", "host: it:00080\r\n"),
         ("1.1", "host: 127.0.0.1\r\n"),
         ("1.1", "host: under_score.local\r\n"),
     ] {
@@ -271,7 +367,7 @@ async fn hosts_of_every_good_form_are_served() {
     gateway.stop().await;
 }
 
-/// Where the length of a body cannot be known, nothing behind it is taken for a request.
+/// If the length of a body is unknown, nothing after it may be taken for a request.
 #[tokio::test]
 async fn a_coding_that_hides_the_bodys_end_closes_the_connection() {
     let gateway = Gateway::start().await;

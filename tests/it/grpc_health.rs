@@ -1,8 +1,11 @@
-//! gRPC's health service: what is watched, what is listed, and the name that tells of the process alone.
+//! gRPC's health service: watching, listing, and the service name that stands for the process alone.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, convert::Infallible, time::Duration};
 
+use bytes::Bytes;
+use futures::{FutureExt, future::join_all, stream};
 use prost::Message;
+use tokio::{net::TcpStream, sync::oneshot};
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
@@ -28,7 +31,7 @@ async fn status_of(gateway: &Gateway, service: &str) -> ServingStatus {
     answer.into_inner().status()
 }
 
-/// The answer to `List`, which the library's own contract does not have yet.
+/// The response of `List`, which the library's own contract lacks.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Listed {
     #[prost(map = "string, message", tag = "1")]
@@ -96,7 +99,7 @@ async fn a_watch_of_what_is_not_known_says_so_and_stays_open() {
     let mut lives = health.watch(named(LIVE)).await.unwrap().into_inner();
     let first = within("the first word", lives.message()).await.unwrap().unwrap();
     assert_eq!(first.status(), ServingStatus::Serving);
-    // The connection goes on, and so do both watches, until the gateway stops.
+    // The connection and both watches continue until the gateway stops.
     assert_eq!(status_of(&gateway, LIVE).await, ServingStatus::Serving);
     let (next, others, ()) = tokio::join!(watch.message(), lives.message(), async {
         gateway.stop.soft.cancel();
@@ -142,4 +145,81 @@ async fn a_check_whose_message_never_comes_is_given_up() {
         assert_eq!(answer.status.code(), Code::DeadlineExceeded, "{path}");
     }
     gateway.stop().await;
+}
+
+/// A body that tells when its call's head has been sent, and then is what it is told.
+fn held_back() -> (reqwest::Body, oneshot::Receiver<()>, oneshot::Sender<Vec<u8>>) {
+    let ((ask, asked), (tell, told)) = (oneshot::channel(), oneshot::channel::<Vec<u8>>());
+    let message = async move {
+        ask.send(()).unwrap();
+        Ok::<_, Infallible>(Bytes::from(told.await.unwrap()))
+    };
+    (reqwest::Body::wrap_stream(stream::once(message)), asked, tell)
+}
+
+#[tokio::test]
+async fn who_has_begun_to_ask_before_the_drain_is_told_in_it() {
+    use ServingStatus::{NotServing, Serving};
+    let mut gateway = Gateway::start().await;
+    // One connection, on which calls are taken up in their order.
+    assert_eq!(listed(&gateway).await.len(), 3);
+    let check = |name: &str| {
+        (
+            "/grpc.health.v1.Health/Check",
+            frame(&named(name).encode_to_vec()),
+        )
+    };
+    let watch = |name: &str| {
+        (
+            "/grpc.health.v1.Health/Watch",
+            frame(&named(name).encode_to_vec()),
+        )
+    };
+    let asked = [
+        (check(LIVE), Code::Ok, Some(Serving)),
+        (check(""), Code::Ok, Some(NotServing)),
+        (check(CHAT), Code::Ok, Some(NotServing)),
+        (check("no.such.Service"), Code::NotFound, None),
+        (watch(LIVE), Code::Unavailable, Some(Serving)),
+        (watch(CHAT), Code::Unavailable, Some(NotServing)),
+        // A stream of questions is over.
+        (
+            (
+                "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+                frame(&[]),
+            ),
+            Code::Unavailable,
+            None,
+        ),
+    ];
+    let (mut answers, mut held) = (Vec::new(), Vec::new());
+    for ((path, message), code, status) in asked {
+        let (body, asks, tell) = held_back();
+        let mut answer = Box::pin(raw_call(&gateway, path, &[], body));
+        tokio::select! {
+            sent = asks => sent.unwrap(),
+            early = &mut answer => panic!("an answer to nothing: {early:?}"),
+        }
+        answers.push(answer.map(move |answer| (path, answer, code, status)));
+        held.push((tell, message));
+    }
+    assert_eq!(listed(&gateway).await.len(), 3);
+    let stop = async {
+        gateway.stop.soft.cancel();
+        eventually("new connections are refused", async || {
+            TcpStream::connect(gateway.grpc).await.is_err()
+        })
+        .await;
+        for (tell, message) in held {
+            // Who is answered already listens no more.
+            let _ = tell.send(message);
+        }
+    };
+    let (answers, ()) = within("the answers", async { tokio::join!(join_all(answers), stop) }).await;
+    for (path, answer, code, status) in answers {
+        assert_eq!(answer.status.code(), code, "{path}: {:?}", answer.status);
+        let told = answer.body.get(5..).map(HealthCheckResponse::decode);
+        assert_eq!(told.map(|told| told.unwrap().status()), status, "{path}");
+    }
+    gateway.ended().await.expect("nothing held it up");
 }

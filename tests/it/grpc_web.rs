@@ -1,18 +1,23 @@
-//! gRPC-Web, as browsers speak it, and what they ask before they call.
+//! gRPC-Web as browsers use it, including preflight requests.
 
 use std::time::Duration;
 
 use duogate::{app::client::CreateChatCompletionResponse, sim::answer_text};
 use http::{HeaderMap, Method, StatusCode};
 use prost::Message;
+use tokio::io::AsyncReadExt;
 
-use crate::support::{Ask, Gateway, KEY, Setup, frame};
+use crate::support::{
+    Ask, Gateway, KEY, Setup, frame,
+    http2::{Attacker, DATA, END_HEADERS, END_STREAM, HEADERS, PING, Told, framed, packed},
+    within,
+};
 
 const CREATE: &str = "/duogate.v1.ChatService/CreateChatCompletion";
 const STREAM: &str = "/duogate.v1.ChatService/StreamChatCompletion";
 const PAGE: &str = "https://app.example.com";
 
-/// What a call by gRPC-Web came to: the frames of its body, the trailers that the last one holds, and its head.
+/// The response of a gRPC-Web call: the frames of its body, the trailers in the last one, and its head.
 struct WebAnswer {
     messages: Vec<Vec<u8>>,
     trailers: String,
@@ -63,7 +68,7 @@ async fn answers(gateway: &Gateway) {
         assert!(answer.trailers.contains("x-request-id:"), "{}", answer.trailers);
         assert_eq!(answer.headers["content-type"], "application/grpc-web+proto");
         assert_eq!(answer.headers["access-control-allow-origin"], "*");
-        // What streams must not be held back on the way.
+        // Streams must not be buffered on the way.
         assert_eq!(answer.headers["cache-control"], "no-cache, no-transform");
         assert_eq!(answer.headers["x-accel-buffering"], "no");
         let exposed = answer.headers["access-control-expose-headers"].to_str().unwrap();
@@ -124,7 +129,7 @@ async fn failures_reach_browsers_too() {
     gateway.stop().await;
 }
 
-/// What a browser is told when it asks whether a page may call.
+/// The response to a browser's preflight request.
 async fn ask_first(gateway: &Gateway, page: &str) -> HeaderMap {
     let request = gateway.web.request(Method::OPTIONS, gateway.grpc_url(CREATE));
     let request = request
@@ -149,7 +154,7 @@ async fn pages_of_other_origins_are_not_told_that_they_may_call() {
     assert_eq!(allowed["access-control-allow-origin"], PAGE);
     assert_eq!(allowed["access-control-allow-methods"], "POST");
     let headers = allowed["access-control-allow-headers"].to_str().unwrap();
-    // A wildcard would leave the key out.
+    // A wildcard would not cover `authorization`.
     assert!(headers.contains("authorization"), "{headers}");
     let refused = ask_first(&gateway, "https://elsewhere.example.com").await;
     assert!(
@@ -174,7 +179,79 @@ async fn grpc_over_http_1_is_told_what_it_lacks() {
         let response = request.body(frame(&[])).send().await.unwrap();
         assert_eq!(response.status(), status, "{kind}");
     }
-    let got = gateway.web.get(gateway.grpc_url(CREATE)).send().await.unwrap();
-    assert_eq!(got.status(), 415);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_post_is_no_call_and_head_has_no_body() {
+    const KINDS: [Option<&str>; 4] = [
+        None,
+        Some("application/grpc"),
+        Some("application/grpc-web"),
+        Some("application/grpc-web-text+proto"),
+    ];
+    let gateway = Gateway::start().await;
+    for (client, method, kind) in [&gateway.web, &gateway.raw]
+        .into_iter()
+        .flat_map(|client| [Method::GET, Method::PUT, Method::HEAD].map(|method| (client, method)))
+        .flat_map(|(client, method)| KINDS.map(|kind| (client, method.clone(), kind)))
+    {
+        for path in [CREATE, "/grpc.health.v1.Health/Check", "/no.such.Service/Method"] {
+            let mut request = client.request(method.clone(), gateway.grpc_url(path));
+            if let Some(kind) = kind {
+                request = request.header("content-type", kind);
+            }
+            let answer = request.send().await.unwrap();
+            let (status, version) = (answer.status(), answer.version());
+            let what = format!("{method} {path} {kind:?} {version:?}");
+            let is_of_http_2 = kind == Some("application/grpc") && version < http::Version::HTTP_2;
+            assert_eq!(status, if is_of_http_2 { 505 } else { 415 }, "{what}");
+            assert_eq!(
+                answer.text().await.unwrap().is_empty(),
+                method == Method::HEAD,
+                "{what}"
+            );
+        }
+    }
+    gateway.stop().await;
+}
+
+/// Clients drop what must not be there, so the frames are looked at.
+#[tokio::test]
+async fn no_frame_of_data_follows_the_head_that_head_is_answered_with() {
+    let gateway = Gateway::start().await;
+    for path in [CREATE, "/grpc.health.v1.Health/Check", "/no.such.Service/Method"] {
+        for kind in ["application/grpc", "application/grpc-web", "text/plain"] {
+            let mut client = Attacker::connect(gateway.grpc).await;
+            let head = packed([
+                (":method", "HEAD"),
+                (":scheme", "http"),
+                (":path", path),
+                (":authority", "gateway"),
+                ("content-type", kind),
+            ]);
+            client
+                .send(&framed(HEADERS, END_HEADERS | END_STREAM, 1, &head))
+                .await;
+            let mut heard = Vec::new();
+            let is_over = |heard: &[u8]| {
+                let told = Told(heard.to_vec());
+                !told.of(HEADERS).is_empty()
+            };
+            // What is behind the answer has come once its echo has.
+            within("an answer", async {
+                while !is_over(&heard) {
+                    assert!(client.read.read_buf(&mut heard).await.unwrap() > 0, "no answer");
+                }
+                client.send(&framed(PING, 0, 0, b"and then")).await;
+                while !heard.ends_with(b"and then") {
+                    assert!(client.read.read_buf(&mut heard).await.unwrap() > 0, "no echo");
+                }
+            })
+            .await;
+            let told = Told(heard);
+            assert_eq!(told.of(DATA), Vec::<&[u8]>::new(), "{path} {kind}");
+        }
+    }
     gateway.stop().await;
 }

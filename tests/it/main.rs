@@ -1,5 +1,4 @@
-//! The gateway's behaviour, seen from outside: over real loopback sockets, in front of the simulated upstream, through
-//! both doors.
+//! End-to-end tests of the gateway over real loopback sockets, in front of the simulated upstream, through both doors.
 
 #![allow(
     clippy::unwrap_used,
@@ -48,6 +47,7 @@ mod http_codings;
 mod http_headers;
 mod http_input;
 mod http_limits;
+mod http_long_work;
 mod http_paths;
 mod http_spellings;
 mod http_stream;

@@ -1,5 +1,4 @@
-//! A gateway whose own machine has nothing left: nobody else is blamed for it, its callers are asked to come back, and it
-//! recovers by itself.
+//! A gateway without descriptors: it blames nobody else, asks callers to retry, and recovers by itself.
 
 use std::{
     fs,
@@ -10,14 +9,15 @@ use std::{
 
 use duogate::sim::{Hold, Sim, SimConfig, answer_text};
 use futures::future::join_all;
+use tokio::net::TcpStream;
 
 use crate::support::{Ask, Door, Gateway, KEY, Serving, TOKENS, Way, eventually, within};
 
-/// Enough to start and to serve a few chats; each takes one for its call to the upstream.
+/// Enough to start and serve a few chats; each takes one for its upstream call.
 const DESCRIPTORS: u32 = 60;
 const CHATS: usize = 100;
 
-/// Settings in a directory, with an upstream that is called by this host name.
+/// Writes settings for an upstream under this host name.
 fn settle(directory: &Path, sim: &Sim, host: &str) {
     let endpoints = sim.endpoints();
     let named = |url: String| url.replace("127.0.0.1", host);
@@ -34,7 +34,7 @@ fn settle(directory: &Path, sim: &Sim, host: &str) {
     fs::write(directory.join(".env"), lines.join("\n")).unwrap();
 }
 
-/// The sum of all series of the page that begin so and hold `part`.
+/// The sum of all series of this metric with `part` in their labels.
 fn total(page: &str, name: &str, part: &str) -> f64 {
     let lines = page
         .lines()
@@ -60,7 +60,7 @@ async fn crowd_without_descriptors(host: &str) {
     gateway.sim.hold_at(Hold::AfterFirstPiece);
     let refused = AtomicUsize::new(0);
     let chats = join_all((0..CHATS).map(async |number| {
-        // Calls of gRPC's share a connection, so that it is the upstream that cannot be called.
+        // gRPC calls share a connection, so that only the upstream call lacks a descriptor.
         let door = if number % 5 == 0 { Door::Http } else { Door::Grpc };
         let way = Way { door, streamed: true };
         let question = format!("question {number}");
@@ -115,7 +115,7 @@ async fn crowd_without_descriptors(host: &str) {
     }
     drop(gateway);
     let log = serving.stop().await;
-    // Every sort of warning comes at most once in five seconds.
+    // Each kind of warning appears at most once in five seconds.
     let most = usize::try_from(began.elapsed().as_secs()).unwrap() / 5 + 1;
     for line in ["could not be accepted", "nothing left for a call"] {
         let count = log.iter().filter(|told| told.contains(line)).count();
@@ -142,4 +142,30 @@ async fn the_soft_limit_is_raised_to_the_hard_one() {
     let told = serving.log.last().unwrap();
     assert!(told.contains("\"descriptors\":256"), "{told}");
     serving.stop().await;
+}
+
+/// A look that meets no descriptor says nothing of the files, of which one does not even exist; a later one does.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn want_of_descriptors_is_no_fault_of_the_settings_files() {
+    let place = tempfile::tempdir().unwrap();
+    let settings = format!("API_KEYS=[\"{KEY}\"]\nHEADER_READ_TIMEOUT=600\n");
+    let dotenv = place.path().join(".env");
+    fs::write(&dotenv, &settings).unwrap();
+    let mut serving = Serving::start_limited(place.path(), DESCRIPTORS);
+    let address = serving.http;
+    let crowd = join_all((0..2 * DESCRIPTORS).map(|_| TcpStream::connect(address))).await;
+    serving.until("could not be accepted");
+    fs::write(&dotenv, format!("{settings}MAX_RETRIES=1\n")).unwrap();
+    serving.signal("-HUP");
+    let told = serving.until("the settings ");
+    for words in ["could not be read for want of descriptors", "Too many open files"] {
+        assert!(told.contains(words), "{told}");
+    }
+    drop(crowd);
+    let told = serving.until("settings reloaded");
+    assert!(told.contains("MAX_RETRIES"), "{told}");
+    let log = serving.stop().await;
+    let errors: Vec<_> = log.iter().filter(|line| line.contains("\"ERROR\"")).collect();
+    assert!(errors.is_empty(), "{errors:?}");
 }

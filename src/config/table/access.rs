@@ -1,10 +1,10 @@
-//! Who may ask, and for what: keys and models.
+//! Variables for access: keys, proxies, web origins and models.
 
 use super::{ROW, Variable, json, path};
 use crate::config::secrets::{self, Sort};
 use crate::config::{EXAMPLE_ADMIN_KEY, EXAMPLE_METRICS_KEY, models, origins, proxies};
 
-/// Keys. The list stands before the file, which adds to it.
+/// Keys. The list comes before its file, which adds to it.
 pub(super) const ACCESS: &[Variable] = &[
     Variable {
         name: "REQUIRE_API_KEY",
@@ -51,7 +51,7 @@ pub(super) const ACCESS: &[Variable] = &[
         otherwise: "none",
         example: "adm-duogate-replace-me",
         meaning: "The key that opens /admin and duogate.v1.DiagnosticsService, which are not there without it. Secret. It opens no chat.",
-        limits: "visible ASCII without blanks, 16 characters or more; none of API_KEYS",
+        limits: "visible ASCII without blanks; fewer than 16 characters draw a warning; none of API_KEYS",
         set: |settings, given| {
             settings.admin_key = Some(secrets::key_of_its_own(given, EXAMPLE_ADMIN_KEY)?);
             Ok(())
@@ -65,13 +65,13 @@ pub(super) const ACCESS: &[Variable] = &[
     CORS,
 ];
 
-/// Counting machines.
+/// The key of monitoring systems.
 const METRICS_KEY: Variable = Variable {
     name: "METRICS_KEY",
     otherwise: "none: callers' keys open /metrics",
     example: "met-duogate-replace-me",
     meaning: "The key that opens /metrics, and nothing else. With it callers' keys open neither /metrics nor the rows of /health about single tokens. Secret.",
-    limits: "visible ASCII without blanks, 16 characters or more; none of API_KEYS, and not ADMIN_KEY, which opens /metrics too",
+    limits: "visible ASCII without blanks; fewer than 16 characters draw a warning; none of API_KEYS, and not ADMIN_KEY, which opens /metrics too",
     live: true,
     set: |settings, given| {
         settings.metrics_key = Some(secrets::key_of_its_own(given, EXAMPLE_METRICS_KEY)?);
@@ -82,7 +82,7 @@ const METRICS_KEY: Variable = Variable {
     ..ROW
 };
 
-/// Who stands in front of the gateway.
+/// Proxies in front of the gateway.
 const TRUSTED_PROXIES: Variable = Variable {
     name: "TRUSTED_PROXIES",
     default: "[]",
@@ -105,7 +105,7 @@ const TRUSTED_PROXIES: Variable = Variable {
     ..ROW
 };
 
-/// Web pages.
+/// Web origins.
 const CORS: Variable = Variable {
     name: "CORS_ALLOW_ORIGINS",
     default: r#"["*"]"#,
@@ -120,7 +120,7 @@ const CORS: Variable = Variable {
     ..ROW
 };
 
-/// Models and other names for them.
+/// Models and their aliases.
 pub(super) const MODELS: &[Variable] = &[
     Variable {
         name: "AVAILABLE_MODELS",

@@ -1,6 +1,6 @@
-//! The files of TLS, read and taken apart.
+//! Reading and parsing of the certificate files.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use sha2::{Digest as _, Sha256};
@@ -9,13 +9,16 @@ use tokio::io::AsyncReadExt;
 use super::{TlsError, TlsFile, TlsFiles, Validity};
 use crate::telemetry::Shortage;
 
-/// The largest file that is read, in bytes. A bundle of every public root is a quarter of it.
+/// The largest file that is read, in bytes. A bundle of all public CA certificates is a quarter of it.
 const LARGEST: u64 = 1024 * 1024;
+
+/// By when a pipe must have been written to its end. Opening one waits for a writer, who may never come.
+const PIPE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Tells one state of all files from another.
 pub(super) type Digest = [u8; 32];
 
-/// What stands in the files.
+/// The parsed contents of the files.
 pub(super) struct Contents {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
@@ -57,16 +60,35 @@ impl Contents {
         })
     }
 
+    /// Whether one of the files can be read only once.
+    pub(super) async fn are_once_only(files: &TlsFiles) -> bool {
+        let TlsFiles {
+            certificate,
+            key,
+            client_ca,
+        } = files;
+        for path in [Some(certificate), Some(key), client_ca.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            if is_once_only(path).await {
+                return true;
+            }
+        }
+        false
+    }
+
     pub(super) fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// When the gateway's own certificate is valid.
+    /// The validity of the gateway's own certificate.
     pub(super) fn validity(&self) -> Option<Validity> {
         self.certificates.first().and_then(Validity::of)
     }
 
-    /// The certificate's SHA-256, as `openssl x509 -fingerprint -sha256` tells it, without the colons.
+    /// The certificate's SHA-256 fingerprint in hex, as `openssl x509 -fingerprint -sha256` prints it but without
+    /// colons.
     pub(super) fn fingerprint(&self) -> String {
         let digest = self.certificates.first().map(Sha256::digest);
         let bytes = digest.iter().flatten();
@@ -74,7 +96,7 @@ impl Contents {
     }
 }
 
-/// Why a file holds no key that can be used. The common cases are named.
+/// Why a file contains no usable key; the common mistakes are named.
 fn why_no_key(pem: &[u8]) -> &'static str {
     let text = String::from_utf8_lossy(pem);
     let is_encrypted = |line: &str| {
@@ -102,6 +124,27 @@ fn certificates(file: TlsFile, pem: &[u8]) -> Result<Vec<CertificateDer<'static>
 }
 
 async fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !is_once_only(path).await {
+        return read_whole(path).await;
+    }
+    let read = tokio::time::timeout(PIPE_PATIENCE, read_whole(path)).await;
+    read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Whether a file can be read only once, as a pipe can.
+#[cfg(unix)]
+async fn is_once_only(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let metadata = tokio::fs::metadata(path).await;
+    metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+async fn is_once_only(_: &Path) -> bool {
+    false
+}
+
+async fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
     let file = tokio::fs::File::open(path).await?;
     if file.metadata().await?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -121,6 +164,10 @@ fn why_unreadable(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "the file may not be read: permission denied",
         io::ErrorKind::IsADirectory => "is a directory; expected a file",
         io::ErrorKind::FileTooLarge => "the file is larger than 1 MiB",
+        io::ErrorKind::TimedOut if error.raw_os_error().is_none() => {
+            "the file is a pipe, and nobody has written it to its end within 30 s"
+        }
+        _ if error.raw_os_error().is_some() => return format!("the file cannot be read: {error}"),
         _ => "the file cannot be read",
     };
     why.to_owned()

@@ -16,7 +16,7 @@ use self::{answer::TextChunks, request::Asked};
 pub(super) use self::{answer::TextCompletion, fields::COMPLETIONS};
 use super::{
     OpenAi,
-    call::{Call, Refusal, named},
+    call::{Admitted, Call, Refusal, named},
     document::{ChatFailures, CompletionBody, CompletionEvent},
     headers,
     request::Reading,
@@ -65,8 +65,8 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
     answered.map_err(|error| Refusal(named(error, "prompt"), Some(record)))
 }
 
-async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
-    let body = call.read(openai, COMPLETIONS).await?;
+async fn answer(openai: &OpenAi, call: Call) -> Result<Response, ChatError> {
+    let (call, body) = call.read(openai, COMPLETIONS).await?;
     let capabilities = openai.engine.capabilities(body.model());
     let asked = request::read(body, Reading::new(&capabilities, openai.unsupported))?;
     let Asked {
@@ -76,7 +76,7 @@ async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> 
         include_usage,
         ignored,
     } = asked;
-    let Call { context, permit, .. } = call;
+    let Admitted { context, permit, .. } = call;
     let model = requests.first().map(|request| request.model.clone());
     let head = Head::with_prefix("cmpl-", model.unwrap_or_default());
     context.record.set_model(&head.model);

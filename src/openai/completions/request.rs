@@ -34,7 +34,7 @@ pub(super) struct Asked {
 }
 
 pub(super) fn read(body: Body, mut reading: Reading<'_>) -> Result<Asked, ChatError> {
-    let mut fields = reading.check(COMPLETIONS, body)?;
+    let (mut fields, _) = reading.check(COMPLETIONS, body)?;
     let (stream, include_usage) = read_stream(&fields)?;
     let n = count(&fields, "n").unwrap_or(1);
     let judged = reading.unsupported == Unsupported::Refuse;

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        json::Oddities,
         messages::{called, read_audio},
+        place::Place,
         request::Reading,
         schema::{Judge, missing, wrong_type},
     },
@@ -32,18 +32,23 @@ pub(super) struct Given {
 /// Finds a kept item by its id.
 pub(super) type FindItem<'a> = &'a dyn Fn(&str) -> Option<Value>;
 
-/// Reads an input, which is known to be a text or a list of objects.
-pub(super) fn read(reading: &mut Reading<'_>, input: Value, find: FindItem<'_>) -> Result<Given, ChatError> {
+/// Reads the input at `place`, which is known to be a text or a list of objects.
+pub(super) fn read(
+    reading: &mut Reading<'_>,
+    place: &Place<'_>,
+    input: Value,
+    find: FindItem<'_>,
+) -> Result<Given, ChatError> {
     let mut given = Given::default();
     if let Value::Array(items) = input {
         for (index, item) in items.into_iter().enumerate() {
-            read_item(reading, &mut given, &format!("input[{index}]"), item, find)?;
+            read_item(reading, &mut given, &place.item(index), item, find)?;
         }
     } else if input == "" {
         return Err(ChatError::invalid("input", "Invalid 'input': empty string."));
     } else {
         let item = json!({ "role": "user", "content": input });
-        read_item(reading, &mut given, "input", item, find)?;
+        read_item(reading, &mut given, &place.whole(), item, find)?;
     }
     Ok(given)
 }
@@ -51,24 +56,26 @@ pub(super) fn read(reading: &mut Reading<'_>, input: Value, find: FindItem<'_>) 
 fn read_item(
     reading: &mut Reading<'_>,
     given: &mut Given,
-    path: &str,
+    place: &Place<'_>,
     item: Value,
     find: FindItem<'_>,
 ) -> Result<(), ChatError> {
+    let path = place.path();
     let Value::Object(item) = item else {
         return Err(wrong_type(path, "an object", &item));
     };
-    reading.judge().check_used(&format!("{path}.type"))?;
-    let whole = Oddities::default();
-    let (item, oddities) = match kind_of(&item, path)? {
+    let judge = reading.judge();
+    judge.check_used(&place.member("type"))?;
+    let (item, place) = match kind_of(&item, path)? {
         Kind::Reference => {
-            let found = called_back(reading.judge(), &item, path, find)?;
+            let found = called_back(judge, &item, place, find)?;
             let Value::Object(found) = found else {
                 return Err(wrong_type(path, "an object", &found));
             };
-            (found, Some(&whole))
+            // What is kept here was whole when it came.
+            (found, place.whole())
         }
-        Kind::Item => (item, None),
+        Kind::Item => (item, place.clone()),
     };
     let kind = item
         .get("type")
@@ -76,13 +83,7 @@ fn read_item(
         .unwrap_or("message")
         .to_owned();
     if let Some((_, keys)) = ITEMS.iter().find(|(name, _)| *name == kind) {
-        let judge = reading.judge();
-        // What is kept here was whole when it came.
-        let judge = Judge {
-            oddities: oddities.unwrap_or(judge.oddities),
-            ..judge
-        };
-        keys.iter().try_for_each(|key| key.check(&item, path, judge))?;
+        keys.iter().try_for_each(|key| key.check(&item, &place, judge))?;
         if let Some(message) = read_known(reading, &kind, &item, path)? {
             given.messages.push(message);
             given.places.push(path.to_owned());
@@ -158,20 +159,20 @@ fn kind_of(item: &Map<String, Value>, path: &str) -> Result<Kind, ChatError> {
 }
 
 fn called_back(
-    judge: Judge<'_>,
+    judge: Judge,
     item: &Map<String, Value>,
-    path: &str,
+    place: &Place<'_>,
     find: FindItem<'_>,
 ) -> Result<Value, ChatError> {
     REFERENCE
         .iter()
-        .try_for_each(|key| key.check(item, path, judge))?;
-    let field = format!("{path}.id");
+        .try_for_each(|key| key.check(item, place, judge))?;
+    let field = place.member("id");
     let id = item.get("id").and_then(Value::as_str).unwrap_or_default();
     find(id).ok_or_else(|| {
         let shown: String = id.chars().take(128).collect();
         let message = format!("Item with id '{shown}' not found.");
-        ChatError::new(ErrorKind::NotFound, message).with_field(field)
+        ChatError::new(ErrorKind::NotFound, message).with_field(field.path())
     })
 }
 

@@ -34,7 +34,7 @@ use self::{
 };
 use super::{
     OpenAi,
-    call::{Call, Refusal, named},
+    call::{Admitted, Call, Refusal, named},
     document::{ResponseBody, ResponseEvent, ResponseFailures},
     headers,
     request::Reading,
@@ -91,14 +91,13 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
     answered.map_err(|error| Refusal(named(error, "input"), Some(record)))
 }
 
-async fn answer(openai: &OpenAi, mut call: Call) -> Result<Response, ChatError> {
-    let body = call.read(openai, RESPONSES).await?;
+async fn answer(openai: &OpenAi, call: Call) -> Result<Response, ChatError> {
+    let (call, body) = call.read(openai, RESPONSES).await?;
     let capabilities = openai.engine.capabilities(body.model());
-    let Call {
+    let Admitted {
         context,
         permit,
         caller,
-        ..
     } = call;
     let reading = Reading::new(&capabilities, openai.unsupported);
     let asked = request::read(body, reading, &openai.responses, caller)?;

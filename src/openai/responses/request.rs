@@ -7,6 +7,7 @@ use super::{
         fields::{Fields, is_word},
         json::Body,
         options,
+        place::Place,
         request::{Ignored, Reading, count, read_stream, texts},
         schema::missing,
     },
@@ -39,7 +40,7 @@ pub(super) fn read(
     store: &ResponseStore,
     owner: Owner,
 ) -> Result<Asked, ChatError> {
-    let mut fields = reading.check(RESPONSES, body)?;
+    let (mut fields, marks) = reading.check(RESPONSES, body)?;
     note_unknown(&mut reading, &fields);
     let (stream, _) = read_stream(&fields)?;
     let mut history = match fields.get("previous_response_id") {
@@ -52,7 +53,10 @@ pub(super) fn read(
         items,
     } = match fields.remove("input") {
         None | Some(Value::Null) => Given::default(),
-        Some(input) => input::read(&mut reading, input, &|id| store.find_item(&owner, id))?,
+        Some(input) => {
+            let place = Place::body(&marks).member("input");
+            input::read(&mut reading, &place, input, &|id| store.find_item(&owner, id))?
+        }
     };
     history.extend(messages);
     if history.is_empty() {
