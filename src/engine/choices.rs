@@ -1,5 +1,5 @@
-//! Several answers to one call, be it to one question or to several: each a chat of its own, with its own permit, token and conversation, and all of
-//! them one call for the client. The first failure ends them all.
+//! Several answers to one call, to one question or to several: each a chat of its own, with its own permit and token,
+//! and all of them one call for the client. The first failure ends them all.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -8,9 +8,9 @@ use std::{error::Error, fmt, time::Duration};
 pub enum ErrorKind {
     /// The request is not one that could be answered; the field is named where there is one.
     InvalidRequest,
-    /// The request asks for something that a text-only conversation cannot give.
+    /// The request asks for something that the upstream cannot give.
     UnsupportedParameter,
-    /// The conversation is longer than the upstream takes.
+    /// The messages are longer than the upstream takes.
     ContextLengthExceeded,
     /// No key, or a wrong one.
     Unauthenticated,

@@ -312,8 +312,7 @@ impl ChatRequest {
         self.check_settings()
     }
 
-    /// Checks what a conversation begins with: as a chat, but nothing need have been said before, and each turn has
-    /// one answer.
+    /// Checks the first request of a dialogue: as a chat, but it may have no messages, and each turn has one answer.
     ///
     /// # Errors
     /// As [`ChatRequest::check`].
@@ -346,7 +345,7 @@ impl ChatRequest {
                            empty array instead.";
             return Err(ChatError::invalid("messages", message));
         }
-        // What is empty is left out of the text, and a conversation service takes no empty one.
+        // Empty messages are left out, and no service takes a request of none.
         if self.messages.iter().any(|message| !message.is_absent()) {
             return Ok(());
         }
