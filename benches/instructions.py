@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What a chat costs the gateway in instructions, counted by callgrind, for two binaries beside each other.
+"""Instructions that the gateway executes per chat, counted by callgrind, for two binaries side by side.
 
 Usage: instructions.py --old PATH --new PATH [--pairs N] [--chats N]
 
-For each count the gateway runs under callgrind in front of `duogate sim`, and one client makes chats one after the other
-through the HTTP door, the whole and the streamed form in turn. Two runs of a pair, a short and a long one, differ by the
-chats alone: the start, the vocabulary and the end fall out of the difference. The binaries take turns. Instructions of
-all threads count, those in the kernel do not. Prints a table in Markdown.
+For each count the gateway runs under callgrind in front of `duogate sim`, and one client makes sequential chats
+through the HTTP door, whole and streamed by turns. The runs of a pair, a short and a long one, differ only in their
+number of chats, so the start, loading the vocabulary and the end cancel out in the difference. The binaries alternate.
+All threads are counted, but not the kernel. Prints a Markdown table.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def chat(connection, number):
 
 
 def count(binary, chats):
-    """Instructions of a gateway that serves so many chats."""
+    """The instructions of a gateway that serves this many chats."""
     with tempfile.TemporaryDirectory() as directory:
         sim, said = start([binary, "sim", "--port", "0", "--token", TOKEN], directory, {}, "sim.log")
         until(lambda: "TOKEN_POOL=" in said.read_text(), sim, said)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Load on both doors of one gateway, in one run: by h2load through both, by ghz through gRPC, the same chat each time.
+"""Load test of both doors of one gateway with the same chat: h2load through both, ghz through gRPC.
 
 Usage: load.py --binary PATH [--ghz PATH] [--h2load PATH] [--runs N] [--chats N] [--smoke | --write]
 
-It starts `duogate sim` and `duogate serve`, each a process of its own, on free ports of the loopback interface, and drives
-the profiles in ghz/. The runs of the loads take turns, so that a busy moment of the machine does not fall on one of
-them alone. Prints tables in Markdown: smallest, middle and largest of the runs; with --write they go into
-docs/performance.md. With --smoke: a few hundred chats through the gRPC door, which must all be good, and no figures.
+Starts `duogate sim` and `duogate serve` as separate processes on free loopback ports, and runs the profiles in ghz/.
+The loads alternate, so that a busy moment of the machine affects them all. Prints Markdown tables with the minimum,
+median and maximum of the runs; with --write they go into docs/performance.md. With --smoke only a few hundred chats
+run through the gRPC door, which must all succeed, and nothing is measured.
 """
 
 import argparse
@@ -32,7 +32,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Process:
-    """A running program, and what it has used."""
+    """A running program and its resource usage."""
 
     def __init__(self, command, directory, settings):
         environment = {"PATH": os.environ["PATH"]} | settings
@@ -53,12 +53,12 @@ class Process:
         raise SystemExit(f"it did not start:\n{self.log.read_text()}")
 
     def seconds(self):
-        """Processor time so far."""
+        """CPU time so far, in seconds."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def memory(self, name="VmRSS"):
-        """In MB: VmRSS is now, VmHWM the most so far."""
+        """A memory value in MB: VmRSS is the current one, VmHWM the peak."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) / 1000
 
@@ -91,7 +91,7 @@ class House:
         self.http, self.grpc = found.groups()
 
     def good(self, door):
-        """Chats that ended well, as the gateway counts them."""
+        """Successful chats according to the gateway's metrics."""
         connection = http.client.HTTPConnection(self.http)
         connection.request("GET", "/metrics", headers={"x-api-key": KEY})
         text = connection.getresponse().read().decode()
@@ -104,7 +104,7 @@ class House:
 
 
 def ghz(options, house, kind, chats):
-    """One load on the gRPC door: chats a second, and milliseconds that half and 99 % of them take at the most."""
+    """One load on the gRPC door: chats per second, and the median and 99th percentile in milliseconds."""
     profile = ROOT / "benches" / "ghz" / f"{kind}.json"
     command = [options.ghz, "--config", profile, "--total", str(chats), "--format", "json", house.grpc]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
@@ -118,7 +118,7 @@ def ghz(options, house, kind, chats):
 
 
 def framed(model, text):
-    """The profiles' question as a message of gRPC's: its length, then fields by their numbers in the contract."""
+    """The profiles' question as a gRPC message: its length, then fields by their numbers in the contract."""
 
     def field(number, content):
         length, rest = bytearray(), len(content)
@@ -134,7 +134,7 @@ def framed(model, text):
 
 
 def http_call(house, kind, model, text):
-    """Where a chat goes through the HTTP door, with what headers and what body."""
+    """The URL, headers and body of a chat through the HTTP door."""
     body = {"model": model, "messages": [{"role": "user", "content": text}], "stream": kind == "stream"}
     return f"http://{house.http}/v1/chat/completions", ["content-type: application/json"], json.dumps(body).encode()
 
@@ -147,7 +147,7 @@ def grpc_call(house, kind, model, text):
 
 
 def h2load(options, house, kind, chats, call):
-    """The same load by a client that counts bytes and reads no message, on as many connections of HTTP/2."""
+    """The same load with h2load, which counts bytes and parses no message, on the same number of HTTP/2 connections."""
     profile = PROFILES[kind]
     text = profile["data"]["messages"][0]["content"][0]["text"]
     url, headers, body = call(house, kind, profile["data"]["model"], text)
@@ -176,7 +176,7 @@ LOADS = [(way, kind) for kind in PROFILES for way in WAYS]
 
 
 def load(options, house, name, chats):
-    """One run of a load: its figures, and the processor time that a chat took of gateway and upstream."""
+    """One run of a load: its results, and the CPU time per chat of gateway and upstream."""
     way, kind = name
     door, drive = WAYS[way]
     before = house.good(door), house.gateway.seconds(), house.sim.seconds()
@@ -189,7 +189,7 @@ def load(options, house, name, chats):
 
 
 def timed(connection, method, path, body, headers):
-    """The answer to a call, and its milliseconds to the last byte."""
+    """The response to a call, and the milliseconds until its last byte."""
     began = time.perf_counter()
     text = None if body is None else json.dumps(body)
     connection.request(method, path, text, headers | ({} if body is None else {"content-type": "application/json"}))
@@ -202,7 +202,7 @@ def timed(connection, method, path, body, headers):
 
 
 def alone(house, chats):
-    """One chat at a time: milliseconds through the gateway, and of the two calls that it makes for a chat, made directly."""
+    """Sequential chats: milliseconds through the gateway, and of its two upstream calls per chat made directly."""
     through, direct = http.client.HTTPConnection(house.http), http.client.HTTPConnection(house.upstream["TARGET_API_URL"].split("/")[2])
     site, cookie = house.upstream["SITE_URL"], {"cookie": f"token={TOKENS[0]}"}
     origin = cookie | {"origin": site}
@@ -224,7 +224,7 @@ def alone(house, chats):
 
 
 def spread(values, digits):
-    """Smallest, middle and largest."""
+    """Minimum, median and maximum."""
     return " / ".join(f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
 
 
@@ -291,14 +291,14 @@ def machine():
 
 
 def version(options):
-    """What was measured with what; ghz does not know its own version."""
+    """The versions of the measured programs and the tools; ghz does not know its own."""
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     h2load = subprocess.run([options.h2load, "--version"], capture_output=True, text=True).stdout.split()[-1]
     return f"commit {commit}, h2load {h2load.removeprefix('nghttp2/')}"
 
 
 def tell(options, lines):
-    """Prints the figures, and puts them on the page where that is asked for."""
+    """Prints the results, and writes them into the page if asked to."""
     print("\n".join(lines))
     if options.write:
         page = PAGE.read_text()

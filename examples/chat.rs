@@ -19,14 +19,14 @@ struct Arguments {
     /// Seconds for the whole chat, retries included.
     #[arg(long, default_value_t = 60.0)]
     deadline: f64,
-    /// Cancel after so many pieces of the answer.
+    /// Cancel after this many pieces of the answer.
     #[arg(long, default_value_t = 0)]
     stop_after: u32,
     model: String,
     text: String,
 }
 
-/// So many more tries, each when the gateway says: it tells a wait where one helps, elsewhere -1.
+/// Retries left. Each waits as long as the gateway says: it gives a delay if a retry can help, and -1 otherwise.
 #[derive(Clone)]
 struct AsTold(u32);
 
@@ -52,7 +52,7 @@ async fn chat(arguments: Arguments, deadline: Instant) -> Result<(), Box<dyn Err
     let call = service_fn(async |ask: Ask| {
         let mut request = Request::new(ask);
         request.metadata_mut().insert("authorization", key.clone());
-        // The library's own timer for it says CANCELLED, so that one comes a second after ours.
+        // The library's own timer would give CANCELLED, so it fires a second after this one.
         request.set_timeout(deadline.duration_since(Instant::now()) + Duration::from_secs(1));
         client.clone().stream_chat_completion(request).await
     });
@@ -65,10 +65,10 @@ async fn chat(arguments: Arguments, deadline: Instant) -> Result<(), Box<dyn Err
             std::io::stdout().flush()?;
             pieces += 1;
             if pieces == arguments.stop_after {
-                return Err(Status::cancelled("as told").into()); // a stream that is dropped is cancelled
+                return Err(Status::cancelled("as told").into()); // dropping the stream cancels it
             }
         } else if let Some(Event::Finished(_)) = event.event {
-            println!(); // without this event the answer is not whole
+            println!(); // without this event the answer is incomplete
         }
     }
     Ok(())

@@ -1,5 +1,4 @@
-//! The composition root, the only room that knows every part: it puts them together, runs them, and takes them down
-//! in order.
+//! The composition root: the only module that knows every part. It assembles them, runs them, and stops them in order.
 
 mod document;
 mod doors;
@@ -47,19 +46,19 @@ pub use crate::telemetry::{caution, complain, flush_log, log_as_json, open_log, 
 pub use errands::{Obstacle, ask_liveness, check_files, obstacles, odd_surroundings, try_tokens};
 pub use live::{Live, Reload};
 
-/// What streams that were ended by the grace's end may take to reach their clients.
+/// Time for streams that were ended after the grace period to deliver their last event.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// What clean-up may take at the end.
+/// Time limit of the clean-up at the end.
 const CLEAN_UP: Duration = Duration::from_secs(5);
 
 /// Why the gateway could not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// A setting cannot be used, which only its use shows: the variable, and what is wrong.
+    /// A setting that proved unusable only when used: its variable and the reason.
     Settings(&'static str, String),
-    /// An address cannot be had: the variable that names it, the address, and why.
+    /// An address that could not be bound: its variable, the address and the error.
     Bind(&'static str, String, io::Error),
-    /// A part could not be built.
+    /// A part that could not be built, with the reason.
     Build(String),
 }
 
@@ -83,16 +82,16 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// The two stops that a process may be asked for.
+/// The two ways to ask the process to stop.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    /// Drain, and end in order.
+    /// Drain, then end in order.
     pub soft: CancellationToken,
     /// End at once.
     pub hard: CancellationToken,
 }
 
-/// A gateway whose sockets are bound. It serves once it is [run](App::run).
+/// A gateway whose sockets are bound. It serves when it is [run](App::run).
 pub struct App {
     http: Listener,
     grpc: GrpcDoor,
@@ -116,10 +115,10 @@ impl fmt::Debug for App {
 }
 
 impl App {
-    /// Binds both sockets and puts everything together. Makes no call to the upstream.
+    /// Binds the sockets and assembles the gateway. Makes no call to the upstream.
     ///
     /// # Errors
-    /// When an address cannot be had, or the upstream's client cannot be built.
+    /// When an address cannot be bound, a certificate or the state directory cannot be used, or a part cannot be built.
     pub async fn bind(settings: &Settings, surroundings: Surroundings) -> Result<Self, StartError> {
         let began = Instant::now();
         let metrics = Metrics::build().map_err(|error| StartError::Build(error.to_string()))?;
@@ -153,7 +152,7 @@ impl App {
             ops::QUIET_PATHS,
             &shared,
         );
-        // Before the record of a request is begun, so that paths have one spelling everywhere.
+        // Comes before the request's record, so that paths have one spelling everywhere.
         let http_router = Router::new().fallback_service(MapRequest::new(http_router, openai::canonical));
         let door = Grpc {
             engine: engine.clone(),
@@ -193,13 +192,13 @@ impl App {
         })
     }
 
-    /// Where the HTTP door is.
+    /// The address of the HTTP door.
     #[must_use]
     pub fn http_address(&self) -> SocketAddr {
         self.http.address()
     }
 
-    /// Where the gRPC door is, if there is one; the same as the HTTP door's where one port serves both.
+    /// The address of the gRPC door, if there is one. With one port for both it equals the HTTP door's.
     #[must_use]
     pub fn grpc_address(&self) -> Option<SocketAddr> {
         match &self.grpc {
@@ -209,21 +208,21 @@ impl App {
         }
     }
 
-    /// The engine, for whoever watches it from inside the process.
+    /// The engine, for code in the same process that observes it.
     #[must_use]
     pub fn engine(&self) -> Engine {
         self.engine.clone()
     }
 
-    /// The handle on what can change while the gateway runs.
+    /// The handle for changing settings while the gateway runs.
     #[must_use]
     pub fn live(&self) -> Live {
         self.live.clone()
     }
 
-    /// Serves until `stop` asks for an end or a door fails, then drains: not ready any more, nothing new is accepted,
-    /// chats go on for the grace and are then ended with an error in band, and what they leave behind is cleaned up.
-    /// The hard stop cuts all of that short.
+    /// Serves until `stop` fires or a door fails, then drains: readiness ends, nothing new is accepted, chats continue
+    /// for the grace period and are then ended with an error in the stream, and their conversations are cleaned up. The
+    /// hard stop cuts all of that short; so does dropping the future.
     ///
     /// # Errors
     /// When a door ended by itself.
@@ -301,7 +300,7 @@ impl App {
     }
 }
 
-/// Keeps the health service true to the token pool; never ends.
+/// Keeps the gRPC health status in step with the credential pool; never returns.
 async fn follow_pool(engine: &Engine, health: &Health) {
     const EVERY: Duration = Duration::from_secs(1);
     loop {
@@ -310,7 +309,8 @@ async fn follow_pool(engine: &Engine, health: &Health) {
     }
 }
 
-/// Waits for the doors to close: first for the grace, then for the last words of those that were cut off.
+/// Waits for the doors to close: for the grace period, then for the streams that were cut off to deliver their last
+/// event.
 async fn drain(doors: &mut JoinSet<()>, engine: &Engine, lifecycle: &Lifecycle, grace: Duration) {
     if timeout(grace, all(doors)).await.is_ok() {
         return;
@@ -330,16 +330,16 @@ async fn all(doors: &mut JoinSet<()>) {
     while doors.join_next().await.is_some() {}
 }
 
-/// What of the world around the process counts.
+/// Whether the process's environment variables for proxies apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Surroundings {
-    /// The environment's proxy variables.
+    /// Proxy variables apply.
     Environment,
-    /// Nothing.
+    /// They are ignored, as tests need it.
     Ignored,
 }
 
-/// What operators work with, where they have a key.
+/// The admin operations and their access check, if an admin key is set.
 fn admin(settings: &Settings, engine: &Engine) -> Option<(Operator, Gate)> {
     let key = settings.admin_key.clone()?;
     let file = Arc::new(PoolFile::new(settings));
@@ -385,13 +385,13 @@ fn http_router(
     Ok(router)
 }
 
-/// What the outermost layers of both doors share.
+/// The part of the access layer's settings that both doors share.
 struct Shared {
     metrics: Arc<Metrics>,
     trusted_proxies: Arc<[IpNet]>,
 }
 
-/// The layer that both doors have outermost.
+/// Adds the access layer, outermost at both doors.
 fn recorded(
     router: Router,
     door: Door,
@@ -412,7 +412,7 @@ fn recorded(
 /// Starts logging to standard error. A second call in one process changes nothing.
 ///
 /// # Errors
-/// When `level` is no filter such as `info` or `duogate=debug,hyper=warn`, or there can be no log.
+/// When `level` is not a filter such as `info` or `duogate=debug,hyper=warn`, or the log cannot be opened.
 pub fn start_logging(level: &str, format: config::LogFormat) -> Result<(), StartError> {
     let log = open_log().map_err(|error| StartError::Build(format!("the log cannot be opened: {error}")))?;
     let started = log.start(level, format == config::LogFormat::Json);

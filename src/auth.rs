@@ -1,4 +1,4 @@
-//! One key check for both doors.
+//! The API key check of both doors.
 
 use std::{fmt, sync::Arc};
 
@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 
 use crate::engine::error::{ChatError, ErrorKind};
 
-/// Who calls, as logs may tell it.
+/// An authenticated caller. `label` is safe to log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The first eight hexadecimal digits of the key's SHA-256.
@@ -24,7 +24,7 @@ impl fmt::Debug for Caller {
     }
 }
 
-/// The keys that open the doors. Cheap to clone; `Debug` shows only how many there are.
+/// The accepted API keys. Cheap to clone; clones share them. `Debug` shows only their number.
 #[derive(Clone)]
 pub struct Auth(Arc<ArcSwap<Keys>>);
 
@@ -41,29 +41,29 @@ impl fmt::Debug for Auth {
 }
 
 impl Auth {
-    /// A check against `keys`; where none is `required`, everybody may enter.
+    /// A check against `keys`. Without `required`, requests need no key.
     #[must_use]
     pub fn new(keys: &[SecretString], required: bool) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(Keys::new(keys, required))))
     }
 
-    /// Checks against these keys from now on, in all clones at once. Requests that have come in already go on; what stays
-    /// open and asks for more is checked by [`Self::check_again`].
+    /// Replaces the keys in all clones at once. Requests already admitted continue; long-lived ones are checked by
+    /// [`Self::check_again`].
     pub fn replace(&self, keys: &[SecretString], required: bool) {
         self.0.store(Arc::new(Keys::new(keys, required)));
     }
 
-    /// Whether a key is asked for.
+    /// Whether a key is required.
     #[must_use]
     pub fn is_required(&self) -> bool {
         self.0.load().required
     }
 
-    /// Looks for a key as `Authorization: Bearer`, `?api_key=`, `X-API-Key`, `api-key`, in this order; the first that
-    /// is not empty decides. A known key names its caller, whether keys are required or not.
+    /// Looks for a key in `Authorization: Bearer`, `?api_key=`, `X-API-Key` and `api-key`, in this order; the first one
+    /// that is not empty decides. A known key identifies its caller even if no key is required.
     ///
     /// # Errors
-    /// `unauthenticated` when a key is required, and none was sent or it is a wrong one.
+    /// `unauthenticated` when a key is required and it is missing or wrong.
     pub fn check(&self, headers: &HeaderMap, query: Option<&str>) -> Result<Option<Caller>, ChatError> {
         let key = find_key(headers, query);
         let keys = self.0.load();
@@ -83,10 +83,10 @@ impl Auth {
         }
     }
 
-    /// Whether who was let in by [`Self::check`] may ask for more.
+    /// Checks whether a caller admitted by [`Self::check`] may still make requests.
     ///
     /// # Errors
-    /// `unauthenticated` when the key does not count any more, or there was none and now one is required.
+    /// `unauthenticated` when the caller's key was removed, or there was none and one is required now.
     pub fn check_again(&self, caller: Option<&Caller>) -> Result<(), ChatError> {
         let keys = self.0.load();
         if !keys.required || caller.is_some_and(|caller| keys.know(&caller.digest)) {
@@ -111,7 +111,7 @@ impl Keys {
         })
     }
 
-    /// Every key is looked at, so that the time taken tells nothing about where a match is.
+    /// Compares with every key, so that the time taken does not reveal a match.
     fn know(&self, offered: &[u8; 32]) -> bool {
         let known = self
             .digests
@@ -127,7 +127,7 @@ fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// Whether the headers offer any key, good or not.
+/// Whether the headers contain a key, valid or not.
 #[must_use]
 pub fn offers_key(headers: &HeaderMap) -> bool {
     find_key(headers, None).is_some()

@@ -1,20 +1,21 @@
-//! Where the process stands: starting, ready, draining. Everybody may look; only the composition root moves it on.
+//! The lifecycle of the process: starting, ready, draining. Any module may read it; only the composition root advances
+//! it.
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// A stage of the process's life; it only ever moves forward.
+/// A phase of the process. It only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Not serving yet.
     Starting,
     /// Serving.
     Ready,
-    /// Serving what is under way, and nothing new.
+    /// Finishing requests under way, and accepting no new ones.
     Draining,
 }
 
-/// The process's life. Cheap to clone; all clones are one.
+/// The lifecycle of the process. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
@@ -33,13 +34,13 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// The phase now.
+    /// The current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 
-    /// Moves to `phase`, never back.
+    /// Moves forward to `phase`; never back.
     fn advance(&self, phase: Phase) {
         self.phase.send_if_modified(|now| {
             let forward = phase > *now;
@@ -50,30 +51,30 @@ impl Lifecycle {
         });
     }
 
-    /// The doors are open.
+    /// Enters `Ready`: the doors are open.
     pub fn ready(&self) {
         self.advance(Phase::Ready);
     }
 
-    /// The soft stop: not ready any more, nothing new is accepted, what is under way goes on.
+    /// The soft stop: enters `Draining`. Nothing new is accepted; requests under way continue.
     pub fn drain(&self) {
         self.advance(Phase::Draining);
         self.soft_stop.cancel();
     }
 
-    /// The hard stop: connections that are still open close now.
+    /// The hard stop: open connections are closed now.
     pub fn close(&self) {
         self.drain();
         self.hard_stop.cancel();
     }
 
-    /// Fires at the soft stop.
+    /// Cancelled at the soft stop.
     #[must_use]
     pub fn soft_stop(&self) -> &CancellationToken {
         &self.soft_stop
     }
 
-    /// Fires at the hard stop.
+    /// Cancelled at the hard stop.
     #[must_use]
     pub fn hard_stop(&self) -> &CancellationToken {
         &self.hard_stop

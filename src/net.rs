@@ -1,4 +1,4 @@
-//! Sockets: binding, accepting, and serving a connection until it or the process ends. The same for both doors.
+//! Sockets: bind, accept, and serve each connection until it ends or the process stops. Shared by both doors.
 
 mod activity;
 mod connection;
@@ -34,36 +34,36 @@ pub use self::{
     vacancy::look,
 };
 
-/// After a failed accept, most likely for want of file descriptors, some may come free within this.
+/// Pause after a failed accept. The usual cause is a lack of file descriptors, and some may be freed meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What peers are waited for.
+/// Timeouts towards a peer.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// How long a request's head may take.
+    /// Time a request's head may take to arrive.
     pub head: Duration,
-    /// How long a request's body may take, what nobody wants of it included.
+    /// Time a request's body may take to arrive, including the part that is read and discarded.
     pub body: Duration,
-    /// How long a connection may rest between requests.
+    /// Idle timeout of a connection between requests.
     pub rest: Duration,
-    /// How long a peer may take nothing of what is sent to it.
+    /// Write timeout: how long a peer may accept no byte of what is sent to it.
     pub write: Duration,
-    /// How old a connection may grow, give or take a tenth. No limit where there is none.
+    /// Maximum age of a connection, varied by up to a tenth. `None`: no limit.
     pub age: Option<Duration>,
-    /// How long requests on a connection of HTTP/2 may go on once it has reached its age.
+    /// Time that requests on an HTTP/2 connection have to finish once it has reached its maximum age.
     pub grace: Duration,
 }
 
-/// When serving ends.
+/// The two stages of stopping.
 #[derive(Debug, Clone)]
 pub struct Stops {
-    /// Nothing new is accepted from then on, and connections close once they have nothing under way.
+    /// Accept no new connection, and close each open one when its requests have finished.
     pub soft: CancellationToken,
-    /// Connections that are open close there and then.
+    /// Close the open connections at once.
     pub hard: CancellationToken,
 }
 
-/// A bound socket that does not accept yet.
+/// A listening socket that accepts no connection yet.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
@@ -74,7 +74,7 @@ impl Listener {
     /// Binds `host:port`; port 0 takes a free one.
     ///
     /// # Errors
-    /// When the host does not resolve, or the port cannot be had.
+    /// When the host does not resolve, or the port cannot be bound.
     pub async fn bind(host: &str, port: u16) -> io::Result<Self> {
         let listener = match host.parse::<IpAddr>() {
             Ok(ip) => TcpListener::bind((ip, port)).await?,
@@ -84,15 +84,15 @@ impl Listener {
         Ok(Self { listener, address })
     }
 
-    /// The real address.
+    /// The bound address, with the port that port 0 resolved to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Accepts and serves until the soft stop, then waits for the connections that are open; the hard stop closes
-    /// those that are left. Without TLS both HTTP/1.1 and HTTP/2 by prior knowledge are understood, with it what the
-    /// handshake agreed on. A changed `patience` counts for connections from then on.
+    /// Accepts and serves until the soft stop, then waits for the open connections to finish; the hard stop closes
+    /// those that are left. Without TLS it serves HTTP/1.1 and HTTP/2 with prior knowledge; with TLS, the protocol
+    /// agreed on in the handshake. A change of `patience` applies to connections accepted after it.
     pub async fn serve(
         self,
         router: Router,

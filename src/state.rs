@@ -1,11 +1,12 @@
-//! What outlives the process, in a directory: `tokens.json` holds what is held against tokens, and `conversations.log`
-//! names the conversations that are owed a removal. Tokens are in both by their hash only.
+//! State that survives a restart, in a directory: `tokens.json` holds the cooldowns and failure counts of credentials,
+//! and `conversations.log` names the conversations that still have to be deleted upstream. Credentials appear only as
+//! hashes.
 //!
-//! The first is replaced whole and atomically. The second is a journal: one line is appended, in one write, before a new
-//! conversation is used, so that a process which is killed at any moment leaves nothing that the next one does not know
-//! of. It is rewritten when most of it tells of conversations that are gone.
+//! The first file is replaced atomically as a whole. The second is a journal: a line is appended, in one write, before
+//! a new conversation is used, so that a process killed at any moment leaves no conversation unknown to the next one.
+//! It is compacted when most of its lines are about deleted conversations.
 //!
-//! A thread of its own writes both. Chats wait for it, but not for a disk that does not answer.
+//! A dedicated thread writes both. Chats wait for it, but not for a disk that does not respond.
 
 mod format;
 mod keeper;
@@ -28,49 +29,49 @@ use crate::engine::{
     upstream::RemoteId,
 };
 
-/// Lines of the journal that wait for a disk that does not answer are gathered up to this many bytes; then the journal
-/// is rewritten once it does.
+/// Maximum size of the journal lines that wait for a stalled disk, in bytes; beyond it they are dropped, and the whole
+/// journal is rewritten once the disk responds.
 const MOST_WAITING: usize = 1 << 20;
-/// How long the end of the process waits for the disk.
+/// How long dropping the state waits for pending writes.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 
-/// Conversations that are owed a removal: where each one's project is.
+/// Conversations that still have to be deleted, each with its project.
 type Owed = HashMap<([u8; 32], RemoteId), RemoteId>;
 
-/// Keeps state in a directory, which it holds for itself.
+/// A state directory, locked against other processes.
 pub struct StateDir {
     directory: PathBuf,
     desk: Arc<Desk>,
 }
 
-/// Where state is handed over to the thread that writes it.
+/// The exchange between callers and the writing thread.
 struct Desk {
     tray: Mutex<Tray>,
-    /// There is something to write, or nothing more will come.
+    /// Signalled when there is something to write, or the end has come.
     work: Condvar,
-    /// The thread has ended.
+    /// Signalled when the thread has ended.
     over: Condvar,
-    /// The number of the last thing that was written, or could not be.
+    /// The number of the last change that was written, or could not be.
     done: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Tray {
     owed: Owed,
-    /// Lines that the journal lacks.
+    /// Journal lines to append.
     lines: String,
     tokens: Option<Vec<SavedToken>>,
-    /// Too many lines have waited: the journal is to be rewritten.
+    /// Too many lines were waiting: the journal must be rewritten.
     overflown: bool,
-    /// The number of the last thing that was handed over.
+    /// The number of the last change handed over.
     handed: u64,
-    /// The disk did not answer in time, which was told.
+    /// The disk did not respond in time, and that was logged.
     stalled: bool,
     closing: bool,
     over: bool,
 }
 
-/// What is written at once.
+/// The changes that are written together.
 struct Batch {
     lines: String,
     tokens: Option<Vec<SavedToken>>,
@@ -115,7 +116,7 @@ impl Desk {
         });
     }
 
-    /// The next batch. Waits for it; `None` when nothing more will come.
+    /// The next batch; blocks until there is one. `None` at the end.
     fn next(&self) -> Option<Batch> {
         let tray = self.tray();
         let waited = self
@@ -158,11 +159,11 @@ impl Desk {
 }
 
 impl StateDir {
-    /// Opens the directory, making it where there is none, and reads what an earlier run kept there. What cannot be
-    /// understood is left out, with a word to the log.
+    /// Opens the directory, creating it if necessary, and reads the state of an earlier run. Unreadable entries are
+    /// skipped and logged.
     ///
     /// # Errors
-    /// When the directory cannot be read and written, another process holds it, or there can be no thread for it.
+    /// When the directory cannot be read or written, another process holds it, or the thread cannot be started.
     pub fn open(directory: &Path) -> io::Result<(Self, Saved)> {
         let (keeper, tokens, owed) = Keeper::open(directory)?;
         let conversations = owed.iter().map(|((digest, conversation), project)| {
@@ -184,11 +185,11 @@ impl StateDir {
         Ok((state, saved))
     }
 
-    /// Whether [`open`](Self::open) would do now, as far as that shows without changing anything: nothing is made, and a
-    /// process that uses the directory is not disturbed.
+    /// Checks whether [`open`](Self::open) would succeed now, without creating anything and without disturbing a
+    /// process that uses the directory.
     ///
     /// # Errors
-    /// When the directory can be neither used nor made; `ResourceBusy` when another process holds it.
+    /// When the directory can be neither used nor created; `ResourceBusy` when another process holds it.
     pub fn look(directory: &Path) -> io::Result<()> {
         keeper::look(directory)
     }

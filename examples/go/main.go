@@ -23,7 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// UNAVAILABLE alone is safe to send again. The gateway says when, or that it is of no use, in
+// Only UNAVAILABLE is safe to retry. The gateway says when, or that a retry is useless, in
 // `grpc-retry-pushback-ms`, which gRPC obeys by itself.
 const serviceConfig = `{"methodConfig": [{
 	"name": [{"service": "duogate.v1.ChatService"}],
@@ -31,7 +31,7 @@ const serviceConfig = `{"methodConfig": [{
 		"retryableStatusCodes": ["UNAVAILABLE"]}
 }]}`
 
-// explain tells a failure with its details.
+// explain prints a failure with its details.
 func explain(err error) {
 	failure := status.Convert(err)
 	fmt.Fprintf(os.Stderr, "%s: %s\n", failure.Code(), failure.Message())
@@ -51,7 +51,7 @@ func explain(err error) {
 	}
 }
 
-// run gives io.EOF at the end of a whole answer.
+// run returns io.EOF at the end of a complete answer.
 func run(model, text string, deadline time.Duration, stopAfter int) error {
 	connection, err := grpc.NewClient(cmp.Or(os.Getenv("DUOGATE"), "127.0.0.1:50051"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -80,7 +80,7 @@ func run(model, text string, deadline time.Duration, stopAfter int) error {
 				cancel()
 			}
 		} else if event.GetFinished() != nil {
-			fmt.Println() // without this event the answer is not whole
+			fmt.Println() // without this event the answer is incomplete
 		}
 	}
 	return err

@@ -18,7 +18,7 @@ const definition = protoLoader.loadSync(["duogate/v1/chat_service.proto", "googl
 });
 const { ChatService } = grpc.loadPackageDefinition(definition).duogate.v1;
 
-// UNAVAILABLE alone is safe to send again. The gateway says when, or that it is of no use, in
+// Only UNAVAILABLE is safe to retry. The gateway says when, or that a retry is useless, in
 // `grpc-retry-pushback-ms`, which gRPC obeys by itself.
 const serviceConfig = {
   methodConfig: [
@@ -43,7 +43,7 @@ const tellers = {
   RequestInfo: ({ request_id }) => `request: ${request_id}`,
 };
 
-// Tells a failure with its details.
+// Prints a failure with its details.
 function explain(error) {
   console.error(`${grpc.status[error.code]}: ${error.details}`);
   for (const bytes of error.metadata.get("grpc-status-details-bin")) {
@@ -67,7 +67,7 @@ const client = new ChatService(process.env.DUOGATE ?? "127.0.0.1:50051", grpc.cr
 const metadata = new grpc.Metadata();
 metadata.set("authorization", `Bearer ${process.env.DUOGATE_KEY ?? "sk-duogate-demo"}`);
 const request = { model, messages: [{ role: "ROLE_USER", content: [{ text }] }] };
-// It bounds the whole chat, retries included.
+// Applies to the whole chat, including retries.
 const deadline = Date.now() + Number(values.deadline) * 1000;
 const call = client.streamChatCompletion(request, metadata, { deadline });
 process.on("SIGINT", () => call.cancel());

@@ -15,7 +15,7 @@ from duogate.v1 import chat_pb2, chat_service_pb2_grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-# UNAVAILABLE alone is safe to send again. The gateway says when, or that it is of no use, in
+# Only UNAVAILABLE is safe to retry. The gateway says when, or that a retry is useless, in
 # `grpc-retry-pushback-ms`, which gRPC obeys by itself.
 SERVICE_CONFIG = {
     "methodConfig": [
@@ -48,7 +48,7 @@ def arguments():
 
 
 def explain(error):
-    """Tells a failure with its details."""
+    """Prints a failure with its details."""
     print(f"{error.code().name}: {error.details()}", file=sys.stderr)
     status = rpc_status.from_call(error)
     for packed in status.details if status else []:
@@ -84,7 +84,7 @@ def main():
                     if pieces == options.stop_after:
                         call.cancel()
                 elif event.HasField("finished"):
-                    print()  # without this event the answer is not whole
+                    print()  # without this event the answer is incomplete
         except grpc.RpcError as error:
             explain(error)
             return 1

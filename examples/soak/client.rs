@@ -1,4 +1,4 @@
-//! Clients of both doors that keep account of all they were told.
+//! Clients of both doors that record everything they receive.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -17,25 +17,25 @@ use tonic_types::StatusExt;
 /// How a chat ended for its client.
 #[derive(Debug, Clone)]
 pub(crate) enum End {
-    /// With what was told to be the whole answer.
+    /// With a complete answer.
     Whole { text: String, met_empty_pool: bool },
     /// With an error.
     Failed {
         kind: String,
-        /// What had come before.
+        /// The text received before it.
         text: String,
-        /// When the client was asked to send the request again.
+        /// The retry delay, if the client was asked to retry.
         again_in: Option<Duration>,
         met_empty_pool: bool,
     },
-    /// In a way that no wire allows.
+    /// In a way that violates the protocol.
     Broken(String),
-    /// The client left.
+    /// The client disconnected.
     Left,
 }
 
 impl End {
-    /// The client had met a pool with no token to give.
+    /// Records whether the client met an exhausted pool.
     pub(crate) fn after_empty_pool(mut self, met: bool) -> Self {
         if let End::Whole { met_empty_pool, .. } | End::Failed { met_empty_pool, .. } = &mut self {
             *met_empty_pool = met;
@@ -62,7 +62,7 @@ impl Client {
         })
     }
 
-    /// Asks by one of the four ways, which take turns.
+    /// Asks in one of four ways, by turns.
     pub(crate) async fn ask(&self, number: usize, text: &str) -> End {
         let streamed = number % 2 == 1;
         if number % 4 < 2 {

@@ -1,5 +1,5 @@
-//! Drives thousands of mixed chats through both doors of a gateway whose upstream goes wrong by chance, and checks that
-//! every answer is whole and its own, or an error that is truthful, and that nothing is left in hand afterwards.
+//! Runs thousands of mixed chats through both doors of a gateway whose upstream fails at random, and checks that every
+//! answer is complete and belongs to its question, or is an accurate error, and that nothing is left over afterwards.
 //!
 //! ```sh
 //! cargo run --release --example soak                    # 20 000 chats, some minutes
@@ -26,43 +26,43 @@ use client::{Client, End};
 use memory::Memory;
 use report::{Limits, Report};
 
-/// What to drive, and how hard.
+/// The extent of the run.
 #[derive(Debug, Clone, Parser)]
 struct Arguments {
-    /// Where the order of chance begins.
+    /// Seed of all random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many chats.
+    /// Number of chats.
     #[arg(long, default_value_t = 20_000)]
     chats: usize,
-    /// How many at a time.
+    /// Number of concurrent chats.
     #[arg(long, default_value_t = 64)]
     at_once: usize,
-    /// How many tokens.
+    /// Number of credentials.
     #[arg(long, default_value_t = 32)]
     tokens: usize,
-    /// The share of upstream calls that go wrong.
+    /// Share of upstream calls that fail.
     #[arg(long, default_value_t = 0.2)]
     faults: f64,
-    /// The share of clients that leave before the end.
+    /// Share of clients that disconnect early.
     #[arg(long, default_value_t = 0.05)]
     leavers: f64,
-    /// Milliseconds that the upstream takes for every call.
+    /// Delay of every upstream call in milliseconds.
     #[arg(long, default_value_t = 50)]
     latency: u64,
-    /// Milliseconds that an answer takes.
+    /// Duration of an answer in milliseconds.
     #[arg(long, default_value_t = 500)]
     answer: u64,
 }
 
-/// Pieces that the upstream's answer to [`question`] comes in.
+/// Number of pieces of the upstream's answer to [`question`].
 const PIECES: u64 = 10;
 
 fn question(number: usize) -> String {
     format!("soak {number} one two three four five six")
 }
 
-/// The eight ways to go wrong.
+/// Eight faults.
 fn faults() -> Vec<Fault> {
     let limited = Page {
         code: 429,
@@ -185,7 +185,7 @@ async fn drive(arguments: &Arguments, client: Client) -> Report {
     report
 }
 
-/// One chat of one client, who obeys what it is told about sending the request again.
+/// One chat of a client that obeys retry hints.
 async fn chat(client: &Client, number: usize, leaves_after: Option<Duration>) -> End {
     const PATIENCE: u32 = 5;
     let stays = async {
@@ -212,7 +212,7 @@ async fn chat(client: &Client, number: usize, leaves_after: Option<Duration>) ->
     }
 }
 
-/// Waits until everything is given back, and notes what is not.
+/// Waits until everything is released, and reports what is not.
 async fn settle(engine: &Engine, sim: &SimControl, report: &mut Report) {
     const SOON: Duration = Duration::from_secs(2);
     const CLEAN: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! The memory of this process, over the run.
+//! The memory of this process during the run.
 
 use std::{
     fs,
@@ -11,10 +11,10 @@ use std::{
 
 use tokio::task::JoinSet;
 
-/// How often it is looked at.
+/// Sampling interval.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Samples of the resident size, sorted by how much of the run was done.
+/// Samples of the resident size, by the completed share of the run.
 pub(crate) struct Memory {
     done: Arc<AtomicUsize>,
     samples: Arc<Mutex<[(u64, u64); 4]>>,
@@ -22,7 +22,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Watches from now on; the run has so many steps.
+    /// Starts sampling; the run has this many steps.
     pub(crate) fn watch(steps: usize) -> Self {
         let done = Arc::new(AtomicUsize::new(0));
         let samples = Arc::new(Mutex::new([(0, 0); 4]));
@@ -42,12 +42,12 @@ impl Memory {
         }
     }
 
-    /// One more step is done.
+    /// Counts a completed step.
     pub(crate) fn note_end(&self) {
         self.done.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The mean resident size in each quarter of the run, in bytes; 0 where it is not known.
+    /// The mean resident size in each quarter of the run, in bytes; 0 if unknown.
     pub(crate) fn quarters(&self) -> [u64; 4] {
         let samples = *self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         samples.map(|(sum, count)| sum.checked_div(count).unwrap_or(0))
@@ -62,7 +62,7 @@ fn note(book: &Mutex<[(u64, u64); 4]>, quarter: usize) {
     }
 }
 
-/// The resident size in bytes, as Linux tells it.
+/// The resident size in bytes, on Linux.
 fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,4 +1,4 @@
-//! What the run came to, and whether that is good enough.
+//! The result of the run, and whether it is within the limits.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use duogate::engine::ConversationCounts;
 
 use super::client::End;
 
-/// Failures that are true of an upstream like this one.
+/// Errors that are accurate for this upstream.
 const TRUTHFUL: [&str; 5] = [
     "pool_exhausted",
     "credentials_rejected",
@@ -18,21 +18,21 @@ const TRUTHFUL: [&str; 5] = [
     "upstream_truncated",
     "deadline_exceeded",
 ];
-/// More complaints than this are counted and not told.
+/// Most complaints printed; the rest are counted.
 const MOST_TOLD: usize = 20;
 
-/// What must hold.
+/// The limits of a successful run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// The least share of chats whose client stayed that end whole.
+    /// The least share of complete answers among the chats whose client stayed.
     pub(crate) whole: f64,
-    /// The largest share of them that may meet an empty pool.
+    /// The largest share of them that may meet an exhausted pool.
     pub(crate) pool_exhausted: f64,
-    /// How much more memory the last quarter of the run may take than the second.
+    /// The largest growth of memory from the second to the last quarter of the run, as a share.
     pub(crate) growth: f64,
 }
 
-/// The account of a run.
+/// The results of a run.
 pub(crate) struct Report {
     limits: Limits,
     whole: usize,
@@ -62,12 +62,12 @@ impl Report {
         }
     }
 
-    /// Something is not as it must be.
+    /// Records a violation.
     pub(crate) fn wrong(&mut self, what: String) {
         self.wrong.push(what);
     }
 
-    /// Takes in how a chat ended that should have been answered with `expected`.
+    /// Records the end of a chat that should have been answered with `expected`.
     pub(crate) fn take(&mut self, number: usize, expected: &str, end: End) {
         match end {
             End::Whole { text, met_empty_pool } => {
@@ -99,7 +99,7 @@ impl Report {
         }
     }
 
-    /// Tells everything, and whether it is good enough.
+    /// Prints everything, and returns whether it is within the limits.
     pub(crate) fn tell(mut self) -> ExitCode {
         let failed: usize = self.failures.values().sum();
         let stayed = self.whole + failed;
@@ -174,11 +174,11 @@ fn share_of(part: u64, whole: u64) -> f64 {
 }
 
 fn say(line: &str) {
-    // Whoever closed the pipe does not want to know more.
+    // A closed pipe is ignored: its reader wants no more.
     let _told = writeln!(stdout(), "{line}");
 }
 
-/// Tells what is wrong.
+/// Prints a violation.
 pub(crate) fn complain(line: &str) {
     let _told = writeln!(stderr(), "WRONG: {line}");
 }

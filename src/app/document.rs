@@ -1,4 +1,4 @@
-//! The OpenAPI document: what each room says of its routes, put together, with what the layers in front of them add.
+//! The OpenAPI document: the modules' own descriptions merged, with the effects of the layers in front of them.
 
 use axum::body::Bytes;
 use utoipa::{
@@ -34,12 +34,12 @@ const TAGS: [(&str, &str); 5] = [
         "The pool of tokens, chats under way and conversations: for the admin key",
     ),
 ];
-/// The ways to give one of the callers' keys.
+/// The security schemes for a caller's key.
 const KEYS: [&str; 4] = ["key_bearer", "key_x_api_key", "key_api_key", "key_query"];
-/// The ways to give the admin key.
+/// The security schemes for the admin key.
 const ADMIN_KEYS: [&str; 3] = ["operator_bearer", "operator_x_api_key", "operator_api_key"];
 
-/// The document of these rooms, as JSON. `key_required` tells whether callers need a key.
+/// Merges the modules' documents into one, as JSON. `key_required`: callers need a key.
 pub(super) fn document(
     app_name: &str,
     key_required: bool,
@@ -73,7 +73,7 @@ fn tag((name, description): (&str, &str)) -> Tag {
 }
 
 fn security_schemes() -> impl Iterator<Item = (&'static str, SecurityScheme)> {
-    /// The ways that both have, with what they are told to be.
+    /// The header schemes common to both kinds of key; `what` describes the key.
     fn headers(what: &str) -> impl Iterator<Item = SecurityScheme> {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
         let header = |name: &str| ApiKey::Header(ApiKeyValue::with_description(name, what));
@@ -92,11 +92,11 @@ fn security_schemes() -> impl Iterator<Item = (&'static str, SecurityScheme)> {
     )
 }
 
-/// The paths as clients write them, each operation with what the layers add to it.
+/// The paths as clients write them, with the layers' effects on each operation.
 fn layered(paths: Paths, key_required: bool) -> Paths {
     let mut layered = Paths::new();
     for (path, mut item) in paths.paths {
-        // The router's mark of a part that may hold slashes, which the document's language lacks.
+        // OpenAPI has no wildcard syntax like the router's `{*name}`.
         let path = path.replace("{*", "{");
         for operation in operations(&mut item) {
             add_key(&path, operation, key_required);
@@ -109,7 +109,7 @@ fn layered(paths: Paths, key_required: bool) -> Paths {
     layered
 }
 
-/// Every method that a route may have here.
+/// All operations of a path, for the methods in use here.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem {
         get, post, delete, ..
@@ -117,7 +117,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, post, delete].into_iter().flatten()
 }
 
-/// Which keys a path takes, and what becomes of a caller without.
+/// Adds the keys that a path accepts, and its response to a missing or wrong one.
 fn add_key(path: &str, operation: &mut Operation, required: bool) {
     let one = |name: &str| SecurityRequirement::new(name, [""; 0]);
     let is_admins = ops::admin::is_admins(path);
@@ -132,7 +132,7 @@ fn add_key(path: &str, operation: &mut Operation, required: bool) {
         let refused = of_kinds(&[ErrorKind::Unauthenticated]);
         operation.responses.responses.extend(refused);
     } else if !ways.is_empty() {
-        // Or none at all.
+        // An empty requirement makes the key optional.
         ways.push(SecurityRequirement::default());
     }
     operation.security = Some(ways);

@@ -1,4 +1,4 @@
-//! How the doors are opened: on two ports or on one, with TLS or without, and not to heads that are not sound.
+//! How the doors are opened: on one port or two, with or without TLS, and with a check of HTTP/1 request heads.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Where the gRPC door is.
+/// The placement of the gRPC door.
 pub(super) enum GrpcDoor {
-    /// On a port of its own.
+    /// On its own port.
     Own(Listener),
-    /// On the HTTP door's.
+    /// On the HTTP door's port.
     Shared,
-    /// Nowhere.
+    /// Disabled.
     Off,
 }
 
-/// Binds the HTTP door, and the gRPC door where it has a port of its own.
+/// Binds the HTTP door, and the gRPC door if it has its own port.
 pub(super) async fn bind(settings: &Settings) -> Result<(Listener, GrpcDoor), StartError> {
     let listen = async |(variable, host, port)| {
         let bound = Listener::bind(host, port).await;
@@ -39,10 +39,10 @@ pub(super) async fn bind(settings: &Settings) -> Result<(Listener, GrpcDoor), St
     Ok((http, grpc))
 }
 
-/// Where a door is to be: the variable of its port, its host and its port.
+/// The address of a door: the variable of its port, its host and its port.
 type Place<'a> = (&'static str, &'a str, u16);
 
-/// Where the doors are to be.
+/// The addresses that the doors will bind.
 pub(super) fn places(settings: &Settings) -> impl Iterator<Item = Place<'_>> {
     [http_place(settings)].into_iter().chain(grpc_place(settings))
 }
@@ -51,13 +51,13 @@ fn http_place(settings: &Settings) -> Place<'_> {
     ("PORT", &settings.host, settings.port)
 }
 
-/// None where one port serves both doors, or there is no gRPC door.
+/// `None` when the gRPC door shares the HTTP port or is disabled.
 fn grpc_place(settings: &Settings) -> Option<Place<'_>> {
     let port = settings.grpc_port.filter(|_| !settings.one_port())?;
     Some(("GRPC_PORT", settings.grpc_host.as_str(), port))
 }
 
-/// Both doors behind one port: calls of gRPC's to the one, everything else to the other.
+/// Both doors on one port: gRPC calls go to one router, everything else to the other.
 pub(super) fn both(http: Router, grpc: Router) -> Router {
     Router::new().fallback_service(service_fn(move |request: Request| {
         let router = if grpc::is_call(&request) { &grpc } else { &http };
@@ -65,7 +65,7 @@ pub(super) fn both(http: Router, grpc: Router) -> Router {
     }))
 }
 
-/// Refuses requests of the HTTP door whose heads are not sound.
+/// Rejects requests with a malformed head, as the HTTP door renders it.
 pub(super) async fn sound(request: Request, next: Next) -> Response {
     match Flaw::of(&request) {
         None => next.run(request).await,
@@ -76,7 +76,7 @@ pub(super) async fn sound(request: Request, next: Next) -> Response {
     }
 }
 
-/// The same at the gRPC door.
+/// The same, as the gRPC door renders it.
 pub(super) async fn sound_grpc(request: Request, next: Next) -> Response {
     match Flaw::of(&request) {
         None => next.run(request).await,
@@ -84,7 +84,7 @@ pub(super) async fn sound_grpc(request: Request, next: Next) -> Response {
     }
 }
 
-/// The certificates that the settings ask for.
+/// Loads the certificates named by the settings, if any.
 pub(super) async fn tls(settings: &Settings) -> Result<Option<Tls>, StartError> {
     let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
         return Ok(None);
@@ -110,7 +110,7 @@ pub(super) async fn tls(settings: &Settings) -> Result<Option<Tls>, StartError> 
     })
 }
 
-/// Takes new certificates over; never ends.
+/// Reloads certificates when their files change; never returns.
 pub(super) async fn follow(tls: Option<Tls>, metrics: Arc<Metrics>) {
     match tls {
         Some(tls) => tls.follow(metrics).await,

@@ -1,4 +1,4 @@
-//! What the commands ask of the house without running it.
+//! Checks for the commands, made without running the gateway.
 
 use std::{
     error::Error,
@@ -16,7 +16,7 @@ use crate::{
     state::StateDir,
 };
 
-/// Tries each token with the one call that changes nothing, and tells how that went, by the token's short hash.
+/// Tries each credential with a read-only upstream call. Returns each one's short hash with its result.
 ///
 /// # Errors
 /// When the upstream's client cannot be built.
@@ -33,11 +33,10 @@ pub async fn try_tokens(settings: &Settings) -> Result<Vec<(String, Result<(), S
     Ok(results)
 }
 
-/// Reads the files that are read again whenever they change, and nothing else. Tells what is odd about them and no
-/// error.
+/// Reads the files that a running gateway reloads (certificates), and returns warnings about them.
 ///
 /// # Errors
-/// When one cannot be used.
+/// When one of them cannot be used.
 pub async fn check_files(settings: &Settings) -> Result<Vec<String>, StartError> {
     let tls = doors::tls(settings).await?;
     let validity = tls.as_ref().and_then(Tls::validity);
@@ -48,7 +47,7 @@ pub async fn check_files(settings: &Settings) -> Result<Vec<String>, StartError>
         .collect())
 }
 
-/// What is odd about the variables that are none of the gateway's own: proxies, and certificates that are trusted.
+/// Warnings about environment variables that are not the gateway's own: those for proxies and trusted certificates.
 #[must_use]
 pub fn odd_surroundings() -> Vec<String> {
     let variable = |name: &str| std::env::var(name).ok();
@@ -57,17 +56,17 @@ pub fn odd_surroundings() -> Vec<String> {
     odd
 }
 
-/// What keeps a gateway from starting, though its settings are in order.
+/// A reason why the gateway could not start although its settings are valid.
 #[derive(Debug)]
 pub struct Obstacle {
-    /// What it could not have, as the start would tell it.
+    /// The error that starting would give.
     pub error: StartError,
-    /// Whether another process has it, which may be the gateway itself.
+    /// The resource is in use by another process, possibly the running gateway itself.
     pub is_in_use: bool,
 }
 
-/// Looks whether the state's directory and the ports could be had now, and leaves nothing behind. Blocks for as long as
-/// the file system takes.
+/// Checks whether the state directory and the ports are available now, and leaves nothing behind. Blocks on the file
+/// system.
 pub async fn obstacles(settings: &Settings) -> Vec<Obstacle> {
     let mut found = Vec::new();
     let mut look = |looked: io::Result<()>, told: &dyn Fn(io::Error) -> StartError| {
@@ -93,19 +92,19 @@ pub async fn obstacles(settings: &Settings) -> Vec<Obstacle> {
     found
 }
 
-/// A connection that is broken off for want of a certificate may end before its reason is read; another tells it.
+/// Attempts to read a TLS alert: a rejected connection may end before the alert is read.
 const TRIES: u32 = 10;
 
-/// Asks the gateway at this address whether it lives. Its certificate is not checked: it is known by its
-/// port. Where it wants one of its callers, a door that opens a TLS handshake is sign of life enough.
+/// Checks whether the gateway at this address is alive, within `patience` for each attempt. Its certificate is not
+/// verified. If it requires client certificates, a TLS handshake that fails for lack of one counts as alive.
 ///
 /// # Errors
-/// When it does not answer in time, or answers otherwise.
+/// When there is no response in time, or the response is an error.
 pub async fn ask_liveness(address: &HttpAddress, patience: Duration) -> Result<(), StartError> {
     let failed = |reason: String| StartError::Build(reason);
-    // The client insists on a TLS provider, even where none is used.
+    // `reqwest` needs a TLS provider even for plain HTTP.
     let _installed = rustls::crypto::ring::default_provider().install_default();
-    // HTTP/2 keeps the reason of a broken connection to itself.
+    // Over HTTP/2 the client would not report the TLS alert.
     let client = reqwest::Client::builder()
         .no_proxy()
         .http1_only()
@@ -133,17 +132,17 @@ pub async fn ask_liveness(address: &HttpAddress, patience: Duration) -> Result<(
     }
 }
 
-/// Whether there was a connection, and it ended without an answer.
+/// Whether the connection was established and then ended without a response.
 fn was_broken_off(error: &reqwest::Error) -> bool {
     !(error.is_connect() || error.is_timeout() || error.is_status())
 }
 
-/// A failure and what it came from, the last of which says most.
+/// An error and its chain of causes.
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     successors(Some(error as &(dyn Error + 'static)), |&error| error.source())
 }
 
-/// Whether the peer broke a connection off for want of a certificate.
+/// Whether the peer rejected the connection for lack of a client certificate.
 fn asks_for_certificate(error: &reqwest::Error) -> bool {
     let alert = causes(error).find_map(|cause| {
         let io = cause.downcast_ref::<io::Error>()?;

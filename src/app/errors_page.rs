@@ -1,4 +1,4 @@
-//! docs/errors.md is held to the code: a row for each kind of error, as both doors render it.
+//! Compares docs/errors.md with the code: a row for each kind of error, as both doors render it.
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
     telemetry::{CallRecord, Door},
 };
 
-/// Kinds that only HTTP has a use for: the page has a dash for them.
+/// Kinds that exist only over HTTP; the page shows a dash for gRPC.
 const HTTP_ONLY: [ErrorKind; 2] = [ErrorKind::MethodNotSupported, ErrorKind::UpgradeRequired];
 
-/// The cells of the rows of the table below `heading`, but for its head.
+/// The cells of the table under `heading`, without the header rows.
 fn table(heading: &str) -> Vec<Vec<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
     let page = fs::read_to_string(path).unwrap();
@@ -29,12 +29,12 @@ fn table(heading: &str) -> Vec<Vec<String>> {
     .collect()
 }
 
-/// What stands between back quotes in a cell.
+/// The parts of a cell in backquotes.
 fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// An error of a kind that has everything an error can have.
+/// An error of this kind with every optional part present.
 fn error(kind: ErrorKind) -> ChatError {
     let error = if kind == ErrorKind::NotFound {
         ChatError::not_found("model", "m", "field", "message")
@@ -48,7 +48,7 @@ fn rendered_by_grpc(kind: ErrorKind) -> tonic::Status {
     grpc::error::render(&error(kind), &CallRecord::new(Door::Grpc, "request".to_owned()))
 }
 
-/// `INVALID_ARGUMENT` of `InvalidArgument`.
+/// `InvalidArgument` as `INVALID_ARGUMENT`.
 fn spelled(code: tonic::Code) -> String {
     let mut name = String::new();
     for char in format!("{code:?}").chars() {

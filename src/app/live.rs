@@ -1,4 +1,4 @@
-//! What of a gateway can change while it runs, and how a change comes about: one handle that all parts share.
+//! Settings that can change while the gateway runs, and reloading them. One handle is shared by all parts.
 
 use std::{
     convert::Infallible,
@@ -21,10 +21,10 @@ use crate::{
     openai,
 };
 
-/// How often the files of the settings are looked at. A change counts once it was seen twice.
+/// Interval between checks of the settings files. A change takes effect once it was seen twice.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The settings of a running gateway. Cheap to clone; all clones are one gateway's.
+/// The settings of a running gateway. Cheap to clone; clones share them.
 #[derive(Clone)]
 pub struct Live {
     pub(super) auth: Auth,
@@ -33,7 +33,7 @@ pub struct Live {
     pub(super) grpc: Arc<ArcSwap<grpc::Limits>>,
     pub(super) patience: Arc<ArcSwap<Patience>>,
     pub(super) engine: Engine,
-    /// What the gateway was started with: some of it counts until its end.
+    /// The settings at the start; some of them apply until the end.
     started: Arc<Settings>,
     current: Arc<Mutex<Settings>>,
 }
@@ -58,7 +58,7 @@ impl Live {
         }
     }
 
-    /// The settings as they were last applied.
+    /// The settings as last applied.
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.current().clone()
@@ -68,8 +68,8 @@ impl Live {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes `settings` count from now on, as far as that goes without a restart; what has come in already goes on as
-    /// it began. Logs what has changed, and what has in vain; false when nothing has.
+    /// Applies those of `settings` that can change without a restart; requests under way keep the old ones. Logs the
+    /// changes, including those that need a restart; false when there are none.
     pub fn apply(&self, settings: &Settings) -> bool {
         let mut current = self.current();
         let changed = names(differences(&current, settings).filter(|variable| variable.live));
@@ -94,7 +94,7 @@ impl Live {
 
     fn reconfigure_engine(&self, settings: &Settings) {
         let policy = EnginePolicy {
-            // The upstream's client has the same time, and keeps it until its end.
+            // The upstream's client keeps its timeout until the end, so this must stay equal to it.
             patience: self.started.timeout,
             ..policy(settings)
         };
@@ -102,9 +102,9 @@ impl Live {
             .reconfigure(tokens(settings), models(settings), policy);
     }
 
-    /// Keeps the settings true to their files: reads them again soon after one has changed, and at once when `asked`
-    /// resolves. Files that are wrong change nothing, and an error says so. `watched` hears when that begins and how it
-    /// ends. Never ends itself.
+    /// Reloads the settings soon after one of their files changes, and at once when `asked` resolves. Invalid files
+    /// change nothing and are logged as errors. `watched` is called at the beginning and the end of each reload. Never
+    /// returns.
     pub async fn follow(
         &self,
         mut watch: Watch,
@@ -143,7 +143,7 @@ impl Live {
         }
     }
 
-    /// Applies settings that were read again, or says why not; true when they count from now on.
+    /// Applies reloaded settings, or logs why they are invalid; true when they apply.
     fn take_over(&self, loaded: Result<Loaded, Problems>, is_asked: bool) -> bool {
         match loaded {
             Ok(loaded) => {
@@ -167,18 +167,18 @@ impl Live {
     }
 }
 
-/// What becomes of settings that are read again.
+/// The progress of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
-    /// They are being read.
+    /// The settings are being read.
     Begins,
-    /// They count.
+    /// The new settings apply.
     Done,
-    /// The old ones go on.
+    /// The old settings stay in effect.
     Refused,
 }
 
-/// Reads the settings again when their files have changed, or when somebody asked for it.
+/// Reads the settings if a file has changed or a reload was requested.
 fn look(watch: &mut Watch, is_asked: bool) -> Option<Result<Loaded, Problems>> {
     if !is_asked {
         return watch.look();

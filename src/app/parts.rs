@@ -1,4 +1,4 @@
-//! The parts that the settings alone decide: the upstream's client, the tokens, the models, and the engine over them.
+//! Builds the parts that depend on the settings alone: the upstream client, credentials, models, and the engine.
 
 use std::{io, path::Path, sync::Arc};
 

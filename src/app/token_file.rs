@@ -1,5 +1,5 @@
-//! `TOKEN_POOL_FILE` as the place where tokens are kept that an operator adds or removes. It is replaced whole and
-//! atomically, and nothing in it changes but the one line: comments, order, line ends and the file's rights stay.
+//! Keeps credentials that an admin adds or removes in `TOKEN_POOL_FILE`. The file is replaced atomically, and only the
+//! affected lines change: comments, order, line endings, owner and mode stay.
 
 use std::{
     collections::HashSet,
@@ -18,12 +18,12 @@ use crate::{
     engine::upstream::Token,
 };
 
-/// The file of the settings, or none.
+/// The credential file, if the settings name one.
 pub(super) struct PoolFile {
     path: Option<PathBuf>,
-    /// The tokens that `TOKEN_POOL` itself names.
+    /// Credentials listed in `TOKEN_POOL` itself.
     listed: HashSet<[u8; 32]>,
-    /// One change at a time.
+    /// Serializes changes.
     turn: Mutex<()>,
 }
 
@@ -97,7 +97,7 @@ impl TokenFile for PoolFile {
                 "TOKEN_POOL_FILE cannot be changed ({}), so a restart brings this token back if it is in there.",
                 why(&error)
             )),
-            // What the settings name and the file does not hold stands in TOKEN_POOL, as read at the start or later.
+            // A configured credential that is not in the file is listed in TOKEN_POOL, then or since.
             Ok(held) if configured && (self.is_listed(token) || !held) => Kept::forgotten(
                 "TOKEN_POOL names this token, so a restart brings it back. Take it out there too.",
             ),
@@ -109,7 +109,7 @@ impl TokenFile for PoolFile {
     }
 }
 
-/// Adds a line for the token, unless there is one.
+/// Appends a line for the credential, unless there is one.
 fn append(path: &Path, token: &Token) -> io::Result<()> {
     let mut text = match config::read_text(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -129,7 +129,7 @@ fn append(path: &Path, token: &Token) -> io::Result<()> {
     replace(path, &text)
 }
 
-/// Takes out every line of the token; false when there is none.
+/// Removes every line of the credential; false when there is none.
 fn cut(path: &Path, token: &Token) -> io::Result<bool> {
     let text = config::read_text(path)?;
     let kept: String = text
@@ -147,8 +147,7 @@ fn holds(line: &str, token: &Token) -> bool {
     config::secret_of_line(line).is_some_and(|secret| secret == token.expose())
 }
 
-/// Replaces a file's text in one step, so that whoever reads it reads the old or the new one. Links to it stay, and so
-/// do its rights.
+/// Replaces a file's text atomically. Symbolic links to it, its owner and its mode stay.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
@@ -158,14 +157,14 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let draft = path.with_file_name(format!(".{}.duogate-new", name.to_string_lossy()));
     let written = write_draft(&draft, &path, text).and_then(|()| fs::rename(&draft, &path));
     if written.is_err() {
-        // It holds secrets. Should the removal fail too, the first error counts.
+        // The draft contains secrets. If removing it fails too, the first error counts.
         let _ = fs::remove_file(&draft);
     }
     written
 }
 
 fn write_draft(draft: &Path, original: &Path, text: &str) -> io::Result<()> {
-    // A draft of a process that was killed is of no use, and its rights may be others.
+    // A draft left by a killed process is useless, and may have a different mode.
     match fs::remove_file(draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -184,7 +183,7 @@ fn write_draft(draft: &Path, original: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Gives a file the owner and the mode of another.
+/// Gives a file the owner and mode of another.
 fn take_over(file: &File, rights: &fs::Metadata) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -197,7 +196,7 @@ fn take_over(file: &File, rights: &fs::Metadata) -> io::Result<()> {
     file.set_permissions(rights.permissions())
 }
 
-/// Why the file system said no, in words that name no path.
+/// The reason of a file error, without a path.
 fn why(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(_) => error.kind().to_string(),
@@ -213,7 +212,7 @@ mod tests {
         Token::new(secret.into())
     }
 
-    /// A directory with a file of tokens, and settings that name it.
+    /// A directory with a credential file, and a `PoolFile` with settings that name it.
     fn pool_file(text: &str, listed: &[&str], of_file: &[&str]) -> (tempfile::TempDir, PathBuf, PoolFile) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tokens");

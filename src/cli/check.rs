@@ -8,12 +8,12 @@ use crate::{
     config::{Loaded, Settings},
 };
 
-/// What is looked at beside the settings themselves.
+/// Checks beyond the settings themselves.
 #[derive(Clone, Copy)]
 pub(super) struct More {
-    /// The tokens, by asking the upstream.
+    /// Try each credential with an upstream call.
     pub(super) online: bool,
-    /// That nobody else has the ports and the state's directory.
+    /// Treat a port or state directory held by another process as an error.
     pub(super) bind: bool,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn run(loaded: &Loaded, more: More) -> Done {
         let error = obstacle.error;
         caution(&format!("{error} (all is well if that is this gateway, running)"));
     }
-    // Before what follows on standard output, where both are one terminal.
+    // Keeps warnings before the settings where both streams go to one terminal.
     flush_log(LAST_LINES);
     show(settings)?;
     let tried = if more.online {

@@ -1,5 +1,5 @@
-//! `duogate demo`: the main job on this machine alone. It reads no `.env`, no environment and no proxies, so that
-//! nothing around it can break it.
+//! `duogate demo`: a gateway and a simulated upstream on this machine. It ignores `.env`, the environment and proxies,
+//! so that nothing in its surroundings can break it.
 
 use std::{
     error::Error,
@@ -30,7 +30,7 @@ use crate::{
 };
 
 const KEY: &str = "sk-duogate-demo";
-/// What operators are let in with.
+/// The admin key.
 const ADMIN_KEY: &str = "adm-duogate-demo";
 const TOKENS: [&str; 3] = ["demo-token-1", "demo-token-2", "demo-token-3"];
 const MODELS: [&str; 3] = ["Gemini 2.5 Pro", "Claude 4 Sonnet", "o4-Default"];
@@ -41,16 +41,16 @@ const GRPC_QUESTION: &str = "Hello through the gRPC door! Do you read me?";
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// End after the chats: 0 when both were whole, 1 otherwise. Takes free ports where none are given
+    /// Exit after the chats: 0 if both were complete, 1 otherwise. Uses free ports unless they are given
     #[arg(long)]
     once: bool,
-    /// The address that both doors listen on
+    /// Address that both doors listen on
     #[arg(long, default_value = "127.0.0.1", value_parser = listening_host)]
     host: String,
-    /// The HTTP port; 0 takes a free one [default: 3333]
+    /// HTTP port; 0 picks a free one [default: 3333]
     #[arg(long)]
     port: Option<u16>,
-    /// The gRPC port; 0 takes a free one [default: 50051]
+    /// gRPC port; 0 picks a free one [default: 50051]
     #[arg(long)]
     grpc_port: Option<u16>,
 }
@@ -112,7 +112,8 @@ async fn demonstrate(args: &DemoArgs) -> Done {
     })
 }
 
-/// Where an address is for those on this machine: one that stands for all of them cannot be connected to everywhere.
+/// An address that clients on this machine can use: a wildcard address becomes loopback, since not every system can
+/// connect to it.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         let loopback: IpAddr = match address {
@@ -148,7 +149,7 @@ fn settings(sim: &Sim, args: &DemoArgs) -> Result<Settings, Box<dyn Error>> {
     })
 }
 
-/// Chats through both doors; true when both answers were whole.
+/// Chats through both doors; true when both answers were complete.
 async fn both(http: SocketAddr, grpc: SocketAddr) -> Result<bool, Box<dyn Error>> {
     show_aside(format!(
         "HTTP  POST /v1/chat/completions, streamed\n  you    {HTTP_QUESTION}\n"
@@ -191,7 +192,7 @@ async fn chat_over_http(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
     let mut lines = String::new();
     let mut body = response.bytes_stream();
     while let Some(bytes) = body.next().await {
-        // The gateway ends every event's line in one piece of the body, so no character is ever split.
+        // The gateway sends each event in one piece, so no character is split.
         lines.push_str(&String::from_utf8_lossy(&bytes?));
         while let Some((line, rest)) = lines.split_once('\n') {
             match line.strip_prefix("data: ") {
@@ -227,7 +228,6 @@ async fn chat_over_grpc(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
         match event.event {
             Some(Event::Content(delta)) => drop(show_aside(delta.text).await?),
             Some(Event::Finished(end)) => finished = end.finish_reason() == FinishReason::Stop,
-            // The rest is for programs.
             Some(_) | None => {}
         }
     }

@@ -1,4 +1,4 @@
-//! `duogate check --health`: whether the gateway that runs with these settings lives. It judges nothing else of them.
+//! `duogate check --health`: whether the gateway with these settings is alive. It checks nothing else about them.
 
 use std::{
     process::ExitCode,
@@ -13,12 +13,12 @@ use crate::{
     config::{HttpAddress, Sources, http_address},
 };
 
-/// A gateway that lives answers at once; container health checks have patience for little more.
+/// Time limit. A live gateway responds at once, and container health checks allow little more.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Files that were read while somebody wrote them are whole after it.
+/// After this pause, a file that was being written during the first read is complete.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Exits with 1 for every kind of "no": Docker keeps 2 for itself.
+/// Exits with 1 for every failure: Docker reserves 2.
 pub(super) fn run(sources: &Sources) -> Done {
     let sources = sources.clone();
     run_on(runtime(1)?, async {
@@ -33,14 +33,14 @@ pub(super) fn run(sources: &Sources) -> Done {
     })
 }
 
-/// Asks where the settings say, and again where they say something else a moment later.
+/// Asks at the configured address, and once more if the settings name another one a moment later.
 async fn ask(sources: Sources) -> Result<(), String> {
     let until = Instant::now() + PATIENCE;
     let mut asked: Option<HttpAddress> = None;
     let mut failure = String::new();
     loop {
         let sources = sources.clone();
-        // A file that does not answer holds a thread up, and not the patience.
+        // A file that blocks must not exceed the time limit, so the read has its own thread.
         let told = spawn_blocking(move || http_address(&sources)).await;
         match told.map_err(|failure| failure.to_string())? {
             Ok(address) if asked.as_ref() == Some(&address) => return Err(failure),

@@ -1,4 +1,4 @@
-//! Writes a first `.env`: the example's text with a fresh key in place of the example's.
+//! Writes a first `.env`: the example with a new key in place of the example's key.
 
 use crate::config::EXAMPLE_KEY;
 use std::fs::{self, File, OpenOptions};
@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 const TEMPLATE: &str = include_str!("../../.env.example");
 
-/// Writes a `.env` with a freshly made key and returns the key: `sk-duogate-` and 64 hexadecimal digits from the
-/// operating system's randomness. Only the owner may read the file (on Unix).
+/// Writes a `.env` with a new key and returns the key: `sk-duogate-` and 64 hexadecimal digits from the operating
+/// system's random source. Only the owner may read the file (on Unix).
 ///
 /// # Errors
-/// `AlreadyExists` when there is anything at `path`: a file is never overwritten. Otherwise what the file system
-/// says; a file that could not be written whole is removed again.
+/// `AlreadyExists` when anything exists at `path`, which is never overwritten. Otherwise the file system's error; a
+/// file that could not be written completely is removed.
 pub fn write_env(path: &Path) -> io::Result<String> {
     let key = format!(
         "sk-duogate-{}{}",
@@ -25,7 +25,7 @@ pub fn write_env(path: &Path) -> io::Result<String> {
         .write_all(TEMPLATE.replace(EXAMPLE_KEY, &key).as_bytes())
         .and_then(|()| file.sync_all());
     if let Err(error) = written {
-        // Half a file would load, with half of its settings. Should the removal fail too, the first error counts.
+        // A partial file would load with part of its settings. If removing it fails too, the first error counts.
         let _ = fs::remove_file(path);
         return Err(error);
     }

@@ -1,4 +1,4 @@
-//! The command line: what each command takes, and what it does with the rest of the house.
+//! The command line: the arguments of each command, and running it.
 
 mod check;
 mod demo;
@@ -29,11 +29,11 @@ use crate::{
     config::{Flags, LogFormat, Problems, Sources, Watch},
 };
 
-/// Bad settings, as `sysexits` has no number for them and shells expect 2.
+/// Exit code for invalid settings. `sysexits` has none for it; 2 is the shells' usage error.
 const BAD_SETTINGS: u8 = 2;
-/// What the log may take at the end to be written. Where its reader stalls the rest of it is lost.
+/// Time limit for writing the log at exit; with a stalled reader the rest is lost.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// What calls that block may take at the end. Where a disk or a reader stalls they would never return.
+/// Time limit for blocking calls at exit; with a stalled disk or reader they would never return.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// A chat gateway: the OpenAI API and gRPC over one engine, in front of a conversation chat service.
@@ -50,13 +50,13 @@ enum Command {
     Serve(SettingsArgs),
     /// Start a simulated upstream and the gateway, chat through both doors, and keep serving
     Demo(demo::DemoArgs),
-    /// Write a `.env` with a freshly made API key; an existing one is left alone
+    /// Write a `.env` with a new API key; an existing file is left unchanged
     Init,
-    /// Check the settings and print them, secrets hidden
+    /// Check the settings and print them without secrets
     Check(CheckArgs),
-    /// Run the simulated upstream alone
+    /// Run only the simulated upstream
     Sim(sim::SimArgs),
-    /// Write the completions of a shell to standard output
+    /// Write shell completions to standard output
     Completions {
         /// The shell
         shell: Shell,
@@ -65,22 +65,22 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct SettingsArgs {
-    /// The address that the doors listen on [HOST]
+    /// Address that the doors listen on [HOST]
     #[arg(long)]
     host: Option<String>,
-    /// The HTTP port; 0 takes a free one [PORT]
+    /// HTTP port; 0 picks a free one [PORT]
     #[arg(long)]
     port: Option<u16>,
-    /// The gRPC port; 0 takes a free one, off is no gRPC door [GRPC_PORT]
+    /// gRPC port; 0 picks a free one, off disables the gRPC door [GRPC_PORT]
     #[arg(long, value_name = "GRPC_PORT")]
     grpc_port: Option<String>,
-    /// Runtime threads; 0 is one a core [WORKERS]
+    /// Runtime threads; 0: one per core [WORKERS]
     #[arg(long)]
     workers: Option<usize>,
-    /// A TOML file of settings, in place of `duogate.toml`
+    /// TOML file of settings, instead of `duogate.toml`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A file of variables, in place of `.env`
+    /// File of variables, instead of `.env`
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
 }
@@ -89,19 +89,19 @@ struct SettingsArgs {
 struct CheckArgs {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Try each token against the upstream
+    /// Try each credential with an upstream call
     #[arg(long)]
     online: bool,
-    /// Fail where another process has the ports or STATE_DIR, which is a warning otherwise
+    /// Fail when another process holds the ports or STATE_DIR; otherwise that is a warning
     #[arg(long)]
     bind: bool,
-    /// Only ask the gateway that runs with these settings whether it lives, for container health checks
+    /// Only check whether the gateway with these settings is alive, for container health checks
     #[arg(long, conflicts_with_all = ["online", "bind"])]
     health: bool,
 }
 
 impl Cli {
-    /// Does what the process was called for. Blocks until it is done.
+    /// Runs the command given by the process's arguments. Blocks until it has finished.
     #[must_use]
     pub fn main() -> ExitCode {
         if let Err(error) = open_log() {
@@ -195,7 +195,7 @@ fn check_with(args: SettingsArgs, more: More) -> Done {
     }
 }
 
-/// What is odd about the settings: it may be why they are not usable.
+/// Prints warnings, which may explain why the settings are unusable.
 fn warn(warnings: &[String]) {
     for warning in warnings {
         caution(warning);
@@ -214,7 +214,7 @@ fn unusable(problems: &dyn std::error::Error) -> ExitCode {
     ExitCode::from(BAD_SETTINGS)
 }
 
-/// The same in lines of their own, for programs that read them.
+/// The same, one line per problem, for programs that parse them.
 fn each_unusable(problems: &Problems) -> ExitCode {
     for problem in problems {
         complain(&problem.to_string());
@@ -223,7 +223,7 @@ fn each_unusable(problems: &Problems) -> ExitCode {
     ExitCode::from(BAD_SETTINGS)
 }
 
-/// Shows help, the version, or what is wrong with the arguments.
+/// Prints the help, the version, or an error in the arguments.
 fn explain(words: &clap::Error) -> ExitCode {
     let code = u8::try_from(words.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
     if words.use_stderr() && !io::stderr().is_terminal() {
@@ -257,7 +257,7 @@ fn init_here() -> Done {
     }
 }
 
-/// Writes a line for the person who runs the program.
+/// Prints a line to standard output.
 ///
 /// # Errors
 /// As [`show`].
@@ -265,13 +265,13 @@ fn tell(text: &str) -> io::Result<()> {
     show(&format!("{text}\n")).map(drop)
 }
 
-/// The same in a runtime, which goes on while the reader stalls; false when the reader has gone.
+/// [`show`] without blocking the runtime.
 async fn show_aside(text: impl Into<String>) -> io::Result<bool> {
     let text = text.into();
     spawn_blocking(move || show(&text)).await?
 }
 
-/// Writes text for the person who runs the program; false when the reader of standard output has gone.
+/// Prints text to standard output; false when its reader has closed it.
 ///
 /// # Errors
 /// When standard output cannot be written.
@@ -280,7 +280,7 @@ fn show(text: &str) -> io::Result<bool> {
     heard(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// Whether anybody reads what was written. A reader who has gone wants no more of it: that is no error.
+/// Whether standard output is still read. A closed pipe is no error: its reader wants no more.
 fn heard(written: io::Result<()>) -> io::Result<bool> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
@@ -292,7 +292,7 @@ fn heard(written: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Runs a command, and then leaves behind what a disk or a reader that stalls has not given back.
+/// Runs a command, then abandons blocking calls that a stalled disk or reader still holds.
 fn run_on(runtime: Runtime, command: impl Future<Output = Done>) -> Done {
     let done = runtime.block_on(command);
     runtime.shutdown_timeout(LAST_CALLS);
@@ -307,7 +307,7 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
     builder.enable_all().build()
 }
 
-/// How many descriptors there may be from now on: as many as the process may give itself.
+/// Raises the limit on file descriptors as far as allowed, and returns it.
 fn descriptor_limit() -> Option<u64> {
     let raised = raise_descriptor_limit();
     raised

@@ -58,7 +58,7 @@ pub(super) fn run(loaded: &Loaded, watch: Watch) -> Done {
     })
 }
 
-/// Tells the supervisor when the drain begins; never ends.
+/// Notifies the supervisor when draining begins; never returns.
 async fn watch_end(stop: &Stop, supervisor: &Supervisor) -> Infallible {
     stop.soft.cancelled().await;
     supervisor.stopping();

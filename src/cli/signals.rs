@@ -1,11 +1,11 @@
-//! What the program is told from outside while it runs: to end, and to read its settings again.
+//! Signals to the process: stop, and reload the settings.
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::app::Stop;
 
-/// The first Ctrl-C or SIGTERM asks for the soft stop, the second for the hard one. Signals are watched from this call
-/// on, so make it before telling anybody that the program runs. The watch ends with the token that comes along.
+/// The first Ctrl-C or SIGTERM triggers the soft stop, the second the hard stop. Signals are handled from this call on,
+/// so call it before announcing that the program runs. Cancelling the returned token ends the handling.
 pub(super) fn stop_on_signals() -> (Stop, CancellationToken) {
     let (stop, over) = (Stop::default(), CancellationToken::new());
     let (watched, watch_over) = (stop.clone(), over.clone());
@@ -30,7 +30,7 @@ pub(super) use unix::Hangups;
 mod unix {
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
-    /// A signal, or none where it cannot be watched.
+    /// A signal; `None` if it cannot be handled, and then it never arrives.
     struct Watched(Option<Signal>);
 
     impl Watched {
@@ -54,7 +54,7 @@ mod unix {
         }
     }
 
-    /// The signals that ask the program to end.
+    /// The signals that stop the process.
     pub(super) struct Endings([Watched; 2]);
 
     impl Endings {
@@ -71,7 +71,7 @@ mod unix {
         }
     }
 
-    /// The signal that asks the program to read its settings again.
+    /// SIGHUP, which reloads the settings.
     pub(in crate::cli) struct Hangups(Watched);
 
     impl Hangups {
@@ -85,7 +85,7 @@ mod unix {
     }
 }
 
-/// Ctrl-C, the one thing that asks the program to end here.
+/// Ctrl-C, the only stop signal on this platform.
 #[cfg(not(unix))]
 struct Endings;
 
@@ -103,7 +103,7 @@ impl Endings {
     }
 }
 
-/// There is no such signal here.
+/// This platform has no such signal.
 #[cfg(not(unix))]
 pub(super) struct Hangups;
 

@@ -13,19 +13,19 @@ use crate::sim::{Endpoints, Sim, SimConfig};
 
 #[derive(Debug, Args)]
 pub(super) struct SimArgs {
-    /// The address to listen on
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
-    /// The port; 0 takes a free one
+    /// Port; 0 picks a free one
     #[arg(long, default_value_t = 4444)]
     port: u16,
-    /// A token that is known; may be given many times [default: sim-token]
+    /// Credential to accept; may be repeated [default: sim-token]
     #[arg(long = "token", value_name = "TOKEN")]
     tokens: Vec<String>,
-    /// Milliseconds before the head of every answer
+    /// Milliseconds before the head of each response
     #[arg(long, default_value_t = 0, value_name = "MS")]
     latency: u64,
-    /// Milliseconds between the pieces of a streamed answer
+    /// Milliseconds between the pieces of a streamed response
     #[arg(long, default_value_t = 0, value_name = "MS")]
     chunk_delay: u64,
 }

@@ -1,11 +1,11 @@
-//! Tells a supervisor such as systemd where the process stands, by the protocol of `sd_notify`. Without `NOTIFY_SOCKET`
-//! nobody is told, and a supervisor that does not listen is no fault of the gateway's.
+//! Notifies a supervisor such as systemd about the process's state, by the `sd_notify` protocol. Without
+//! `NOTIFY_SOCKET` it does nothing; a failure to send is logged and otherwise ignored.
 
 use std::ffi::OsString;
 
-/// Whoever has started the process and wants to know how it goes.
+/// The supervisor that started the process, if any.
 pub(super) struct Supervisor {
-    /// Where it listens: a path, or a name in Linux' abstract space after `@`.
+    /// The socket it listens on: a path, or after `@` a name in Linux's abstract namespace.
     socket: Option<OsString>,
 }
 
@@ -15,12 +15,12 @@ impl Supervisor {
         Self { socket }
     }
 
-    /// The process serves, with these words for people.
+    /// Reports that the process is serving, with a status text.
     pub(super) fn ready(&self, status: &str) {
         self.tell(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// The settings are read again; [`ready`](Self::ready) ends it.
+    /// Reports that the settings are being reloaded; [`ready`](Self::ready) reports the end.
     pub(super) fn reloading(&self) {
         self.tell(&format!(
             "RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=Reading the settings again",
@@ -28,7 +28,7 @@ impl Supervisor {
         ));
     }
 
-    /// The process ends.
+    /// Reports that the process is stopping.
     pub(super) fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=Draining");
     }
@@ -41,7 +41,7 @@ impl Supervisor {
     }
 }
 
-/// Connects anew each time, as the supervisor may have been restarted, and never waits for it.
+/// Connects each time, since the supervisor may have been restarted, and never blocks.
 #[cfg(unix)]
 fn send(socket: &std::ffi::OsStr, message: &str) -> std::io::Result<()> {
     use std::os::unix::net::UnixDatagram;

@@ -1,20 +1,19 @@
-//! Where the doors are: how two hosts on one port stand to each other, and where the HTTP door of a gateway is that runs
-//! already.
+//! Listening addresses: whether two hosts on one port collide, and where a running gateway can be reached.
 
 use super::{Given, Problem, Problems, Report, Settings, Sources, layers, read, table};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
-/// Where a gateway that runs with some settings can be asked for a sign of life.
+/// The address for checking whether a gateway with some settings is alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpAddress {
-    /// `HOST`, without brackets; loopback where the door listens on all addresses.
+    /// `HOST`, without brackets; loopback if the door listens on all addresses.
     pub host: String,
     /// `PORT`, never 0.
     pub port: u16,
     /// Whether `TLS_CERT` is set.
     pub tls: bool,
-    /// Files that could not be read whole: what they would have said of the address is missing.
+    /// Files that could not be read completely and might have set another address.
     pub doubts: Vec<Problem>,
 }
 
@@ -24,11 +23,11 @@ impl fmt::Display for HttpAddress {
     }
 }
 
-/// Reads no more of the settings than the HTTP door's address. Whatever else is wrong with them does not matter: a
-/// gateway that runs does not depend on it. Reads files, and blocks for as long.
+/// Reads only the address of the HTTP door from the settings. Other invalid settings do not matter, since the running
+/// gateway may have started with valid ones. Reads files, and blocks for as long.
 ///
 /// # Errors
-/// When `HOST`, `PORT` or `TLS_CERT` cannot be used, or `PORT` is 0, which stands for a port that nobody can know.
+/// When `HOST`, `PORT` or `TLS_CERT` is invalid, or `PORT` is 0, so that the actual port is unknown.
 pub fn http_address(sources: &Sources) -> Result<HttpAddress, Problems> {
     const NEEDED: [&str; 3] = ["HOST", "PORT", "TLS_CERT"];
     let mut report = Report::default();
@@ -49,7 +48,7 @@ pub fn http_address(sources: &Sources) -> Result<HttpAddress, Problems> {
     })
 }
 
-/// `host:port`, with brackets around IPv6.
+/// `host:port`, with brackets around an IPv6 address.
 #[must_use]
 pub fn at(host: &str, port: u16) -> String {
     if host.contains(':') {
@@ -59,15 +58,15 @@ pub fn at(host: &str, port: u16) -> String {
     }
 }
 
-/// An IP address or a host name to listen on; brackets around IPv6 come off.
+/// Parses an IP address or host name to listen on; brackets around IPv6 are removed.
 ///
 /// # Errors
-/// When it is neither, in words that do not repeat it.
+/// When it is neither. The message does not repeat it.
 pub fn listening_host(text: &str) -> Result<String, String> {
     Given::host_of(text)
 }
 
-/// A door that listens on all addresses is asked on loopback.
+/// The address to connect to: loopback for a wildcard address.
 fn reachable(host: &str) -> String {
     match address(host) {
         Some(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
@@ -76,7 +75,7 @@ fn reachable(host: &str) -> String {
     }
 }
 
-/// Whether two hosts are one and the same, however they are written. Asks no resolver.
+/// Whether two hosts are equal in any notation. Resolves no names.
 pub(super) fn are_same(one: &str, other: &str) -> bool {
     match (address(one), address(other)) {
         (Some(one), Some(other)) => one == other,
@@ -85,8 +84,7 @@ pub(super) fn are_same(one: &str, other: &str) -> bool {
     }
 }
 
-/// Whether two hosts have an address in common, so that only one of them can have a port. Names are resolved, which may
-/// take a while.
+/// Whether two hosts share an address, so that both cannot listen on one port. Resolves names, which may take a while.
 pub(super) fn overlap(one: &str, other: &str) -> bool {
     let (ones, others) = (addresses(one), addresses(other));
     ones.iter().any(|one| {
@@ -96,12 +94,12 @@ pub(super) fn overlap(one: &str, other: &str) -> bool {
     })
 }
 
-/// Whether who listens on `one` listens on `other` too. `::` has IPv4 with it, where the system does not say otherwise.
+/// Whether a listener on `one` also receives connections to `other`. `::` includes IPv4, as on most systems.
 fn covers(one: IpAddr, other: IpAddr) -> bool {
     one == other || one.is_unspecified() && (one.is_ipv6() || other.is_ipv4())
 }
 
-/// The address that is written, IPv4 in IPv6's clothes as IPv4.
+/// Parses an address, with IPv4-mapped IPv6 as IPv4.
 fn address(host: &str) -> Option<IpAddr> {
     let address: IpAddr = host.parse().ok()?;
     Some(address.to_canonical())
@@ -118,7 +116,7 @@ fn addresses(host: &str) -> Vec<IpAddr> {
     if name(host).eq_ignore_ascii_case("localhost") {
         return vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     }
-    // A name without addresses has none in common; whoever listens on it is told so.
+    // A name without addresses shares none; listening on it fails with its own error.
     let resolved = (host, 0).to_socket_addrs();
     resolved.map_or_else(
         |_| Vec::new(),

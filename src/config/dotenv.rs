@@ -1,8 +1,8 @@
-//! Reads `.env` text as the users of python-dotenv and of Docker's `--env-file` expect.
+//! Parses `.env` text as users of python-dotenv and Docker's `--env-file` expect.
 //!
-//! One `NAME=value` a line. The value runs to the line's end and needs no quotes, even around JSON or spaces; one
-//! pair of outer quotes comes off; whitespace and a `#` end an unquoted value outside JSON strings. Nothing is
-//! substituted and no escape is decoded, so that a secret means what it says.
+//! One `NAME=value` per line. The value extends to the line's end and needs no quotes, even around JSON or spaces; one
+//! pair of outer quotes is removed; whitespace and a `#` end an unquoted value outside JSON strings. There is no
+//! substitution and no escape sequence, so that a secret is taken literally.
 
 /// One `NAME=value` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,11 +15,11 @@ pub(super) struct Entry {
     pub(super) value: String,
 }
 
-/// A line that is no `NAME=value`, by its number from 1; the text is left out on purpose.
+/// A line that is not `NAME=value`: its number, from 1. The text is omitted deliberately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BadLine(pub(super) usize);
 
-/// The lines of a `.env` file that say something, in their order.
+/// The entries of a `.env` file, in order; blank lines and comments are skipped.
 pub(super) fn parse(text: &str) -> Vec<Result<Entry, BadLine>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.split('\n')
@@ -43,7 +43,7 @@ fn parse_line(number: usize, line: &str) -> Option<Result<Entry, BadLine>> {
     if name.is_empty() {
         return Some(Err(BadLine(number)));
     }
-    // The untrimmed value matters: in `NAME= # note` the blank is what makes the rest a comment.
+    // The untrimmed value matters: in `NAME= # note` the space is what makes the rest a comment.
     Some(Ok(Entry {
         line: number,
         name: name.to_owned(),
@@ -56,8 +56,8 @@ fn value_of(raw: &str) -> &str {
     quoted(value).unwrap_or_else(|| without_comment(raw).trim())
 }
 
-/// What stands between outer quotes. The closing one is the first that only a comment or nothing follows, so that
-/// JSON may keep its own quotes inside.
+/// The text between outer quotes. The closing quote is the first one followed by only a comment or nothing, so that
+/// JSON may contain quotes.
 fn quoted(value: &str) -> Option<&str> {
     let quote = value.chars().next().filter(|first| matches!(first, '"' | '\''))?;
     let inner = value.get(1..)?;
@@ -69,7 +69,7 @@ fn quoted(value: &str) -> Option<&str> {
     })
 }
 
-/// Cuts at the first `#` that follows whitespace and stands in no JSON string.
+/// Cuts at the first `#` that follows whitespace and is outside JSON strings.
 fn without_comment(value: &str) -> &str {
     let is_json = value.trim_start().starts_with(['[', '{']);
     let (mut in_string, mut escaped, mut after_blank) = (false, false, false);
@@ -87,7 +87,7 @@ fn without_comment(value: &str) -> &str {
     value
 }
 
-/// Takes one pair of outer quotes off, as `.env` files do: some tools hand a quoted value over with its quotes.
+/// Removes one pair of outer quotes: some tools pass the quotes of an `.env` file on.
 pub(super) fn unquote(value: &str) -> &str {
     let value = value.trim();
     for quote in ['"', '\''] {

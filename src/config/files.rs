@@ -1,4 +1,4 @@
-//! Files that settings come from: finding them, reading them within bounds, and saying what is wrong with them.
+//! Files that settings are read from: finding them, reading them with a size limit, and describing errors.
 
 use super::problems::Report;
 use super::sources::Sources;
@@ -6,15 +6,16 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The largest file that is read, in bytes. A configuration is far smaller; a device such as `/dev/zero` is not.
+/// The largest file that is read, in bytes. Real configurations are far smaller; a device such as `/dev/zero` is
+/// endless.
 pub const LARGEST_FILE: u64 = 4 * 1024 * 1024;
 
-/// A configuration file, whether asked for or only looked for.
+/// A configuration file that was asked for, or that is read if it exists.
 pub(super) struct Wanted {
     path: PathBuf,
-    /// What the file is called in messages.
+    /// The file's name in messages.
     pub(super) label: String,
-    /// Under which name its own problems are told.
+    /// The name under which problems of the file itself are reported.
     pub(super) blame: &'static str,
     must_exist: bool,
 }
@@ -36,8 +37,7 @@ impl Wanted {
         }
     }
 
-    /// The file's text, as far as it can be read. What is wrong with the file is reported; one that is missing and need
-    /// not exist is not.
+    /// The file's text, as far as it can be read. Errors are reported, except for a missing file that need not exist.
     pub(super) fn read(&self, report: &mut Report) -> Option<String> {
         let mut tell =
             |error: &io::Error| report.problem(self.blame, why_unreadable(error), Some(&self.label));
@@ -55,7 +55,7 @@ impl Wanted {
     }
 }
 
-/// Reads a text file of bounded size.
+/// Reads a text file of limited size.
 ///
 /// # Errors
 /// When it cannot be read, is larger than [`LARGEST_FILE`], or is not UTF-8.
@@ -77,10 +77,10 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Why a file could not be read, in words of ours.
+/// Describes why a file could not be read.
 #[must_use]
 pub fn why_unreadable(error: &io::Error) -> String {
-    // Only the kinds that a reader can act on get a sentence of their own; the set of kinds is open.
+    // Only errors that the reader can act on have their own sentence; the set of kinds is open.
     #[allow(clippy::wildcard_enum_match_arm, reason = "io::ErrorKind is non-exhaustive")]
     let why = match error.kind() {
         io::ErrorKind::NotFound => "the file does not exist",
@@ -93,7 +93,7 @@ pub fn why_unreadable(error: &io::Error) -> String {
     why.to_owned()
 }
 
-/// Line and column of a byte offset, from 1.
+/// Line and column of a byte offset, counted from 1.
 pub(super) fn position(text: &str, offset: usize) -> String {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
@@ -101,7 +101,7 @@ pub(super) fn position(text: &str, offset: usize) -> String {
     format!("line {line}, column {column}")
 }
 
-/// A name from outside, safe to show on one line.
+/// A foreign name, made safe to print on one line.
 pub(super) fn printable(text: &str) -> String {
     const LONGEST: usize = 100;
     let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();

@@ -1,6 +1,6 @@
-//! Reads one value, whatever layer it came from: text from an environment, or a typed value from TOML.
+//! Reads one value from any layer: text from an environment, or a typed value from TOML.
 //!
-//! Every error says what is expected and never what was found, since what was found may be a secret.
+//! Every error states what is expected, and never what was found, which may be a secret.
 
 use super::json;
 use figment::value::{Num, Value};
@@ -9,15 +9,15 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The longest time that can be configured, in seconds: a year. Far longer ones would overflow the clock.
+/// The longest configurable time in seconds: a year. Far longer ones would overflow the clock.
 pub(super) const LONGEST_SECONDS: f64 = 31_536_000.0;
 
 const HOST_EXPECTED: &str = "an IP address or a host name, without a port";
 
-/// How many wrong entries of one list are told one by one.
+/// Number of invalid entries of one list that are reported individually.
 const TOLD_ENTRIES: usize = 20;
 
-/// Why a variable's value cannot be taken; one message for each thing wrong in it.
+/// Why a value is invalid: one message per problem.
 #[derive(Debug)]
 pub(super) struct Complaints(pub(super) Vec<String>);
 
@@ -28,7 +28,7 @@ impl From<String> for Complaints {
 }
 
 impl Complaints {
-    /// An error when there is anything to complain about; a long list is cut.
+    /// An error if there are messages; a long list is cut.
     pub(super) fn check(mut messages: Vec<String>) -> Result<(), Self> {
         if messages.is_empty() {
             return Ok(());
@@ -42,12 +42,12 @@ impl Complaints {
     }
 }
 
-/// The value of one variable, as some layer gave it.
+/// The value of one variable from some layer.
 pub(super) struct Given<'a> {
     value: &'a Value,
-    /// Where relative paths start.
+    /// The base of relative paths.
     pub(super) directory: &'a Path,
-    /// What is odd and no problem.
+    /// Warnings about the value.
     pub(super) warnings: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Given<'a> {
         text.ok_or_else(|| format!("is not a text; expected {expected}"))
     }
 
-    /// Text for people: no control characters, at most 256 bytes.
+    /// Display text: no control characters, at most 256 bytes.
     pub(super) fn title(&self) -> Result<String, String> {
         let text = self.text("a text of at most 256 bytes")?;
         if text.len() > 256 {
@@ -148,7 +148,7 @@ impl<'a> Given<'a> {
         Self::host_of(self.text(HOST_EXPECTED)?)
     }
 
-    /// The same of a text that no layer gave.
+    /// The same for a text from elsewhere.
     pub(super) fn host_of(text: &str) -> Result<String, String> {
         let text = text.trim();
         let wrong = || format!("is no address to listen on; expected {HOST_EXPECTED}");
@@ -166,7 +166,7 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// A file's path; a relative one starts at the directory of the settings.
+    /// A path; a relative one is resolved against the settings' directory.
     pub(super) fn path(&self) -> Result<PathBuf, String> {
         self.text("a file's path").map(|text| self.directory.join(text))
     }
@@ -204,7 +204,7 @@ impl<'a> Given<'a> {
         json::object(text).map_err(|column| format!("is not a JSON object (column {column}); {expected}"))
     }
 
-    /// A single value's text: TOML numbers and booleans as they would be written.
+    /// The text of a scalar; TOML numbers and booleans as they would be written.
     fn scalar(&self) -> Option<String> {
         match self.value {
             Value::Bool(_, truth) => Some(truth.to_string()),
@@ -223,7 +223,7 @@ fn whole(number: Num) -> Option<String> {
     signed.or_else(|| number.to_u128().map(|number| number.to_string()))
 }
 
-/// A TOML value as a list's element: a string or a whole number.
+/// A TOML value as a list element: a string or a whole number.
 fn element(value: &Value) -> json::Element {
     match value {
         Value::String(_, text) => Some(text.clone()),
@@ -232,7 +232,8 @@ fn element(value: &Value) -> json::Element {
     }
 }
 
-/// Letters, digits, `-` and `_` in labels of 1 to 63, the last label not a number: that would be a broken address.
+/// Letters, digits, `-` and `_` in labels of 1 to 63 characters. A numeric last label would make it a malformed
+/// address.
 fn is_host_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {

@@ -1,10 +1,10 @@
-//! The extra headers of upstream calls, and those that may not be among them.
+//! Extra headers for upstream calls, and the names that are forbidden among them.
 
 use super::given::{Complaints, Given};
 use super::secrets::count;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// Headers that the gateway or its HTTP client writes itself; setting one would break the call or leak a token.
+/// Headers that the gateway or its HTTP client sets itself; overriding one would break calls or leak a credential.
 const FORBIDDEN: &[&str] = &[
     "connection",
     "cookie",
@@ -18,10 +18,10 @@ const FORBIDDEN: &[&str] = &[
     "upgrade",
 ];
 
-/// Families of such headers.
+/// Prefixes of further forbidden names.
 const FORBIDDEN_PREFIXES: &[&str] = &["content-", "proxy-"];
 
-/// Reads the headers. Each value is marked sensitive, which keeps it out of `Debug` and out of HTTP/2's tables.
+/// Reads the headers. Values are marked sensitive, which keeps them out of `Debug` and of HTTP/2's header compression.
 pub(super) fn read(given: &Given<'_>) -> Result<HeaderMap, Complaints> {
     let mut headers = HeaderMap::new();
     let mut complaints = Vec::new();
@@ -53,7 +53,7 @@ fn is_forbidden(name: &str) -> bool {
     FORBIDDEN.contains(&name) || FORBIDDEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// How many headers there are and their names, never their values.
+/// The number of headers and their names, without values.
 pub(super) fn show(headers: &HeaderMap) -> String {
     let counted = count(headers.len(), "header");
     if headers.is_empty() {

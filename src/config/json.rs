@@ -1,20 +1,20 @@
-//! JSON lists and objects as people write them into one variable, with numbers kept digit by digit.
+//! JSON lists and objects written into one variable, with numbers kept digit by digit.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// One element: its text, or `None` when it is neither a string nor a whole number.
+/// The text of an element, or `None` if it is neither a string nor a whole number.
 pub(super) type Element = Option<String>;
 
-/// Reads a JSON array. The error is the column where the text stops being one, from 1.
+/// Parses a JSON array. The error is the column at which the text is invalid, counted from 1.
 pub(super) fn list(text: &str) -> Result<Vec<Element>, usize> {
     let raw: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| column(&error))?;
     Ok(raw.into_iter().map(element).collect())
 }
 
-/// Reads a JSON object in its own order, repeated names included. The error is a column, as in [`list`].
+/// Parses a JSON object in its order, including repeated names. The error is a column, as in [`list`].
 pub(super) fn object(text: &str) -> Result<Vec<(String, Element)>, usize> {
     let Pairs(pairs) = serde_json::from_str(text).map_err(|error| column(&error))?;
     Ok(pairs)
@@ -29,7 +29,7 @@ fn element(raw: &RawValue) -> Element {
     if text.starts_with('"') {
         return serde_json::from_str(text).ok();
     }
-    // Raw text and not a number type: a key of forty digits must keep them all.
+    // Keeps the raw text: a key of forty digits fits no number type.
     let digits = text.strip_prefix('-').unwrap_or(text);
     digits
         .bytes()

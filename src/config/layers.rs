@@ -1,4 +1,4 @@
-//! The layers beneath the settings: which files are read, and what each layer says, still unchecked.
+//! The layers of the settings: the files they are read from, and their values before any check.
 
 mod environment;
 
@@ -12,7 +12,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use std::collections::HashMap;
 
-/// One layer: what it is called in messages, and its values under the variables' names.
+/// One layer: its name in messages, and its values by variable name.
 struct Layer {
     name: String,
     values: Dict,
@@ -26,7 +26,7 @@ impl Layer {
         }
     }
 
-    /// Takes a value over, unless it is blank where blank means unset.
+    /// Sets a value; a blank one means unset, except where the variable allows blank values.
     fn put(&mut self, variable: &Variable, value: Value) {
         let is_blank = value.as_str().is_some_and(|text| text.trim().is_empty());
         if !is_blank || variable.blank_is_a_value {
@@ -45,7 +45,7 @@ impl Provider for Layer {
     }
 }
 
-/// All layers, the stronger over the weaker. Files that are wrong are reported, and read as far as they can be.
+/// Merges all layers, stronger ones over weaker ones. Invalid files are reported, and read as far as possible.
 pub(super) fn gather(sources: &Sources, report: &mut Report) -> Figment {
     let (otherwise_spelled, environment) = environment::layers(&sources.environment, report);
     Figment::new()
@@ -57,7 +57,7 @@ pub(super) fn gather(sources: &Sources, report: &mut Report) -> Figment {
         .merge(flags_layer(&sources.flags))
 }
 
-/// The built-in defaults, as a layer of their own.
+/// Only the layer of built-in defaults.
 pub(super) fn only_defaults() -> Figment {
     Figment::from(defaults())
 }
@@ -77,7 +77,7 @@ fn toml_layer(sources: &Sources, report: &mut Report) -> Layer {
         return layer;
     };
     let keys = Toml::from_str(&text).unwrap_or_else(|error| {
-        // The error's own text quotes the line, secrets and all.
+        // The library's error message quotes the line, which may hold a secret.
         let place = position(&text, error.span().map_or(0, |span| span.start));
         report.problem(
             wanted.blame,
@@ -101,7 +101,7 @@ fn toml_layer(sources: &Sources, report: &mut Report) -> Layer {
     layer
 }
 
-/// What the lines before the first table say, each read by itself: the rest of a file that is wrong somewhere.
+/// The lines before the first table, each parsed on its own: salvages the rest of an invalid file.
 fn lines_by_themselves(text: &str) -> Dict {
     text.lines()
         .take_while(|line| !line.starts_with('['))
@@ -110,7 +110,7 @@ fn lines_by_themselves(text: &str) -> Dict {
         .collect()
 }
 
-/// The variable of a key, or why there is none.
+/// The variable that a key stands for, or the message that there is none.
 fn toml_variable(key: &str) -> Result<&'static Variable, String> {
     let found = names::variable(key);
     if let Some(variable) = found.filter(|variable| key == variable.name || !key.contains(char::is_uppercase))
@@ -163,7 +163,7 @@ fn dotenv_layer(sources: &Sources, report: &mut Report) -> Layer {
     layer
 }
 
-/// Warns of a name that stands for no variable and was meant for one.
+/// Warns about an unknown name that resembles a variable's.
 fn near_miss(name: &str, meant: Option<&Variable>, place: &str, report: &mut Report) {
     if let Some(meant) = meant {
         let message = format!(

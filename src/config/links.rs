@@ -1,8 +1,8 @@
-//! Service links: for a service named `grpc`, Kubernetes puts `GRPC_PORT=tcp://10.0.0.7:50051` into the environment of
-//! every container beside it, and Docker's links do the same. Such a value is nobody's setting.
+//! Service links: for a service named `grpc`, Kubernetes sets `GRPC_PORT=tcp://10.0.0.7:50051` in the environment of
+//! every container of the namespace, and Docker's links do the same. Such a value is not meant as a setting.
 
-/// Whether the platform has set this variable, and not a person. Of the forms that platforms inject (`NAME_PORT`,
-/// `NAME_PORT_80_TCP` and others) only those of a port hold such a value.
+/// Whether a variable was set by such a platform. Of the injected names (`NAME_PORT`, `NAME_PORT_80_TCP` and others)
+/// only those of a port have such a value.
 pub(super) fn is_service_link(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let is_of_a_port = name == "PORT" || name.ends_with("_PORT") || name.contains("_PORT_");

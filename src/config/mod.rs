@@ -1,11 +1,11 @@
 //! The typed settings of the process.
 //!
-//! Five layers make them, each over the one before: built-in defaults, a TOML file, a `.env` file, the process
-//! environment, command-line flags. One table (`table`) says for every variable what it is called, what it
-//! defaults to, how it is read and how it is shown; `.env.example` and `docs/configuration.md` are held to it.
+//! They come from five layers, each overriding the one before: built-in defaults, a TOML file, a `.env` file, the
+//! process environment, command-line flags. One table (`table`) defines each variable: its name, default, parsing and
+//! display. Tests keep `.env.example` and `docs/configuration.md` equal to it.
 //!
-//! Everything wrong is reported at once, each problem under its variable's name and the layer it came from. No
-//! message ever repeats a value, so none can hold a secret. Nothing in here starts, connects or logs.
+//! All problems are reported at once, each with its variable and layer. No message repeats a value, which might be a
+//! secret. This module starts nothing, connects to nothing and logs nothing.
 
 mod address;
 mod dotenv;
@@ -45,35 +45,35 @@ use given::Given;
 use problems::Report;
 use std::path::Path;
 
-/// The key that `.env.example` shows. It works, and draws a warning: everyone can read it.
+/// The key in `.env.example`. It works but causes a warning, since it is public.
 pub const EXAMPLE_KEY: &str = "sk-duogate-replace-me";
 
-/// The admin key that `.env.example` shows; as [`EXAMPLE_KEY`].
+/// The admin key in `.env.example`; as [`EXAMPLE_KEY`].
 pub const EXAMPLE_ADMIN_KEY: &str = "adm-duogate-replace-me";
 
-/// The metrics key that `.env.example` shows; as [`EXAMPLE_KEY`].
+/// The metrics key in `.env.example`; as [`EXAMPLE_KEY`].
 pub const EXAMPLE_METRICS_KEY: &str = "met-duogate-replace-me";
 
-/// Settings that passed every check, and what is odd about them.
+/// Settings that passed every check, with warnings about them.
 #[derive(Debug)]
 pub struct Loaded {
     /// The settings of the process.
     pub settings: Settings,
-    /// What deserves a look and does not stop the start, one line each, free of secrets.
+    /// Warnings that do not prevent the start, one line each, without secrets.
     pub warnings: Vec<String>,
 }
 
-/// Reads all layers and checks the result.
+/// Reads all layers and checks the result. Reads files, and blocks for as long.
 ///
 /// # Errors
-/// Every problem found, in the order of the layers and then of the table; never only the first.
+/// Every problem found, in the order of the layers and then of the table.
 pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let (settings, report) = gather(sources);
     let warnings = report.finish()?;
     Ok(Loaded { settings, warnings })
 }
 
-/// The settings as far as they can be read, and what is to be said about them.
+/// The settings as far as they can be read, and the report about them.
 fn gather(sources: &Sources) -> (Settings, Report) {
     let mut report = Report::default();
     let figment = layers::gather(sources, &mut report);
@@ -91,7 +91,7 @@ fn gather(sources: &Sources) -> (Settings, Report) {
     (settings, report)
 }
 
-/// Reads those of `variables` that some layer sets.
+/// Reads those of `variables` that are set in some layer.
 fn read(
     figment: &Figment,
     directory: &Path,

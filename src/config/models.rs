@@ -1,4 +1,4 @@
-//! The models that clients may ask for, and the other names they may use for them.
+//! The models that clients may ask for, and their aliases.
 
 use super::files::printable;
 use super::given::{Complaints, Given};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// The longest model name, in bytes.
 const LONGEST_NAME: usize = 256;
 
-/// Reads the list of models; a repeated name counts once.
+/// Reads the list of models, without repeats.
 pub(super) fn read_names(given: &mut Given<'_>) -> Result<Vec<String>, Complaints> {
     let mut names: Vec<String> = Vec::new();
     let mut complaints = Vec::new();
@@ -35,7 +35,7 @@ pub(super) fn read_names(given: &mut Given<'_>) -> Result<Vec<String>, Complaint
     Complaints::check(complaints).map(|()| names)
 }
 
-/// Reads the aliases: the name a client uses, and the model that is asked for in its place.
+/// Reads the aliases: from the name a client uses to the upstream's model.
 pub(super) fn read_aliases(given: &Given<'_>) -> Result<BTreeMap<String, String>, Complaints> {
     let mut aliases = BTreeMap::new();
     let mut complaints = Vec::new();
@@ -71,7 +71,7 @@ fn name(text: &str) -> Result<String, &'static str> {
     Ok(name.to_owned())
 }
 
-/// Holds the aliases against the list of models; an empty list allows every model.
+/// Checks the aliases against the list of models; an empty list allows every model.
 pub(super) fn check_aliases(settings: &Settings, report: &mut Report) {
     let models = &settings.available_models;
     for (alias, target) in &settings.model_aliases {

@@ -1,8 +1,8 @@
-//! Which variable a name stands for, and which one somebody may have meant by a name that stands for none.
+//! Finding variables by name, and guessing the variable meant by an unknown name.
 
 use super::table::{self, Variable};
 
-/// Names by which people call some variables.
+/// Other names in use for some variables.
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("ALIASES", "MODEL_ALIASES"),
     ("API_TOKENS", "TOKEN_POOL"),
@@ -17,16 +17,16 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("TOKENS_FILE", "TOKEN_POOL_FILE"),
 ];
 
-/// Names that are shorter are near to too many others.
+/// Shorter names resemble too many others.
 const LONG: usize = 6;
 
-/// The variable of this name, written in any case.
+/// The variable with this name, in any case.
 pub(super) fn variable(name: &str) -> Option<&'static Variable> {
     table::variables().find(|variable| variable.name.eq_ignore_ascii_case(name))
 }
 
-/// The variable that was meant by a name of a file, where nearly all names are ours: one that differs in a letter or
-/// two, or that is called so elsewhere.
+/// The variable meant by an unknown name in a file, where almost all names are the gateway's: one that differs in a
+/// letter or two, or has this as another name.
 pub(super) fn meant_in_file(name: &str) -> Option<&'static Variable> {
     let name = name.to_ascii_uppercase();
     let called = OTHER_NAMES.iter().find(|(other, _)| *other == name);
@@ -36,8 +36,8 @@ pub(super) fn meant_in_file(name: &str) -> Option<&'static Variable> {
     }
 }
 
-/// The same for the process environment, where nearly all names are somebody else's: one letter of a name of several
-/// words, unless the value has a list's or an object's form.
+/// The same for the process environment, where almost all names belong to others: only a difference of one letter in a
+/// name of several words counts, unless the value looks like a list or an object.
 pub(super) fn meant_in_environment(name: &str, value: &str) -> Option<&'static Variable> {
     if value.trim_start().starts_with(['[', '{']) {
         return meant_in_file(name);
@@ -47,9 +47,9 @@ pub(super) fn meant_in_environment(name: &str, value: &str) -> Option<&'static V
     nearest(&name, |ours| usize::from(is_several_words(ours)))
 }
 
-/// The variable with the fewest letters to change, no more than `most` of them.
+/// The variable with the smallest edit distance, at most `most`.
 fn nearest(name: &str, most: impl Fn(&str) -> usize) -> Option<&'static Variable> {
-    /// No name of ours is as long; a longer one need not be compared.
+    /// Longer than any variable's name, so longer names need no comparison.
     const LONGEST: usize = 64;
     if name.len() > LONGEST || variable(name).is_some() {
         return None;

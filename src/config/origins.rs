@@ -1,8 +1,8 @@
-//! The origins whose web pages may call the gateway.
+//! Web origins that may call the gateway (CORS).
 
 use super::given::{Complaints, Given};
 
-/// Reads the list of origins; a repeated one counts once.
+/// Reads the list of origins, without repeats.
 pub(super) fn read(given: &mut Given<'_>) -> Result<Vec<String>, Complaints> {
     let mut origins: Vec<String> = Vec::new();
     let mut complaints = Vec::new();
@@ -28,9 +28,9 @@ pub(super) fn read(given: &mut Given<'_>) -> Result<Vec<String>, Complaints> {
     Complaints::check(complaints).map(|()| origins)
 }
 
-/// An origin as browsers send it: scheme, host and port, in lower case and without the scheme's own port and a slash at
-/// the end. Of the schemes that are known to all only those count whose pages can call; any that only a browser knows
-/// (`chrome-extension`) may be.
+/// Normalizes an origin as browsers send it: scheme, host and port in lower case, without the default port and a
+/// trailing slash. Of the standard schemes only those that pages can have are allowed; browser-specific ones
+/// (`chrome-extension`) always are.
 fn origin(text: &str) -> Option<String> {
     if text == "*" {
         return Some(text.to_owned());

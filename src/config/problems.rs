@@ -1,13 +1,13 @@
-//! What is wrong with a configuration, collected so that all of it can be told at once.
+//! Problems and warnings of a configuration, collected so that they can be reported together.
 
 use std::fmt;
 
-/// One thing wrong with the configuration.
+/// One problem of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The variable's name; `.env`, `duogate.toml`, `--config` or `--env-file` when a file itself is wrong.
+    /// The variable at fault; `.env`, `duogate.toml`, `--config` or `--env-file` when the file itself is.
     pub variable: String,
-    /// What is wrong, what is expected and, in brackets, which layer it came from. Never holds a value.
+    /// The problem, the expected form and, in brackets, the layer the value came from. Never contains a value.
     pub message: String,
 }
 
@@ -17,7 +17,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything wrong with the configuration; at least one problem. Displays as one line each.
+/// All problems of a configuration; at least one. Displays one per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     problems: Vec<Problem>,
@@ -30,7 +30,7 @@ impl Problems {
         self.problems.iter()
     }
 
-    /// What is odd beside them, as for settings that are right: a misspelled name may be why another one is missing.
+    /// The warnings, which may explain a problem: a misspelled name, for example, leaves its variable unset.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -60,7 +60,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Where problems and warnings gather while the layers are read.
+/// Collects problems and warnings while the layers are read.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: Vec<Problem>,
@@ -68,7 +68,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Notes a problem; `source` is the layer it came from, where there is one.
+    /// Adds a problem; `source` is the layer the value came from, if any.
     pub(super) fn problem(&mut self, variable: &str, message: String, source: Option<&str>) {
         let message = match source {
             Some(source) => format!("{message} (from {source})"),
@@ -80,24 +80,24 @@ impl Report {
         });
     }
 
-    /// Notes something odd that does not stop the start.
+    /// Adds a warning, which does not prevent the start.
     pub(super) fn warning(&mut self, variable: &str, message: &str) {
         self.warnings.push(format!("{variable}: {message}"));
     }
 
-    /// Whether nothing is wrong so far.
+    /// Whether there is no problem so far.
     pub(super) fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// Whether one of these variables has a problem already.
+    /// Whether one of these variables has a problem.
     pub(super) fn blames(&self, variables: &[&str]) -> bool {
         self.problems
             .iter()
             .any(|problem| variables.contains(&problem.variable.as_str()))
     }
 
-    /// What is wrong elsewhere, where nothing is wrong with these variables.
+    /// The problems of other variables; an error if one of these variables has a problem.
     pub(super) fn aside_from(self, variables: &[&str]) -> Result<Vec<Problem>, Problems> {
         let is_theirs = |problem: &Problem| variables.contains(&problem.variable.as_str());
         let (theirs, others): (Vec<_>, Vec<_>) = self.problems.into_iter().partition(is_theirs);
@@ -111,7 +111,7 @@ impl Report {
         }
     }
 
-    /// The warnings of a clean report, or all problems.
+    /// The warnings, if there is no problem.
     pub(super) fn finish(self) -> Result<Vec<String>, Problems> {
         if self.problems.is_empty() {
             Ok(self.warnings)

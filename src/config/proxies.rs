@@ -1,4 +1,4 @@
-//! The proxies in front of the gateway whose word on a client's address is taken.
+//! Proxies in front of the gateway whose forwarding headers are believed.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::given::{Complaints, Given};
 
-/// Reads the list of networks; a bare address is a network of one.
+/// Reads the list of networks; a single address is a network of one.
 pub(super) fn read(given: &mut Given<'_>) -> Result<Vec<IpNet>, Complaints> {
     let mut networks: Vec<IpNet> = Vec::new();
     let mut complaints = Vec::new();
@@ -35,7 +35,7 @@ pub(super) fn read(given: &mut Given<'_>) -> Result<Vec<IpNet>, Complaints> {
     Complaints::check(complaints).map(|()| networks)
 }
 
-/// A network, bits outside its prefix cleared.
+/// Parses a network, and clears the bits after its prefix.
 fn network(text: &str) -> Option<IpNet> {
     let text = text.trim();
     let network = match text.parse::<IpNet>() {

@@ -1,6 +1,6 @@
-//! Keys and tokens: where they come from, which characters they may hold, and that each counts once.
+//! Keys and upstream credentials: their sources, their valid characters, and removal of repeats.
 //!
-//! Messages name an entry by its position and a character by its kind; the entry itself is never shown.
+//! Messages name an entry by its position and a character by its kind; the entry itself is never displayed.
 
 use super::EXAMPLE_KEY;
 use super::files::{read_text, why_unreadable};
@@ -9,17 +9,17 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 
-/// What a list of secrets holds.
+/// The kind of secret in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
-    /// Keys that clients of the gateway send.
+    /// Keys that clients send to the gateway.
     Key,
-    /// Tokens that the gateway sends upstream in a cookie.
+    /// Credentials that the gateway sends upstream in a cookie.
     Token,
 }
 
 impl Sort {
-    /// Why a secret of this sort cannot be used, or `None` when it can.
+    /// Why a secret is invalid; `None` if it is valid.
     fn fault(self, secret: &str) -> Option<String> {
         if secret.trim().is_empty() {
             return Some("is empty".to_owned());
@@ -31,7 +31,7 @@ impl Sort {
         })
     }
 
-    /// What kind of forbidden character this is, if it is one. For tokens these are all but RFC 6265's octets.
+    /// The kind of a forbidden character. For credentials these are all outside RFC 6265's cookie octets.
     fn forbids(self, character: char) -> Option<&'static str> {
         match character {
             ' ' => Some("a space"),
@@ -47,22 +47,22 @@ impl Sort {
     }
 }
 
-/// Why a text cannot be a token of the upstream, in words that do not show it; `None` when it can.
+/// Why a text is no valid upstream credential, without displaying it; `None` if it is valid.
 #[must_use]
 pub fn token_fault(secret: &str) -> Option<String> {
     Sort::Token.fault(secret)
 }
 
-/// The secret that a line of a file of secrets holds; `None` for a blank line and for a comment.
+/// The secret in a line of a secrets file; `None` for a blank line or a comment.
 #[must_use]
 pub fn secret_of_line(line: &str) -> Option<&str> {
     let line = line.strip_prefix('\u{feff}').unwrap_or(line).trim();
     (!line.is_empty() && !line.starts_with('#')).then_some(line)
 }
 
-/// Reads a key that opens something of its own, such as the operator's; `example` is the one that everyone can read.
+/// Reads a key with a purpose of its own, such as the admin key; `example` is the public one from `.env.example`.
 pub(super) fn key_of_its_own(given: &mut Given<'_>, example: &str) -> Result<SecretString, String> {
-    /// One that is shorter can be guessed, for all that wrong ones are slowed down.
+    /// Shorter keys can be guessed, although wrong ones are answered with a delay.
     const SHORTEST: usize = 16;
     let key = given.text("a key")?;
     if let Some(fault) = Sort::Key.fault(key) {
@@ -78,7 +78,7 @@ pub(super) fn key_of_its_own(given: &mut Given<'_>, example: &str) -> Result<Sec
     Ok(SecretString::from(key.to_owned()))
 }
 
-/// Takes the entries of a list variable.
+/// Adds the entries of a list variable.
 pub(super) fn from_list(
     sort: Sort,
     secrets: &mut Vec<SecretString>,
@@ -95,7 +95,7 @@ pub(super) fn from_list(
     take(sort, secrets, named, given)
 }
 
-/// Takes the lines of the file that a variable names, beside what `secrets` holds already.
+/// Adds the lines of a file named by a variable.
 pub(super) fn from_file(
     sort: Sort,
     secrets: &mut Vec<SecretString>,
@@ -145,19 +145,19 @@ fn take(
     Complaints::check(complaints)
 }
 
-/// Whether two lists hold different secrets, or hold them in another order.
+/// Whether two lists differ in their secrets or the order of these.
 pub(super) fn differ(one: &[SecretString], other: &[SecretString]) -> bool {
     let (one, other) = (one.iter(), other.iter());
     !one.map(ExposeSecret::expose_secret)
         .eq(other.map(ExposeSecret::expose_secret))
 }
 
-/// How many keys there are.
+/// The number of keys.
 pub(super) fn show_keys(keys: &[SecretString]) -> String {
     count(keys.len(), "key")
 }
 
-/// How many tokens there are, and the first of them as eight hexadecimal digits of their SHA-256.
+/// The number of credentials, and the first few as eight hexadecimal digits of their SHA-256.
 pub(super) fn show_tokens(tokens: &[SecretString]) -> String {
     const SHOWN: usize = 8;
     let counted = count(tokens.len(), "token");

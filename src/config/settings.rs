@@ -1,4 +1,4 @@
-//! The settings as the rest of the program sees them.
+//! The settings as the rest of the program uses them.
 
 use super::urls::{BaseUrl, ProxyUrl};
 use super::{Report, address, layers, read, table};
@@ -9,27 +9,27 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line, for machines.
+    /// One JSON object per line.
     Json,
 }
 
-/// What an answer is that had content and then ended politely, with neither a finish reason nor `[DONE]`.
+/// How to treat an answer that had content and then ended cleanly with neither a finish reason nor `[DONE]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UnmarkedEnd {
-    /// A cut: half an answer looks just like it.
+    /// As cut off: a partial answer looks the same.
     #[default]
     Error,
-    /// A finished answer, for services that never mark an end.
+    /// As complete, for services that never mark the end.
     Stop,
 }
 
-/// Which doors ask their clients for a certificate.
+/// The doors that require a client certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuth {
     /// None.
@@ -40,43 +40,42 @@ pub enum ClientAuth {
     Both,
 }
 
-/// What becomes of a request that asks for something which the upstream cannot do.
+/// How to treat a request for something the upstream cannot do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UnsupportedParams {
-    /// It is refused, and the field named.
+    /// Reject it, and name the field.
     #[default]
     Error,
-    /// It is answered without that, and a header names what was left out.
+    /// Answer without it, and name the omitted field in a header.
     Ignore,
 }
 
-/// Everything that can be set, checked and within its limits. `Debug` shows no key, token, header value or proxy
-/// password.
+/// All settings, checked and within their limits. `Debug` shows no key, credential, header value or proxy password.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `APP_NAME`: what the service calls itself, at most 256 bytes.
+    /// `APP_NAME`: the service's display name, at most 256 bytes.
     pub app_name: String,
-    /// `DEBUG`: more logs, nothing else.
+    /// `DEBUG`: more logs, no other effect.
     pub debug: bool,
     /// `HOST`: the address of the HTTP listener, without brackets.
     pub host: String,
-    /// `PORT`: the HTTP port; 0 takes any free one.
+    /// `PORT`: the HTTP port; 0 picks any free one.
     pub port: u16,
     /// `GRPC_HOST`: the address of the gRPC listener, without brackets.
     pub grpc_host: String,
-    /// `GRPC_PORT`: the gRPC port; 0 takes any free one. Without one there is no gRPC door.
+    /// `GRPC_PORT`: the gRPC port; 0 picks any free one. `None` disables the gRPC door.
     pub grpc_port: Option<u16>,
-    /// `REFLECTION`: whether the gRPC door tells its contract to whoever asks.
+    /// `REFLECTION`: whether the gRPC door offers server reflection.
     pub reflection: bool,
-    /// `TLS_CERT`, joined to the directory of the settings; given together with the key.
+    /// `TLS_CERT`, resolved against the settings' directory; set together with the key.
     pub tls_cert: Option<PathBuf>,
-    /// `TLS_KEY`, joined to the directory of the settings.
+    /// `TLS_KEY`, resolved against the settings' directory.
     pub tls_key: Option<PathBuf>,
-    /// `TLS_CLIENT_CA`, joined to the directory of the settings.
+    /// `TLS_CLIENT_CA`, resolved against the settings' directory.
     pub tls_client_ca: Option<PathBuf>,
-    /// `TLS_CLIENT_AUTH`, where it is set; what holds is [`client_auth`](Self::client_auth).
+    /// `TLS_CLIENT_AUTH` if set; the effective value is [`client_auth`](Self::client_auth).
     pub tls_client_auth: Option<ClientAuth>,
-    /// `WORKERS`: runtime threads, 0 to 1024; 0 is one a core.
+    /// `WORKERS`: runtime threads, 0 to 1024; 0: one per core.
     pub workers: usize,
     /// `LOG_FORMAT`.
     pub log_format: LogFormat,
@@ -86,23 +85,23 @@ pub struct Settings {
     pub require_api_key: bool,
     /// `API_KEYS` and the lines of `API_KEYS_FILE`: visible ASCII, no repeats.
     pub api_keys: Vec<SecretString>,
-    /// `API_KEYS_FILE`, joined to the directory of the settings.
+    /// `API_KEYS_FILE`, resolved against the settings' directory.
     pub api_keys_file: Option<PathBuf>,
-    /// `ADMIN_KEY`: visible ASCII, none of the API keys; without one there is nothing to operate by.
+    /// `ADMIN_KEY`: visible ASCII, none of the API keys. `None` disables the admin operations.
     pub admin_key: Option<SecretString>,
-    /// `METRICS_KEY`: visible ASCII, none of the other keys; without one callers' keys open the metrics.
+    /// `METRICS_KEY`: visible ASCII, none of the other keys. `None`: API keys give access to the metrics.
     pub metrics_key: Option<SecretString>,
-    /// `TRUSTED_PROXIES`: whose word on a client's address is taken.
+    /// `TRUSTED_PROXIES`: proxies whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// `TOKEN_POOL` and the lines of `TOKEN_POOL_FILE`: cookie characters only, no repeats.
     pub tokens: Vec<SecretString>,
-    /// How many of `tokens`, the last ones, come from `TOKEN_POOL_FILE` alone.
+    /// Number of `tokens`, at their end, that come only from `TOKEN_POOL_FILE`.
     pub tokens_of_file: usize,
-    /// `TOKEN_POOL_FILE`, joined to the directory of the settings.
+    /// `TOKEN_POOL_FILE`, resolved against the settings' directory.
     pub token_pool_file: Option<PathBuf>,
     /// `AVAILABLE_MODELS`: at most 256 bytes each, no repeats; empty allows every model.
     pub available_models: Vec<String>,
-    /// `MODEL_ALIASES`: the name a client uses, to the upstream's model.
+    /// `MODEL_ALIASES`: from the name a client uses to the upstream's model.
     pub model_aliases: BTreeMap<String, String>,
     /// `PROJECT_API_URL`.
     pub project_url: BaseUrl,
@@ -112,45 +111,45 @@ pub struct Settings {
     pub message_url: BaseUrl,
     /// `TARGET_API_URL`.
     pub target_url: BaseUrl,
-    /// `SITE_URL`: where upstream calls claim to come from.
+    /// `SITE_URL`: the origin and referer of upstream calls.
     pub site_url: BaseUrl,
-    /// `UPSTREAM_HEADERS`: extra headers of upstream calls, values marked sensitive, no forbidden name.
+    /// `UPSTREAM_HEADERS`: extra headers for upstream calls; values marked sensitive, no forbidden name.
     pub upstream_headers: HeaderMap,
     /// `UPSTREAM_PROXY`.
     pub upstream_proxy: Option<ProxyUrl>,
-    /// `TIMEOUT`: the longest single wait on the upstream; more than 0, at most a year.
+    /// `TIMEOUT`: the longest single wait for the upstream; more than 0, at most a year.
     pub timeout: Duration,
-    /// `REQUEST_TIMEOUT`: the longest a whole request may take; more than 0, at most a year.
+    /// `REQUEST_TIMEOUT`: the time limit of a whole request; more than 0, at most a year.
     pub request_timeout: Duration,
-    /// `KEEPALIVE_INTERVAL`: how often a silent stream sends a comment; more than 0, at most a year.
+    /// `KEEPALIVE_INTERVAL`: the interval of keep-alive events in an idle stream; more than 0, at most a year.
     pub keepalive_interval: Duration,
-    /// `MAX_RETRIES`: how often a chat is tried again after a fault of the service, 0 to 100.
+    /// `MAX_RETRIES`: retries of a chat after an upstream fault, 0 to 100.
     pub max_retries: u32,
-    /// `RETRY_DELAY`: the first wait before trying again; at most a year.
+    /// `RETRY_DELAY`: the delay before the first retry; at most a year.
     pub retry_delay: Duration,
-    /// `SHUTDOWN_GRACE`: how long running requests may go on after a stop signal; at most a year.
+    /// `SHUTDOWN_GRACE`: the time that requests have to finish after a stop signal; at most a year.
     pub shutdown_grace: Duration,
-    /// `HEADER_READ_TIMEOUT`: how long a request's head may take to arrive; more than 0, at most a year.
+    /// `HEADER_READ_TIMEOUT`: the time a request's head may take to arrive; more than 0, at most a year.
     pub header_read_timeout: Duration,
-    /// `HTTP_IDLE_TIMEOUT`: how long a connection may rest between requests; more than 0, at most a year.
+    /// `HTTP_IDLE_TIMEOUT`: the idle timeout of connections; more than 0, at most a year.
     pub http_idle_timeout: Duration,
-    /// `MAX_CONNECTION_AGE`: how old a connection may grow; at most a year, none where it is 0.
+    /// `MAX_CONNECTION_AGE`: the maximum age of connections; at most a year, `None` for 0.
     pub max_connection_age: Option<Duration>,
-    /// `BODY_READ_TIMEOUT`: how long a request's body may take to arrive; more than 0, at most a year.
+    /// `BODY_READ_TIMEOUT`: the time a request's body may take to arrive; more than 0, at most a year.
     pub body_read_timeout: Duration,
-    /// `CONVERSE_IDLE_TIMEOUT`: how long an open conversation may go without a turn; more than 0, at most a year.
+    /// `CONVERSE_IDLE_TIMEOUT`: the time a `Converse` call may stay open without a turn; more than 0, at most a year.
     pub converse_idle_timeout: Duration,
-    /// `CLIENT_WRITE_TIMEOUT`: how long a client may take nothing of its answer; more than 0, at most a year.
+    /// `CLIENT_WRITE_TIMEOUT`: the time a client may read nothing of its response; more than 0, at most a year.
     pub client_write_timeout: Duration,
     /// `MAX_BODY_BYTES`: the largest request body in bytes, 1 KiB to 1 GiB.
     pub max_body_bytes: usize,
-    /// `MAX_PROMPT_BYTES`: the longest text for the upstream in bytes, 1 KiB to 1 GiB.
+    /// `MAX_PROMPT_BYTES`: the longest text sent upstream in bytes, 1 KiB to 1 GiB.
     pub max_prompt_bytes: usize,
-    /// `MAX_CONCURRENT_REQUESTS`: requests served at once, 1 to 1 000 000.
+    /// `MAX_CONCURRENT_REQUESTS`: chats served concurrently, 1 to 1 000 000.
     pub max_concurrent_requests: usize,
-    /// `RESPONSES_STORE_MAX`: responses that are kept, 0 to 1 000 000.
+    /// `RESPONSES_STORE_MAX`: number of responses kept, 0 to 1 000 000.
     pub responses_store_max: usize,
-    /// `RESPONSES_STORE_BYTES`: the room for them, 0 to 1 TiB.
+    /// `RESPONSES_STORE_BYTES`: total size of the responses kept in bytes, 0 to 1 TiB.
     pub responses_store_bytes: usize,
     /// `UNMARKED_END`.
     pub unmarked_end: UnmarkedEnd,
@@ -158,27 +157,27 @@ pub struct Settings {
     pub unsupported_params: UnsupportedParams,
     /// `CORS_ALLOW_ORIGINS`: `*` or origins as browsers send them, no repeats.
     pub cors_allow_origins: Vec<String>,
-    /// `TOKEN_COOLDOWN`: the first rest of a refused token; more than 0, at most an hour.
+    /// `TOKEN_COOLDOWN`: the first cooldown of a refused credential; more than 0, at most an hour.
     pub token_cooldown: Duration,
-    /// `TOKEN_MAX_FAILURES`: refusals in a row that disable a token, 1 to 1 000 000.
+    /// `TOKEN_MAX_FAILURES`: consecutive refusals that disable a credential, 1 to 1 000 000.
     pub token_max_failures: u32,
-    /// `MAX_IN_FLIGHT_PER_TOKEN`: chats that may hold one token, 0 to 1 000 000; 0 for no limit.
+    /// `MAX_IN_FLIGHT_PER_TOKEN`: concurrent chats of one credential, 0 to 1 000 000; 0: no limit.
     pub max_in_flight_per_token: usize,
-    /// `BREAKER_PROBE_INTERVAL`: between two probes of a failing upstream; more than 0, at most a year.
+    /// `BREAKER_PROBE_INTERVAL`: the interval between probes of a failing upstream; more than 0, at most a year.
     pub breaker_probe_interval: Duration,
-    /// `WARM_CONVERSATIONS`: conversations that stand ready in one account, 0 to 100.
+    /// `WARM_CONVERSATIONS`: size of the warm pool of each account, 0 to 100 conversations.
     pub warm_conversations: usize,
-    /// `WARM_TTL`: how long one may stand ready; more than 0, at most a year.
+    /// `WARM_TTL`: how long a conversation stays in the warm pool; more than 0, at most a year.
     pub warm_ttl: Duration,
     /// `CLEANUP_CONVERSATIONS`: whether conversations are deleted after use.
     pub cleanup_conversations: bool,
-    /// `STATE_DIR`, joined to the directory of the settings.
+    /// `STATE_DIR`, resolved against the settings' directory.
     pub state_dir: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Every variable with its effective value, in the order of the documentation. Of secrets only how many there
-    /// are; of tokens also the first eight hexadecimal digits of their SHA-256.
+    /// Every variable with its effective value, in the order of the documentation. Secrets are counted only;
+    /// credentials are also shown as the first eight hexadecimal digits of their SHA-256.
     #[must_use]
     pub fn describe(&self) -> Vec<(&'static str, String)> {
         table::variables()
@@ -186,19 +185,19 @@ impl Settings {
             .collect()
     }
 
-    /// Whether one port serves both doors: one port on one host, however that is written.
+    /// Whether one port serves both doors: the same port on the same host, in any notation.
     #[must_use]
     pub fn one_port(&self) -> bool {
         self.ports_are_equal() && address::are_same(&self.host, &self.grpc_host)
     }
 
-    /// Whether both doors have one number. Port 0 is a free one for each.
+    /// Whether both doors have the same port number. Port 0 picks a different one for each.
     pub(super) fn ports_are_equal(&self) -> bool {
         self.port != 0 && self.grpc_port == Some(self.port)
     }
 
-    /// Which doors ask their clients for a certificate. Where nothing else is said, a CA is there to be used by the
-    /// gRPC door; on one port the doors cannot be told apart when the handshake asks.
+    /// The doors that require a client certificate. By default a client CA applies to the gRPC door; with one port it
+    /// applies to both, since the handshake cannot tell the doors apart.
     #[must_use]
     pub fn client_auth(&self) -> ClientAuth {
         match (self.tls_client_auth, &self.tls_client_ca) {
@@ -209,7 +208,7 @@ impl Settings {
         }
     }
 
-    /// Settings that say nothing yet: what a variable leaves alone stays empty.
+    /// Settings before any layer is read.
     pub(super) fn blank() -> Self {
         Self {
             app_name: String::new(),
@@ -275,7 +274,7 @@ impl Settings {
         }
     }
 
-    /// Fills what takes its default from another variable.
+    /// Fills in defaults that come from another variable.
     pub(super) fn settle(&mut self) {
         if self.grpc_host.is_empty() {
             self.grpc_host.clone_from(&self.host);
@@ -286,7 +285,7 @@ impl Settings {
     }
 }
 
-/// The documented defaults: no keys, which [`load`](super::load) alone would refuse, and no tokens.
+/// The documented defaults: no keys, which [`load`](super::load) would reject, and no credentials.
 impl Default for Settings {
     fn default() -> Self {
         let mut settings = Self::blank();

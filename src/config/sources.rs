@@ -1,25 +1,25 @@
-//! Where the settings of one process come from.
+//! The sources of a process's settings.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Everything that [`load`](super::load) looks at. It reads nothing of the process by itself, so tests hand in what
-/// they like. There is no `Debug`: the environment holds secrets.
+/// The inputs of [`load`](super::load), which reads nothing else of the process; tests pass their own. Has no `Debug`,
+/// because the environment contains secrets.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// Where `duogate.toml` and `.env` are looked for, and where relative paths start.
+    /// The directory of `duogate.toml` and `.env`, and the base of relative paths.
     pub directory: PathBuf,
-    /// `--config`: the TOML file to read in place of `duogate.toml`. It must exist.
+    /// `--config`: the TOML file to read instead of `duogate.toml`. It must exist.
     pub config: Option<PathBuf>,
-    /// `--env-file`: the file to read in place of `.env`. It must exist.
+    /// `--env-file`: the file to read instead of `.env`. It must exist.
     pub env_file: Option<PathBuf>,
-    /// The process environment. Names that the gateway does not know are ignored.
+    /// The process environment. Unknown names are ignored.
     pub environment: Vec<(OsString, OsString)>,
-    /// The command line's settings.
+    /// Settings from the command line.
     pub flags: Flags,
 }
 
-/// Settings given on the command line; they win over every other layer.
+/// Settings from the command line; they override every other layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
     /// `--host`, as `HOST`.
@@ -33,7 +33,7 @@ pub struct Flags {
 }
 
 impl Sources {
-    /// The real working directory and environment, with what the command line named.
+    /// The real working directory and environment, with the command line's arguments.
     #[must_use]
     pub fn from_process(config: Option<PathBuf>, env_file: Option<PathBuf>, flags: Flags) -> Self {
         let directory = PathBuf::from(".");

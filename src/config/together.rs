@@ -1,5 +1,5 @@
-//! The checks that need more than one variable. Each is skipped where one of its variables is wrong by itself, so that
-//! one mistake is not told twice.
+//! Checks across several variables. A check is skipped if one of its variables has a problem already, so that one
+//! mistake is reported once.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -43,7 +43,7 @@ pub(super) fn check(settings: &Settings, files_were_read: bool, report: &mut Rep
     }
 }
 
-/// Who may chat must not thereby be able to operate the gateway or read its metrics, nor who reads these to operate it.
+/// The API, admin and metrics keys must differ, or one kind of access would include another.
 fn check_own_keys(settings: &Settings, report: &mut Report) {
     let same = |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
     for (variable, key) in [
@@ -65,7 +65,7 @@ fn check_own_keys(settings: &Settings, report: &mut Report) {
     }
 }
 
-/// Two doors cannot have one port each on addresses that they share.
+/// The doors cannot both listen on the same port of a shared address unless one port serves both.
 fn check_hosts(settings: &Settings, report: &mut Report) {
     let (host, grpc_host) = (&settings.host, &settings.grpc_host);
     if settings.ports_are_equal() && !settings.one_port() && address::overlap(host, grpc_host) {
@@ -75,7 +75,7 @@ fn check_hosts(settings: &Settings, report: &mut Report) {
     }
 }
 
-/// Certificates come in pairs, and a client's is worth nothing without somebody who vouches for it.
+/// Certificate and key need each other, and client certificates need a CA.
 fn check_tls(settings: &Settings, report: &mut Report) {
     if report.blames(&[
         "TLS_CERT",

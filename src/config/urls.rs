@@ -1,11 +1,11 @@
-//! The addresses of the upstream and of a proxy on the way to it.
+//! URLs of the upstream and of a proxy in front of it.
 
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use url::{Position, Url};
 
-/// An absolute `http` or `https` URL without user, query and fragment, and without a slash at its end, so that
-/// `format!("{base}/{id}")` never holds a double slash. Every such text parses as a URL again.
+/// An absolute `http` or `https` URL without user, query, fragment and trailing slash, so that `format!("{base}/{id}")`
+/// never contains a double slash. Its text always parses as a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct BaseUrl {
     text: String,
@@ -13,10 +13,10 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Reads a base URL; slashes at its end come off.
+    /// Parses a base URL; trailing slashes are removed.
     ///
     /// # Errors
-    /// Says what is wrong and what is expected, without repeating the text: it may hold a password.
+    /// A message with the expected form. It does not repeat the text, which may contain a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         const EXPECTED: &str = "an absolute http or https URL such as https://api.example.com/chat";
         let url =
@@ -34,13 +34,13 @@ impl BaseUrl {
         })
     }
 
-    /// The URL's text, without a slash at its end.
+    /// The URL's text, without a trailing slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Scheme, host and, unless it is the scheme's own, port: what an `origin` header holds.
+    /// Scheme, host and port (unless it is the scheme's default): the value of an `origin` header.
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
@@ -59,7 +59,7 @@ impl AsRef<str> for BaseUrl {
     }
 }
 
-/// The URL of a proxy; it may hold a user and a password, which are in no output.
+/// The URL of a proxy. User and password are never displayed.
 #[derive(Clone)]
 pub struct ProxyUrl {
     secret: SecretString,
@@ -67,10 +67,10 @@ pub struct ProxyUrl {
 }
 
 impl ProxyUrl {
-    /// Reads a proxy's URL: `http`, `https`, `socks5` or `socks5h`, a host, perhaps a port and credentials.
+    /// Parses a proxy's URL: `http`, `https`, `socks5` or `socks5h`, a host, optionally a port and credentials.
     ///
     /// # Errors
-    /// Says what is expected, without repeating the text.
+    /// A message with the expected form. It does not repeat the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = absolute(text, &["http", "https", "socks5", "socks5h"]).filter(|url| {
             matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none()
@@ -92,14 +92,14 @@ impl ProxyUrl {
         })
     }
 
-    /// The whole URL, credentials included, for the HTTP client only.
+    /// The whole URL with credentials, for the HTTP client only.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.secret.expose_secret()
     }
 }
 
-/// Scheme, host and port; of credentials only that there are some.
+/// Scheme, host and port, and whether there are credentials.
 impl fmt::Display for ProxyUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.shown)
@@ -112,7 +112,7 @@ impl fmt::Debug for ProxyUrl {
     }
 }
 
-/// Parses strictly: the URL parser by itself mends backslashes, blanks and missing slashes in silence.
+/// Parses strictly: the URL parser alone silently repairs backslashes, spaces and missing slashes.
 fn absolute(text: &str, schemes: &[&str]) -> Option<Url> {
     let (scheme, rest) = text.split_once("://")?;
     let is_odd = |character: char| character.is_whitespace() || character.is_control() || character == '\\';

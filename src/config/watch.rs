@@ -1,7 +1,7 @@
-//! Which files the settings come from, and whether they have changed since they were read.
+//! The files that the settings come from, and whether they have changed since they were read.
 //!
-//! Their contents are compared, not their dates: that sees through symbolic links that are swapped beneath a path, as
-//! Kubernetes does it, and through every editor's way of writing a file.
+//! Contents are compared, not modification times: that notices symbolic links switched in a path, as Kubernetes does,
+//! and every editor's way of writing a file.
 
 use super::files::LARGEST_FILE;
 use super::settings::{LogFormat, Settings};
@@ -12,13 +12,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The settings of a process, over and over.
+/// Loads the settings of a process, and reloads them when their files change.
 pub struct Watch {
     sources: Sources,
     files: Vec<PathBuf>,
-    /// What the files were when they were last read as settings.
+    /// The files' contents when the settings were last loaded.
     read: Option<Fingerprint>,
-    /// What they were when they were last looked at.
+    /// The files' contents at the last look.
     seen: Option<Fingerprint>,
     log_format: LogFormat,
 }
@@ -26,7 +26,7 @@ pub struct Watch {
 type Fingerprint = [u8; 32];
 
 impl Watch {
-    /// A watch on what `sources` name. Reads nothing yet.
+    /// A watch on `sources`. Reads nothing yet.
     #[must_use]
     pub fn new(sources: Sources) -> Self {
         let files = files(&sources, &Settings::blank());
@@ -39,10 +39,10 @@ impl Watch {
         }
     }
 
-    /// Reads all layers and checks the result. The environment and the flags are those of the start. Blocks.
+    /// Reads all layers and checks the result. Environment and flags are those of the start. Blocks.
     ///
     /// # Errors
-    /// Every problem found, as [`load`](super::load) tells them.
+    /// Every problem found, as for [`load`](super::load).
     pub fn load(&mut self) -> Result<Loaded, Problems> {
         let (settings, report) = self.gather();
         self.log_format = settings.log_format;
@@ -51,7 +51,7 @@ impl Watch {
     }
 
     fn gather(&mut self) -> (Settings, Report) {
-        /// Files may name further files; they do not go on doing so.
+        /// Files may name further files, but not indefinitely.
         const MOST_ROUNDS: usize = 4;
         let mut gathered = super::gather(&self.sources);
         for _ in 0..MOST_ROUNDS {
@@ -59,7 +59,7 @@ impl Watch {
             if self.once_only().is_some() {
                 break;
             }
-            // Taken before the files are read: what changes meanwhile is a change that is yet to be seen.
+            // Taken before the files are read, so that a change in between is noticed later.
             self.read = Some(fingerprint(&self.files));
             gathered = super::gather(&self.sources);
             if files(&self.sources, &gathered.0) == self.files {
@@ -69,8 +69,8 @@ impl Watch {
         gathered
     }
 
-    /// Reads the settings anew if their files have changed and are no longer changing: they must look the same in two
-    /// calls. Blocks. Files that can be read only once count as unchanging.
+    /// Reloads the settings if their files have changed and were the same in two consecutive calls. Blocks. Files that
+    /// can be read only once count as unchanging.
     pub fn look(&mut self) -> Option<Result<Loaded, Problems>> {
         if self.once_only().is_some() {
             return None;
@@ -80,13 +80,13 @@ impl Watch {
         (is_steady && self.read != Some(now)).then(|| self.load())
     }
 
-    /// The log's format by the settings that were last read, be the rest of them usable or not.
+    /// The log format of the last settings read, even if other settings are invalid.
     #[must_use]
     pub fn log_format(&self) -> LogFormat {
         self.log_format
     }
 
-    /// A file among them that can be read only once, such as a pipe.
+    /// A file that can be read only once, such as a pipe, if there is one.
     #[must_use]
     pub fn once_only(&self) -> Option<&Path> {
         let found = self.files.iter().find(|file| is_once_only(file));
@@ -94,7 +94,7 @@ impl Watch {
     }
 }
 
-/// The files that these settings come from, whether they exist or not.
+/// The files of these settings, whether they exist or not.
 fn files(sources: &Sources, settings: &Settings) -> Vec<PathBuf> {
     let named = |asked: &Option<PathBuf>, usual: &str| {
         let name = asked.clone().unwrap_or_else(|| usual.into());
@@ -109,7 +109,7 @@ fn files(sources: &Sources, settings: &Settings) -> Vec<PathBuf> {
     files.into_iter().flatten().collect()
 }
 
-/// What the files hold, those that cannot be read as well.
+/// A hash over the files' contents, or the errors of reading them.
 fn fingerprint(files: &[PathBuf]) -> Fingerprint {
     let mut whole = Sha256::new();
     for file in files {
@@ -144,7 +144,7 @@ fn is_once_only(_: &Path) -> bool {
     false
 }
 
-/// The variables whose values are not the same in both, in the order of the documentation.
+/// The variables whose values differ, in the order of the documentation.
 pub fn differences(one: &Settings, other: &Settings) -> impl Iterator<Item = &'static Variable> {
     table::variables().filter(|variable| match variable.differ {
         Some(differ) => differ(one, other),

@@ -1,31 +1,30 @@
-//! What a connection is doing: whether requests are under way on it, whether the head of one is arriving, and since
-//! when it rests.
+//! A connection's activity: its requests under way, a request head that is arriving, and since when it has been idle.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::Version;
 use tokio::time::{Duration, Instant, sleep_until};
 
-/// One connection's doings. Cheap to clone; all clones are one connection's.
+/// The activity of one connection. Cheap to clone; clones share the state.
 #[derive(Debug, Clone)]
 pub(super) struct Activity(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose answers have not ended.
+    /// Requests whose responses have not ended.
     under_way: usize,
-    /// Since when nothing has been under way.
+    /// When the last request ended, or the connection was opened.
     rests_since: Instant,
-    /// Since when a head of HTTP/1 has been arriving.
+    /// When the first byte of the HTTP/1 head that is arriving was read.
     head_since: Option<Instant>,
-    /// What its first request spoke.
+    /// The HTTP version of the first request.
     version: Option<Version>,
-    /// It has reached its age: the next answer of HTTP/1 is its last.
+    /// The connection has reached its maximum age: over HTTP/1 the next response is the last.
     is_old: bool,
 }
 
 impl Activity {
-    /// Of a connection that was opened just now.
+    /// The activity of a connection that was just opened.
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             under_way: 0,
@@ -40,7 +39,7 @@ impl Activity {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request's head is here. The request is under way until what this gives is dropped.
+    /// Counts a request whose head has arrived. It is under way until the returned guard is dropped.
     pub(super) fn begin(&self, version: Version) -> UnderWay {
         let mut state = self.state();
         state.under_way += 1;
@@ -49,7 +48,8 @@ impl Activity {
         UnderWay(self.clone())
     }
 
-    /// Takes in what HTTP/1 reads: where nothing is under way it begins a head. Empty lines before one are none of it.
+    /// Takes in bytes read over HTTP/1. While no request is under way they begin a head, except for empty lines, which
+    /// may precede one.
     pub(super) fn heard(&self, bytes: &[u8]) {
         let mut state = self.state();
         let begins = bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
@@ -58,24 +58,23 @@ impl Activity {
         }
     }
 
-    /// Since when a head of HTTP/1 has been arriving.
     pub(super) fn head_since(&self) -> Option<Instant> {
         self.state().head_since
     }
 
-    /// The connection has reached its age. True when it speaks HTTP/1, whose next answer is then the last.
+    /// Marks the connection as having reached its maximum age. True over HTTP/1, where the next response announces the
+    /// close.
     pub(super) fn grow_old(&self) -> bool {
         let mut state = self.state();
         state.is_old = true;
         state.version.is_some_and(|version| version < Version::HTTP_2)
     }
 
-    /// Whether the connection has reached its age.
     pub(super) fn is_old(&self) -> bool {
         self.state().is_old
     }
 
-    /// Waits until the connection has rested for so long. Dropping it is fine at any time.
+    /// Waits until the connection has been idle for `patience`. Cancel-safe.
     pub(super) async fn rested(&self, patience: Duration) {
         loop {
             let now = Instant::now();
@@ -93,7 +92,7 @@ impl Activity {
     }
 }
 
-/// A request that is under way.
+/// A guard that counts a request as under way.
 #[derive(Debug)]
 pub(super) struct UnderWay(Activity);
 

@@ -1,4 +1,4 @@
-//! One connection: served until its client is done with it, it has rested or lasted for too long, or the process ends.
+//! One connection: served until the client closes it, a timeout or the maximum age is reached, or the process stops.
 
 use std::{
     convert::Infallible,
@@ -38,27 +38,27 @@ use super::{
 };
 use crate::telemetry::{Connections, OpenConnection, Peer, Refusal};
 
-/// A silent HTTP/2 peer is asked for a sign of life this often, and given up after as long again as the second.
+/// An HTTP/2 peer that sends nothing is pinged after the first, and disconnected if the second passes without a reply.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
-/// Streams on one HTTP/2 connection. More than the usual 100, since a microservice's client has one connection.
+/// Concurrent streams on one HTTP/2 connection. More than the usual 100, since a service often has a single connection.
 const MAX_STREAMS: u32 = 1024;
-/// All headers of one request together, in bytes.
+/// Maximum size of all headers of one request, in bytes.
 const MAX_HEADERS: u32 = 64 * 1024;
-/// Streams that a peer opened and reset before they were looked at; one more, and the connection ends. What a rapid
-/// reset costs is bounded by it.
+/// Streams that a peer may open and reset before they are accepted; one more ends the connection. Bounds the cost of a
+/// rapid-reset attack.
 const MAX_UNSEEN_RESETS: usize = 64;
-/// Streams that were reset because the peer broke the rules of HTTP/2; one more, and the connection ends.
+/// Streams that may be reset because the peer violated HTTP/2; one more ends the connection.
 const MAX_FAULTY_STREAMS: usize = 256;
-/// A TLS handshake must be done by then.
+/// Time limit of a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a connection is served with.
+/// An accepted connection and everything needed to serve it.
 pub(super) struct Connection {
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) router: Router,
     pub(super) patience: Patience,
-    /// Where the streams of HTTP/2 run.
+    /// Runs the tasks of HTTP/2 streams.
     pub(super) tasks: TaskTracker,
     /// Shared by the connections of a port.
     pub(super) room: Room,
@@ -71,7 +71,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn serve(self, stream: TcpStream) {
-        // Without it a small answer can wait 40 ms for the peer's delayed acknowledgement.
+        // Without TCP_NODELAY a small response can wait 40 ms for the peer's delayed acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "a connection was lost before it began");
             return;
@@ -125,7 +125,7 @@ impl Connection {
         let builder = builder(streams);
         let stream = Headed::new(stream, patience.head, activity.clone());
         let service = service_fn(move |request| requests.answer(request));
-        // Nothing is ever upgraded: only so does the stream come back from a connection on which it was asked for.
+        // No upgrade is ever performed, but only this variant gives the stream back when a client asked for one.
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let life = Life {
             activity,
@@ -142,7 +142,7 @@ impl Connection {
     }
 }
 
-/// What a connection's life depends on.
+/// The events that end a connection.
 struct Life<'a> {
     activity: Activity,
     patience: Patience,
@@ -150,7 +150,7 @@ struct Life<'a> {
 }
 
 impl Life<'_> {
-    /// Serves a connection to its end. False when it broke, or was cut off.
+    /// Serves a connection to its end. False when it broke or was cut off.
     async fn run<C>(&self, connection: C) -> bool
     where
         C: GracefulConnection<Error: fmt::Display>,
@@ -171,7 +171,7 @@ impl Life<'_> {
                 () = stops.soft.cancelled(), if !closes => closes = true,
                 () = &mut old, if !is_old && !closes => {
                     is_old = true;
-                    // Over HTTP/1 the next answer says that it is the last.
+                    // Over HTTP/1 the next response announces the close instead.
                     closes = !activity.grow_old();
                     grace = closes.then(|| Instant::now() + patience.grace);
                 }
@@ -194,7 +194,7 @@ impl Life<'_> {
     }
 }
 
-/// Waits for a moment, should there be one.
+/// Waits until `moment`; forever when there is none.
 async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
@@ -202,13 +202,13 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// When a connection that begins now has reached its age: a tenth sooner or later, so that connections that came
-/// together do not go together.
+/// When a connection that begins now reaches its maximum age: varied by up to a tenth either way, so that connections
+/// opened together are not closed together.
 fn old_age(age: Duration) -> Instant {
     Instant::now() + age.mul_f64(0.9 + fastrand::f64() / 5.0)
 }
 
-/// Closes a connection that the server library gave back for an upgrade, as it closes others by itself.
+/// Shuts down a stream that the server library handed back for an upgrade; others it shuts down itself.
 async fn end_in_order(upgrade: &Mutex<Option<OnUpgrade>>) {
     let asked = upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(Ok(stream)) = asked.and_then(OnUpgrade::now_or_never)
@@ -218,19 +218,19 @@ async fn end_in_order(upgrade: &Mutex<Option<OnUpgrade>>) {
     }
 }
 
-/// What requests of one connection are answered with.
+/// Answers the requests of one connection.
 struct Requests {
     router: Router,
     peer: Peer,
     activity: Activity,
     leftovers: Arc<Leftovers>,
-    /// Where the stream comes back when a client has asked for another protocol.
+    /// Yields the stream when a client has asked for an upgrade.
     upgrade: Arc<Mutex<Option<OnUpgrade>>>,
 }
 
 impl Requests {
-    /// Answers a request; the answer's head goes out when nothing of the request is in the next one's way, or says
-    /// that there is no next one.
+    /// Answers a request. Over HTTP/1 the response's head waits until the rest of the request's body is out of the way,
+    /// or says `Connection: close`.
     fn answer(
         &self,
         mut request: Request<Incoming>,
@@ -261,7 +261,7 @@ impl Requests {
     }
 }
 
-/// The connection in its TLS, unless the peer fails at it. It is then told why.
+/// Performs the TLS handshake. `None` when it fails, after a TLS alert to the peer, or times out.
 async fn shake_hands(stream: impl Stream, config: Arc<ServerConfig>) -> Option<impl Stream> {
     let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
     match timeout(HANDSHAKE_TIMEOUT, handshake).await {
@@ -280,12 +280,12 @@ async fn shake_hands(stream: impl Stream, config: Arc<ServerConfig>) -> Option<i
     }
 }
 
-/// What bytes go over.
+/// The transport beneath HTTP: TCP, perhaps with TLS.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
-/// Heads of HTTP/1 are timed by [`Headed`]: the library would time a connection's rest by the same measure.
+/// Head timeouts of HTTP/1 are enforced by [`Headed`]: the library's own would also end idle connections.
 fn builder(streams: Streams) -> auto::Builder<Streams> {
     let mut builder = auto::Builder::new(streams);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None);

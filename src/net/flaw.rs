@@ -1,24 +1,24 @@
-//! Flaws in the heads of HTTP/1's requests that the server library passes on.
+//! Malformed HTTP/1 request heads that the server library accepts and the gateway rejects.
 
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header, uri::Authority};
 
-/// What is wrong with a request's head.
+/// A defect of a request's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
     /// HTTP/1.1 without a `Host`.
     NoHost,
-    /// More than one `Host`: who reads the first and who reads the last would not agree.
+    /// More than one `Host`: intermediaries differ in which one they use.
     SeveralHosts,
-    /// A `Host` that names none.
+    /// A `Host` that is no valid host.
     BadHost,
-    /// A transfer coding other than chunks.
+    /// A transfer coding other than `chunked`.
     UnknownCoding,
-    /// Chunks in chunks.
+    /// `chunked` applied more than once.
     ChunkedTwice,
 }
 
 impl Flaw {
-    /// What is wrong with a request, if anything is.
+    /// The first defect of a request, if any. HTTP/2 requests have none.
     pub fn of<B>(request: &Request<B>) -> Option<Self> {
         let version = request.version();
         if version >= Version::HTTP_2 {
@@ -53,7 +53,7 @@ impl Flaw {
         (chunked > 1).then_some(Self::ChunkedTwice)
     }
 
-    /// The status that the protocol has for it.
+    /// The status code that the protocol prescribes.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
@@ -62,7 +62,7 @@ impl Flaw {
         }
     }
 
-    /// The header that is at fault.
+    /// The header at fault, in lower case.
     #[must_use]
     pub fn header(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ impl Flaw {
         }
     }
 
-    /// What is wrong, in a sentence.
+    /// A description for the client, in one sentence.
     #[must_use]
     pub fn message(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ impl Flaw {
     }
 }
 
-/// Empty is what a client sends that knows no host.
+/// An empty `Host` is valid: it is sent by a client that has no host name for the target.
 fn is_host(value: &HeaderValue) -> bool {
     let text = value.to_str().unwrap_or(" ");
     if text.is_empty() {

@@ -1,6 +1,6 @@
-//! Heads of requests that trickle in. The server library times HTTP/1's from the end of the request before, as if a
-//! connection that rests were a slow head, and HTTP/2's not at all, neither the preface that opens a connection nor the
-//! frames that hold a request's headers; so both are timed here.
+//! Timeouts for request heads that arrive slowly. The server library's HTTP/1 timeout runs from the end of the previous
+//! request, so it would also end idle connections; and it has none for HTTP/2, neither for the connection preface nor
+//! for the frames of a header block. Both are timed here.
 
 use std::{
     future::Future,
@@ -17,29 +17,28 @@ use tokio::{
 
 use super::activity::Activity;
 
-/// What a client of HTTP/2 says first.
+/// The connection preface of HTTP/2.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// What comes before each frame's payload: its length in three bytes, its type, its flags, its stream in four.
+/// Size of a frame header: three bytes of length, one of type, one of flags, four of stream id.
 const FRAME_HEAD: usize = 9;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// A connection that fails to be read once a head has been under way for so long. It stands above any encryption.
+/// A stream whose reads fail once a request head has been incomplete for `patience`. Sits above TLS.
 #[derive(Debug)]
 pub(super) struct Headed<S> {
     stream: S,
     patience: Duration,
     progress: Progress,
-    /// Where heads of HTTP/1 are known to end.
+    /// Tells when a head of HTTP/1 ends.
     activity: Activity,
-    /// Since when the head of HTTP/2, or the first of the connection, has been under way.
+    /// When the current HTTP/2 header block, or the first head of the connection, began.
     began: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Headed<S> {
-    /// A connection that was opened just now.
     pub(super) fn new(stream: S, patience: Duration, activity: Activity) -> Self {
         Self {
             stream,
@@ -63,7 +62,7 @@ impl<S> Headed<S> {
         }
     }
 
-    /// Ready when the head that is under way has had its time.
+    /// Ready when the current head has exceeded its timeout.
     fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let began = match self.progress {
             Progress::Elsewhere => self.activity.head_since(),
@@ -82,20 +81,20 @@ impl<S> Headed<S> {
     }
 }
 
-/// How far a connection's bytes have come.
+/// The position in a connection's byte stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Progress {
-    /// So many bytes of the preface.
+    /// Within the preface; the number of its bytes seen.
     Preface(usize),
-    /// HTTP/1, or nothing that this can follow.
+    /// HTTP/1, or a protocol that is not followed here.
     Elsewhere,
-    /// Within HTTP/2's frames.
+    /// Within HTTP/2 frames.
     Frames {
         head: [u8; FRAME_HEAD],
-        /// So many bytes of it are here; all of them while a payload is under way.
+        /// Bytes of the frame header that have arrived; all of them while a payload is being read.
         filled: usize,
         payload_left: usize,
-        /// A block of headers has begun and its last frame has not.
+        /// A header block has begun and its last frame has not.
         block: bool,
     },
 }
@@ -110,7 +109,7 @@ impl Progress {
         }
     }
 
-    /// Takes the next bytes in; true when a head ended in them.
+    /// Advances by `bytes`; true when a head ended within them.
     fn follow(&mut self, mut bytes: &[u8]) -> bool {
         let mut completed = false;
         while !bytes.is_empty() {

@@ -15,7 +15,7 @@ fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
     frame
 }
 
-/// A whole conversation of a client, and where in it no head is under way.
+/// The bytes of a whole client session, and the offsets at which no head is incomplete.
 fn conversation() -> (Vec<u8>, Vec<usize>) {
     let mut bytes = PREFACE.to_vec();
     let mut between = vec![bytes.len()];
@@ -94,7 +94,7 @@ fn pair() -> (Headed<DuplexStream>, DuplexStream) {
     (Headed::new(ours, PATIENCE, Activity::new()), theirs)
 }
 
-/// Reads until it fails, and says after how long.
+/// Reads until an error, and returns the time that took.
 async fn failure_of(mut ours: Headed<DuplexStream>) -> Duration {
     let began = Instant::now();
     let failure = ours.read_to_end(&mut Vec::new()).await.unwrap_err();

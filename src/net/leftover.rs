@@ -1,7 +1,9 @@
-//! What is left of a request's body when its answer is ready. Over HTTP/1 the next request stands behind it, and a
-//! client that has sent all of the one sends the next: so the rest is read away up to a bound, or the answer says that
-//! the connection closes. Over HTTP/2 the rest harms nobody, but frames that were on their way when the stream was
-//! reset count as the peer's faults once the library has forgotten it, so it is read away there too, behind the answer.
+//! The unread rest of a request's body when its response is ready.
+//!
+//! Over HTTP/1 the next request follows the rest on the same connection, so the rest is read and discarded up to a
+//! limit, or the response says `Connection: close`. Over HTTP/2 the rest blocks nothing, but frames that arrive after
+//! the library has forgotten a reset stream count as the peer's protocol errors; so it is discarded there too, after
+//! the response.
 
 use std::{
     pin::Pin,
@@ -21,27 +23,27 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What is read away at the most, in bytes.
+/// Most bytes that are discarded.
 const MOST: u64 = 1024 * 1024;
-/// What it may take at the most, once the answer is ready.
+/// Longest time spent on discarding once the response is ready.
 const LONGEST: Duration = Duration::from_secs(2);
-/// Answers of HTTP/1 that wait for it at once, on one port. One more says at once that its connection closes.
+/// Concurrent HTTP/1 responses on one port that wait for a rest. Beyond it a response closes its connection instead.
 const AT_ONCE: usize = 256;
 
-/// How rests are read away on one connection.
+/// How the rests of bodies are discarded on one connection.
 #[derive(Debug)]
 pub(super) struct Leftovers {
     /// Shared by the connections of a port.
     pub(super) room: Room,
-    /// Where rests of HTTP/2 are read.
+    /// Runs the reading of HTTP/2 rests.
     pub(super) tasks: TaskTracker,
-    /// How long a body may take in all.
+    /// Timeout of a whole body.
     pub(super) patience: Duration,
-    /// No rest is worth waiting for from then on.
+    /// From then on no rest is read.
     pub(super) stop: CancellationToken,
 }
 
-/// For how many rests of HTTP/1 there is time at once.
+/// Permits for HTTP/1 rests that are read concurrently.
 #[derive(Debug, Clone)]
 pub(super) struct Room(Arc<Semaphore>);
 
@@ -52,8 +54,8 @@ impl Room {
 }
 
 impl Leftovers {
-    /// Lends a request's body out: whoever lets go of it before its end gives it back. Over HTTP/1 what is given back
-    /// waits in the [`Rest`], where there is a body at all.
+    /// Wraps a request's body so that its unread rest comes back when the handler drops it. Over HTTP/1 the rest is
+    /// handed to the returned [`Rest`], which is `None` for a request without a body.
     pub(super) fn lend<B: Lendable>(
         self: &Arc<Self>,
         request: Request<B>,
@@ -86,13 +88,14 @@ impl Leftovers {
     }
 }
 
-/// A client that sends its body only once it was told to. Whether it sends it after a refusal nobody knows.
+/// `Expect: 100-continue`: the client holds its body back until asked for it, and may or may not send it after a
+/// refusal.
 fn asks_first(headers: &HeaderMap) -> bool {
     let mut expectations = headers.get_all(header::EXPECT).iter();
     expectations.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// The client says itself that this is its connection's last request.
+/// The client announces that this is the connection's last request.
 fn is_last(version: Version, headers: &HeaderMap) -> bool {
     let says = |word: &str| {
         let mut values = headers.get_all(header::CONNECTION).iter();
@@ -106,33 +109,33 @@ fn is_last(version: Version, headers: &HeaderMap) -> bool {
     says("close") || (version < Version::HTTP_11 && !says("keep-alive"))
 }
 
-/// A body whose rest can be read away.
+/// A body whose rest can be read and discarded.
 pub(super) trait Lendable: Body<Data = Bytes, Error: Send> + Unpin + Send + 'static {}
 
 impl<B: Body<Data = Bytes, Error: Send> + Unpin + Send + 'static> Lendable for B {}
 
-/// A body that came back.
+/// A body that its handler dropped.
 #[derive(Debug)]
 struct Returned<B> {
-    /// None for one that broke the rules.
+    /// `None` for one that failed.
     body: Option<B>,
     was_read: bool,
 }
 
-/// Where a body goes when it is let go of before its end.
+/// The destination of a body that is dropped before its end.
 #[derive(Debug)]
 enum Back<B> {
     Owner(oneshot::Sender<Returned<B>>),
     Away(Reading),
 }
 
-/// A request's body, on loan.
+/// A request's body as the handler sees it.
 #[derive(Debug)]
 pub(super) struct Lent<B: Lendable> {
     body: Option<B>,
-    /// None once the body has ended.
+    /// `None` once the body has ended.
     back: Option<Back<B>>,
-    /// Somebody has asked for some of it.
+    /// The body was polled at least once.
     was_read: bool,
 }
 
@@ -155,7 +158,7 @@ impl<B: Lendable> Body for Lent<B> {
             None => me.back = None,
             Some(Err(_)) => {
                 if let Some(Back::Owner(owner)) = me.back.take() {
-                    // An owner that is gone has no use for it.
+                    // The receiver may be gone already.
                     let _told = owner.send(Returned {
                         body: None,
                         was_read: true,
@@ -206,7 +209,7 @@ impl<B: Lendable> Drop for Lent<B> {
     }
 }
 
-/// The rest of a body of HTTP/1, should there be one when the answer is ready.
+/// The rest of an HTTP/1 body, if the handler left any.
 #[derive(Debug)]
 pub(super) struct Rest<B> {
     returned: oneshot::Receiver<Returned<B>>,
@@ -216,19 +219,19 @@ pub(super) struct Rest<B> {
 }
 
 impl<B: Lendable> Rest<B> {
-    /// Reads it away, now that the answer is ready. False when it was not, so that the connection cannot go on: it was
-    /// too much or too slow, too many were at it, or it is still being read by somebody who answers meanwhile.
+    /// Discards the rest now that the response is ready. False when that did not succeed, so that the connection must
+    /// close: the rest was too large or too slow, too many were being read, or another task still reads the body.
     pub(super) async fn read_away(mut self) -> bool {
         let returned = match self.returned.try_recv() {
             Ok(returned) => returned,
-            // Nobody holds it any more, or only its end.
+            // The body was read to its end, or dropped at it.
             Err(oneshot::error::TryRecvError::Closed) => return true,
             Err(oneshot::error::TryRecvError::Empty) => return false,
         };
         let Some(body) = returned.body else {
             return false;
         };
-        // Reading would tell the client to send.
+        // Reading would send `100 Continue`, and thereby ask for the body.
         let holds_back = self.asks_first && !returned.was_read;
         if holds_back || self.is_last {
             return false;
@@ -240,7 +243,7 @@ impl<B: Lendable> Rest<B> {
     }
 }
 
-/// For how long a body is read.
+/// The deadline and limits of reading a body.
 #[derive(Debug)]
 struct Reading {
     until: Instant,
@@ -248,7 +251,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// True when the body's end was reached within the bounds.
+    /// True when the body's end was reached within the limits.
     async fn read_away<B: Lendable>(&self, mut body: B) -> bool {
         if body.size_hint().lower() > MOST {
             return false;

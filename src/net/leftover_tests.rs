@@ -26,7 +26,7 @@ fn patient(patience: Duration) -> Arc<Leftovers> {
     })
 }
 
-/// A body, and what sends it; it ends when that is dropped.
+/// A body and its sender; the body ends when the sender is dropped.
 fn body() -> (mpsc::Sender<Sent>, Stream) {
     let (sender, receiver) = mpsc::channel(64);
     (sender, StreamBody::new(ReceiverStream::new(receiver)))
@@ -45,7 +45,7 @@ fn request<B>(version: Version, headers: &[(&'static str, &'static str)], body: 
     request.body(body).unwrap()
 }
 
-/// A body of HTTP/1.1 that was let go of before anything of it was read.
+/// The rest of an HTTP/1.1 body that was dropped unread.
 fn refused<B: Lendable>(leftovers: &Arc<Leftovers>, body: B) -> Rest<B> {
     let (lent, rest) = leftovers.lend(request(Version::HTTP_11, &[], body));
     drop(lent);

@@ -1,5 +1,5 @@
-//! Closing without losing the last answer. A socket that is closed over bytes which nobody has read resets its peer,
-//! and a client that is still sending (a body over the limit, say) then never sees why it was refused.
+//! Lingering close. Closing a socket that has unread bytes resets the connection, and a client that is still sending
+//! (for example a body over the limit) then never sees the response that says why it was refused.
 
 use std::{
     future::Future,
@@ -15,15 +15,15 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// A client that has not seen its answer by then is not going to.
+/// Longest time spent on reading after the shutdown.
 const LONGEST: Duration = Duration::from_secs(5);
-/// A peer that sends nothing for so long is done, or has gone without a word.
+/// A peer that sends nothing for this long has finished, or is gone.
 const SILENCE: Duration = Duration::from_millis(500);
-/// What is read and thrown away at the most, in bytes: more than any body that could have been meant seriously.
+/// Most bytes that are discarded: more than any legitimate body.
 const MOST: usize = 256 * 1024 * 1024;
 const PIECE: usize = 16 * 1024;
 
-/// A connection that, once it is shut down, reads away what still comes in until its peer closes too.
+/// A socket that, after its shutdown, reads and discards until the peer closes too.
 #[derive(Debug)]
 pub(super) struct Lingering {
     stream: TcpStream,
@@ -45,7 +45,7 @@ impl Lingering {
         }
     }
 
-    /// Ready when the peer is done, or has had its time.
+    /// Ready when the peer has closed, or a limit is reached.
     fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let farewell = self.farewell.get_or_insert_with(|| Farewell {
             silence: Box::pin(sleep(SILENCE)),

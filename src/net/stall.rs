@@ -1,5 +1,5 @@
-//! A peer that takes nothing. What is written to it waits in the socket, whoever waits for the write waits with it, and
-//! no timer of theirs runs; so the socket itself gives the peer up.
+//! Write timeout of a socket. A peer that reads nothing blocks the write, and with it the task whose own timers would
+//! end it; so the socket itself gives up.
 
 use std::{
     future::Future,
@@ -14,13 +14,13 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// A connection whose writes fail once its peer has taken not one byte of them for so long. It stands next to the
-/// socket, beneath any encryption, where progress shows byte by byte.
+/// A stream whose writes fail once the peer has accepted no byte for `patience`. Sits directly above the socket, below
+/// TLS, where every accepted byte is seen.
 #[derive(Debug)]
 pub(super) struct Stalling<S> {
     stream: S,
     patience: Duration,
-    /// Runs while a write waits, since the last byte was taken.
+    /// Runs while a write is blocked; restarted with every accepted byte.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -33,7 +33,7 @@ impl<S: AsyncWrite + Unpin> Stalling<S> {
         }
     }
 
-    /// Passes a write's outcome on, or its end for want of a reader.
+    /// Passes a write's outcome on, or fails with `TimedOut`.
     fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.waiting = None;
@@ -72,7 +72,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    /// Not watched: a connection that closes has its own, shorter patience.
+    /// Not watched: closing has its own, shorter timeouts.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }

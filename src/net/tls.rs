@@ -1,5 +1,4 @@
-//! TLS of both doors: the certificate they show, the certificates they ask for, and how new files take the place of
-//! old ones while the process runs.
+//! TLS of both doors: the server certificate, client certificates, and reloading both while the process runs.
 
 mod files;
 mod validity;
@@ -23,60 +22,60 @@ use self::files::{Contents, Digest};
 pub use self::validity::Validity;
 use crate::telemetry::Metrics;
 
-/// How often the files are looked at. Their contents are compared, so that whatever way a file is replaced (renamed
-/// over, written in place, behind a link of Kubernetes' that is switched) is seen.
+/// Interval between checks of the files. Contents are compared, so every way of replacing a file is noticed: a rename,
+/// a write in place, a switched symbolic link as in Kubernetes.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Where the certificates are.
+/// Paths of the certificate files.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
-    /// PEM: the certificate of the gateway, then those between it and its root.
+    /// PEM: the gateway's certificate, followed by the intermediate certificates.
     pub certificate: PathBuf,
     /// PEM: its private key (PKCS #8, PKCS #1 or SEC 1).
     pub key: PathBuf,
-    /// PEM: the roots of the certificates that clients show.
+    /// PEM: the CA certificates that client certificates are checked against.
     pub client_ca: Option<PathBuf>,
 }
 
-/// Which doors ask their clients for a certificate.
+/// The doors that require a client certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuth {
     /// None.
     Off,
-    /// Those that speak HTTP/2 alone.
+    /// Those that offer only HTTP/2.
     Http2,
     /// All.
     Both,
 }
 
-/// What a door offers in a TLS handshake.
+/// The protocols that a door offers in a TLS handshake (ALPN).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/2, and HTTP/1.1 for who has nothing better.
+    /// HTTP/2, with HTTP/1.1 as the fallback.
     Any,
-    /// HTTP/2 alone, as gRPC needs it.
+    /// HTTP/2 only, as gRPC needs it.
     Http2,
 }
 
-/// The file that is at fault.
+/// One of the certificate files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsFile {
     /// The gateway's certificates.
     Certificate,
     /// The gateway's private key.
     Key,
-    /// The roots of clients' certificates.
+    /// The CA certificates for clients.
     ClientCa,
 }
 
-/// Why certificates cannot be used. Holds nothing of the files' contents.
+/// Why certificates cannot be used. Contains nothing of the files' contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsError {
-    /// The file that is at fault.
+    /// The file at fault.
     pub file: TlsFile,
-    /// What is wrong with it.
+    /// The problem, as a clause about the file.
     pub reason: String,
-    /// Nothing is known to be: it could not be read for want of a descriptor or memory.
+    /// The file could not be read for lack of descriptors or memory, so nothing is known about its contents.
     shortage: bool,
 }
 
@@ -103,7 +102,7 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-/// The certificates in use. Cheap to clone; all clones are one.
+/// The certificates in use. Cheap to clone; clones share them.
 #[derive(Debug, Clone)]
 pub struct Tls(Arc<Inner>);
 
@@ -116,7 +115,7 @@ struct Inner {
     validity: RwLock<Option<Validity>>,
 }
 
-/// What new connections are served with.
+/// Configurations for new connections, by the protocols offered.
 #[derive(Debug, Clone)]
 struct Configs {
     any: Arc<ServerConfig>,
@@ -127,7 +126,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// When one cannot be read or used, or key and certificate do not belong together.
+    /// When a file cannot be read or used, or key and certificate do not belong together.
     pub async fn load(files: TlsFiles, client_auth: ClientAuth) -> Result<Self, TlsError> {
         let contents = Contents::read(&files).await?;
         let configs = Configs::build(&contents, client_auth)?;
@@ -140,7 +139,7 @@ impl Tls {
         })))
     }
 
-    /// What a connection that is accepted now is served with.
+    /// The configuration for a connection that is accepted now.
     pub(super) fn config(&self, protocol: Protocol) -> Arc<ServerConfig> {
         let current = self.0.current.read().unwrap_or_else(PoisonError::into_inner);
         match protocol {
@@ -149,15 +148,15 @@ impl Tls {
         }
     }
 
-    /// When the certificate in use is valid; `None` where it does not say so in a way that can be read.
+    /// The validity of the certificate in use; `None` when it cannot be parsed.
     #[must_use]
     pub fn validity(&self) -> Option<Validity> {
         *self.0.validity.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes new certificates over when the files change; never ends. What cannot be used is told once, and the old
-    /// certificates stay. Connections that are open keep what they were opened with. A certificate that is not valid is
-    /// told once as well, and when the certificate ends is told to the metrics.
+    /// Reloads the certificates whenever the files change; never returns. Open connections keep the certificates they
+    /// were opened with. Files that cannot be used are logged once, and the old certificates stay in use. A certificate
+    /// outside its validity is logged once as well, and its expiry is published as a metric.
     pub async fn follow(self, metrics: Arc<Metrics>) {
         let mut seen = Ok(self.0.first);
         let mut invalid = None;
@@ -166,7 +165,7 @@ impl Tls {
             tokio::time::sleep(LOOK_EVERY).await;
             let read = Contents::read(&self.0.files).await;
             if read.as_ref().is_err_and(|error| error.shortage) {
-                // The files say nothing about themselves, for want of a descriptor here.
+                // This process lacks descriptors or memory; that says nothing about the files.
                 continue;
             }
             let now = read.as_ref().map(Contents::digest).map_err(Clone::clone);
@@ -221,7 +220,7 @@ impl Configs {
     }
 }
 
-/// The gateway's certificate with its key; that they belong together is checked.
+/// The gateway's certificate with its key, checked to belong together.
 fn identity(contents: &Contents) -> Result<CertifiedKey, TlsError> {
     let key = ring::sign::any_supported_type(&contents.key);
     let key = key.map_err(|_| TlsError::new(TlsFile::Key, "is of a kind that is not supported"))?;

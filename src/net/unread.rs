@@ -1,7 +1,7 @@
-//! Answers that nobody reads, on HTTP/2. There a client can keep its connection flowing and give one stream no window:
-//! the socket never waits, the answer's body is not asked for its next piece, and a body that nobody polls runs no
-//! timer. Each stream has a task of the server library's; a watch within it ends the task, and with it the stream, and
-//! drops all that the answer held.
+//! Write timeout of HTTP/2 streams. A client can keep its connection flowing while it grants one stream no window: the
+//! socket never blocks, the response's body is not polled for its next piece, and so none of the body's timers run. The
+//! server library runs each stream in a task; a watch around that task drops it when its reader stalls, which resets
+//! the stream and frees everything the response held.
 
 use std::{
     future::Future,
@@ -19,19 +19,19 @@ use tokio_util::task::TaskTracker;
 
 use super::activity::UnderWay;
 
-/// What a body hands out at a time, in bytes: the next piece is asked for once the one before has found room, so the
-/// pieces are the measure of a reader's progress.
+/// Largest piece a body hands out, in bytes. A piece is asked for when the previous one fitted into the window, so
+/// pieces measure the reader's progress.
 const PIECE: usize = 4096;
 
 tokio::task_local! {
-    /// The reader of the stream whose task this is.
+    /// The reader of the stream that the current task serves.
     static READER: Arc<Reader>;
 }
 
-/// What is known of a stream's reader.
+/// The state of a stream's reader.
 #[derive(Debug, Default)]
 struct Reader {
-    /// Since when a piece that was handed out has waited for room.
+    /// Since when a piece has waited for window.
     kept_waiting: Mutex<Option<Instant>>,
 }
 
@@ -45,7 +45,7 @@ impl Reader {
     }
 }
 
-/// Runs the tasks of HTTP/2's streams, each until its reader has taken nothing for `patience`.
+/// Runs the tasks of HTTP/2 streams, each until its reader has accepted nothing for `patience`.
 #[derive(Debug, Clone)]
 pub(super) struct Streams {
     pub(super) tasks: TaskTracker,
@@ -105,8 +105,8 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
 }
 
 pin_project! {
-    /// A body that tells its stream's watch what is read of it. Where there is no such watch it is the body alone. Its
-    /// request is under way for as long as it is there.
+    /// A response body that reports its reader's progress to the stream's watch, if there is one. The request counts as
+    /// under way until the body is dropped.
     pub(super) struct Told<B> {
         #[pin]
         body: B,
@@ -135,7 +135,7 @@ impl<B: Body<Data = Bytes>> Body for Told<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let me = self.project();
-        // The server asks for a piece when the one before has found room.
+        // A poll means that the previous piece fitted into the window.
         let is_watched = READER.try_with(|reader| reader.set(None)).is_ok();
         let frame = if me.rest.is_empty() {
             ready!(me.body.poll_frame(context))

@@ -1,4 +1,4 @@
-//! Whether a listener could be bound, found out without one.
+//! Checks whether an address can be bound, without listening on it.
 
 use std::{
     io,
@@ -7,11 +7,11 @@ use std::{
 
 use tokio::net::{TcpSocket, lookup_host};
 
-/// Whether `host:port` could be listened on now. Nobody can connect meanwhile, and a listener that is bound at the same
-/// time is not disturbed.
+/// Checks whether `host:port` could be listened on now. No client can connect during the check, and a listener that
+/// binds the same port meanwhile is not disturbed.
 ///
 /// # Errors
-/// As when it is bound.
+/// The error that binding the listener would give.
 pub async fn look(host: &str, port: u16) -> io::Result<()> {
     let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
         Ok(ip) => vec![(ip, port).into()],
@@ -27,7 +27,7 @@ pub async fn look(host: &str, port: u16) -> io::Result<()> {
     Err(failure)
 }
 
-/// Binds and does not listen: on Unix two may do that, where nobody listens yet.
+/// Binds without listening: on Unix two sockets may share a port as long as none of them listens.
 fn try_bind(address: SocketAddr) -> io::Result<()> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?

@@ -1,4 +1,4 @@
-//! The body that is sent piece by piece, and the watch on whether its client stays to the end.
+//! Response bodies sent piece by piece, and detection of clients that disconnect.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,11 +16,11 @@ use super::shared::{Progress, Shared};
 pub(super) enum Ending {
     Finished,
     Failed,
-    /// The client closed it early.
+    /// The client disconnected early.
     Left,
 }
 
-/// One answer from call 7 to its end. Dropping it unended means that the client has left.
+/// One answer from call 7 to its end. Dropping it before its end means that the client has disconnected.
 pub(super) struct OpenAnswer {
     shared: Arc<Shared>,
     token: String,
@@ -31,7 +31,7 @@ pub(super) struct OpenAnswer {
 }
 
 impl OpenAnswer {
-    /// The answer of a conversation whose turn is its answer; the state counts it as open already.
+    /// An answer that the state already counts as open.
     pub(super) fn new(shared: Arc<Shared>, token: &str, conversation: &str) -> Self {
         let (token, conversation) = (token.to_owned(), conversation.to_owned());
         Self {
@@ -44,7 +44,7 @@ impl OpenAnswer {
         }
     }
 
-    /// Ends it, once.
+    /// Ends the answer; only the first call has an effect.
     pub(super) fn end(&mut self, ending: Ending) {
         if !std::mem::replace(&mut self.ended, true) {
             let stopping = self.shared.is_stopping();
@@ -58,7 +58,7 @@ impl OpenAnswer {
         }
     }
 
-    /// What its end amounts to when no more is said about it.
+    /// How the answer ended by what was sent; `otherwise` if that does not tell.
     fn ending(&self, otherwise: Ending) -> Ending {
         match self.sign {
             Sign::More => otherwise,
@@ -67,8 +67,8 @@ impl OpenAnswer {
         }
     }
 
-    /// Notes what the client is about to be sent: on a sign of the end it may use the conversation anew
-    /// before this side has seen its connection close.
+    /// Records what is about to be sent. After a sign of the end the client may reuse the conversation before its
+    /// disconnection is noticed here.
     fn sends(&mut self, content: bool, sign: Sign) {
         if content && !self.started {
             self.started = true;
@@ -96,18 +96,18 @@ pub(super) struct Pace {
     pub(super) split: Option<usize>,
 }
 
-/// A body on its way.
+/// A body that is being sent.
 struct Run {
     shared: Arc<Shared>,
     pieces: VecDeque<Piece>,
     pace: Pace,
     answer: Option<OpenAnswer>,
-    /// What is left of a piece that is being split.
+    /// The rest of a piece that is being split.
     rest: Bytes,
     sent_content: bool,
 }
 
-/// A body that sends the pieces one after another, each in a write of its own.
+/// A body that sends the pieces in order, each in its own write.
 pub(super) fn paced(shared: Arc<Shared>, pieces: Vec<Piece>, pace: Pace, answer: Option<OpenAnswer>) -> Body {
     let run = Run {
         shared,
@@ -125,8 +125,8 @@ pub(super) fn paced(shared: Arc<Shared>, pieces: Vec<Piece>, pace: Pace, answer:
 
 impl Run {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
-        // The server writes out what it has when the body is not ready, so each piece travels alone and a
-        // cut loses none that went before it.
+        // The server flushes when the body is not ready, so each piece is written on its own, and a cut loses none of
+        // the pieces before it.
         tokio::task::yield_now().await;
         if !self.rest.is_empty() {
             return Some(Ok(self.slice()));
@@ -168,7 +168,7 @@ impl Run {
         }
     }
 
-    /// Waits as long as answers are held at this point; other bodies are never held.
+    /// Waits while answers are held at this point; other bodies are never held.
     async fn hold(&self) {
         if self.answer.is_some() {
             let progress = if self.sent_content {

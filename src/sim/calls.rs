@@ -1,4 +1,4 @@
-//! The seven calls: each is judged and planned here, then played.
+//! The seven calls: each is checked and planned here, then performed.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::plan::Plan;
 use super::refusal::{HangUp, Refusal};
 use super::shared::Shared;
 
-/// The most bytes of a request's body.
+/// Largest request body, in bytes.
 const MOST_BYTES: usize = 64 << 20;
 
-/// Serves one call from its request to its head.
+/// Serves one call up to the head of its response.
 pub(super) async fn serve(shared: Arc<Shared>, step: Step, id: Option<SentId>, request: Request) -> Response {
     shared.change(|state| state.begin_call(step));
     let mut unanswered = Unanswered {
@@ -51,7 +51,7 @@ pub(super) async fn serve(shared: Arc<Shared>, step: Step, id: Option<SentId>, r
     response
 }
 
-/// Counts a call whose client leaves before the head: its future is dropped.
+/// Counts a call whose client disconnects before the head, which drops the call's future.
 struct Unanswered<'a> {
     shared: &'a Shared,
     step: Step,
@@ -109,7 +109,7 @@ async fn answer(
     performance.play(&call).await
 }
 
-/// Finds what a call names.
+/// Finds the project or conversation that a call names.
 fn locate(shared: &Shared, token: &str, call: &Call) -> Result<Place, Refusal> {
     shared.read(|state| match call {
         Call::ListProjects | Call::CreateProject { .. } => Ok(Place::default()),
@@ -125,7 +125,7 @@ fn locate(shared: &Shared, token: &str, call: &Call) -> Result<Place, Refusal> {
     })
 }
 
-/// What will happen to a call: the rules' word first, else that of chance, then the model's.
+/// The faults of a call: those of the model, overridden by a matching rule or, without one, by chance.
 fn plan(shared: &Shared, token: &str, step: Step, call: &Call) -> Result<Plan, Refusal> {
     let mut plan = Plan::new(&shared.config);
     let struck = shared.change(|state| {

@@ -1,19 +1,19 @@
-//! Faults by chance: a given share of all calls goes wrong, in an order that follows from a seed.
+//! Random faults: a share of all calls fails, in an order determined by a seed.
 
 use super::fault::Fault;
 
-/// How calls go wrong by chance. Calls that a rule strikes are left alone.
+/// Settings of random faults. Calls hit by a rule are left alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chaos {
-    /// The share of calls that go wrong, 0 to 1.
+    /// The share of failing calls, from 0 to 1.
     pub share: f64,
-    /// What goes wrong with them, each as often as the others.
+    /// The faults, each equally likely.
     pub faults: Vec<Fault>,
-    /// Where the order of chance begins.
+    /// The seed of the random order.
     pub seed: u64,
 }
 
-/// The chance that is at work.
+/// Random faults in progress.
 #[derive(Debug)]
 pub(super) struct Chance {
     chaos: Chaos,
@@ -28,10 +28,10 @@ impl Chance {
         }
     }
 
-    /// What strikes the next call, if anything does.
+    /// The fault of the next call, if any.
     pub(super) fn strike(&mut self) -> Option<Fault> {
         let struck = self.dice.f64() < self.chaos.share;
-        // The second throw is made in any case, so that the order depends on the seed alone.
+        // Always drawn, so that the order depends on the seed alone.
         let which = self.dice.usize(..self.chaos.faults.len().max(1));
         struck.then(|| self.chaos.faults.get(which).cloned()).flatten()
     }

@@ -1,37 +1,37 @@
-//! What a simulated upstream is started with, and the addresses it hands out.
+//! The configuration of a simulated upstream, and the URLs it provides.
 
 use std::time::Duration;
 
 use super::shape::Shape;
 
-/// How the simulated upstream behaves when no rule and no model name says otherwise.
+/// The behaviour of the simulated upstream when no rule and no model name changes it.
 #[derive(Clone, Debug)]
 pub struct SimConfig {
-    /// The cookies it knows; each is an account of its own.
+    /// The accepted tokens (cookies), each for an account of its own.
     pub tokens: Vec<String>,
     /// Whether each account begins with one project.
     pub accounts_with_project: bool,
-    /// How many conversations each account begins with, as if a person had made them; touching one is a
-    /// breach. More than none gives each account a project to hold them.
+    /// Number of conversations in each account at the start, as if a person had created them; touching one is a breach.
+    /// If there are any, each account has a project for them.
     pub foreign_conversations: usize,
-    /// The site that origins and referers must name, without a slash at its end.
+    /// The site that origins and referers must name, without a trailing slash.
     pub site: String,
-    /// Waited before every answer's head.
+    /// Delay before the head of each response.
     pub latency: Duration,
-    /// Waited between the chunks of a stream.
+    /// Delay between the chunks of a stream.
     pub chunk_delay: Duration,
-    /// How many conversations an account holds. When it is full, call 4 answers 400 with
+    /// Most conversations of an account. When it is full, call 4 answers 400 with
     /// `{"statusCode":400,"message":"conversation limit reached"}`.
     pub conversation_limit: Option<usize>,
-    /// Whether ids are 64-bit JSON numbers, most of them above 2^53, rather than strings.
+    /// Whether ids are 64-bit JSON numbers, most of them above 2^53, instead of strings.
     pub numeric_ids: bool,
-    /// Whether ids that are strings need percent-encoding in a path (`c 7/é?#%`).
+    /// Whether string ids need percent-encoding in a path (`c 7/é?#%`).
     pub awkward_ids: bool,
-    /// Whether successes take turns among what the contract allows: 200 and 201 (204 for a deletion), and the
-    /// new conversation's id in `id`, `conversationId` or `conversation_id`. Otherwise 201 for what makes
-    /// something, 200 for the rest, and `id`.
+    /// Whether successes rotate among the forms that the contract allows: 200 and 201 (204 for a deletion), and the new
+    /// conversation's id in `id`, `conversationId` or `conversation_id`. Otherwise 201 for creations, 200 for the rest,
+    /// and `id`.
     pub varied: bool,
-    /// How answers are written.
+    /// The format of answers.
     pub answer: Shape,
 }
 
@@ -53,7 +53,7 @@ impl Default for SimConfig {
     }
 }
 
-/// The addresses a gateway needs to speak to this upstream.
+/// The URLs a gateway needs to use this upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     /// For `PROJECT_API_URL`.

@@ -1,4 +1,4 @@
-//! What a call must look like: its cookie, its headers, its page, its JSON. Nothing here knows the accounts.
+//! The form of a call: its cookie, headers, page and JSON. Independent of the accounts.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, header};
@@ -10,7 +10,7 @@ use super::counts::Step;
 use super::lookup::{Place, SentId};
 use super::refusal::Refusal;
 
-/// One of the seven calls with what it carries.
+/// One of the seven calls with its arguments.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
     ListProjects,
@@ -22,7 +22,7 @@ pub(super) enum Call {
     Answer { conversation: SentId, model: String },
 }
 
-/// Headers that only a gateway's own clients send: they must never travel on.
+/// Headers of the gateway's own clients, which must not be forwarded.
 const STRANGERS: &[&str] = &[
     "authorization",
     "proxy-authorization",
@@ -40,7 +40,7 @@ const STRANGERS: &[&str] = &[
 ];
 const STRANGE_PREFIXES: &[&str] = &["openai-", "x-stainless-", "x-forwarded-", "grpc-", "x-duogate-"];
 
-/// The names of headers that should not have been sent.
+/// The names of forwarded headers that should not have been.
 pub(super) fn strangers(headers: &HeaderMap) -> Vec<&str> {
     let strange = |name: &str| {
         STRANGERS.contains(&name) || STRANGE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
@@ -52,7 +52,7 @@ pub(super) fn strangers(headers: &HeaderMap) -> Vec<&str> {
         .collect()
 }
 
-/// The token of the cookie, which must hold that and nothing else.
+/// The token in the cookie, which must contain nothing else.
 pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     let refused = |why: &str| Err(Refusal::breach(401, why));
     let mut cookies = headers.get_all(header::COOKIE).iter();
@@ -72,7 +72,7 @@ pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     Ok(token)
 }
 
-/// Reads a call: its method is right by its route, the rest is judged here.
+/// Parses a call. The route has checked its method; the rest is checked here.
 pub(super) fn read(step: Step, id: Option<&SentId>, parts: &Parts, body: &[u8]) -> Result<Call, Refusal> {
     if parts.method == Method::HEAD {
         return Err(Refusal::breach(405, "the method was HEAD"));
@@ -183,7 +183,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     values.next().is_none().then_some(value)
 }
 
-/// Judges the page that a call says it comes from: its origin and its referer.
+/// Checks the page that a call claims to come from: its origin and referer.
 pub(super) fn page(step: Step, place: &Place, headers: &HeaderMap, site: &str) -> Result<(), Refusal> {
     origin(step, headers, site)?;
     let wanted: &[&str] = match step {
@@ -226,7 +226,7 @@ fn origin(step: Step, headers: &HeaderMap, site: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A segment as it was before it was percent-encoded; nothing when it holds what should have been encoded.
+/// A percent-decoded path segment; `None` if it contains characters that had to be encoded.
 fn decoded(segment: &str) -> Option<String> {
     if segment.contains(['?', '#', ' ']) {
         return None;

@@ -1,4 +1,4 @@
-//! The handle by which a test or another process scripts the upstream and asks what it saw.
+//! The handle for scripting the simulated upstream and for inspecting what it received.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::fault::Rule;
 use super::records::{AnswerRecord, Records};
 use super::shared::{Hold, Shared};
 
-/// A handle to a simulated upstream; its clones are the same one.
+/// A handle to a simulated upstream. Cheap to clone; clones control the same one.
 #[derive(Clone)]
 pub struct SimControl {
     shared: Arc<Shared>,
@@ -24,7 +24,7 @@ impl SimControl {
         &self.shared
     }
 
-    /// Adds a rule behind those there are.
+    /// Appends a rule.
     pub fn script(&self, rule: Rule) {
         self.shared.change(|state| state.rules.push(rule));
     }
@@ -34,12 +34,12 @@ impl SimControl {
         self.shared.change(|state| state.rules.clear());
     }
 
-    /// From now on calls go wrong by chance, or no more.
+    /// Starts random faults, or stops them with `None`.
     pub fn chance(&self, chaos: Option<Chaos>) {
         self.shared.change(|state| state.chance = chaos.map(Chance::new));
     }
 
-    /// The rules that are not used up.
+    /// The rules that are not exhausted.
     pub fn rules(&self) -> Vec<Rule> {
         self.shared.read(|state| state.rules.clone())
     }
@@ -49,63 +49,62 @@ impl SimControl {
         self.shared.change(|state| state.add_token(token));
     }
 
-    /// Answers 401 to a token from now on; answers that are open go on. Whether the token is known.
+    /// Answers 401 to a token from now on; open answers continue. False if the token is unknown.
     pub fn revoke(&self, token: &str) -> bool {
         self.shared.change(|state| state.set_revoked(token, true))
     }
 
-    /// Takes a token back that was revoked. Whether the token is known.
+    /// Accepts a revoked token again. False if the token is unknown.
     pub fn restore(&self, token: &str) -> bool {
         self.shared.change(|state| state.set_revoked(token, false))
     }
 
-    /// Drops the conversations of a token as a service does on its own: what is done on them is answered 404,
-    /// and is no breach.
+    /// Drops a token's conversations as the service does on its own: calls on them are answered 404, and are no breach.
     pub fn expire_conversations(&self, token: &str) {
         self.shared.change(|state| state.expire(token, false));
     }
 
-    /// The same, with the token's projects.
+    /// The same, including the token's projects.
     pub fn expire_projects(&self, token: &str) {
         self.shared.change(|state| state.expire(token, true));
     }
 
-    /// From now on answers send nothing, those neither that are in their middle.
+    /// Holds answers: nothing more is sent, not even of those that have started.
     pub fn hold(&self) {
         self.hold_at(Hold::BeforeHead);
     }
 
-    /// From now on answers stop at a point; those that are past it stop where they are.
+    /// Holds answers at a point; those past it stop where they are.
     pub fn hold_at(&self, point: Hold) {
         self.shared.set_hold(Some(point));
     }
 
-    /// Lets held answers go on.
+    /// Lets held answers continue.
     pub fn release(&self) {
         self.shared.set_hold(None);
     }
 
-    /// Where answers are held now.
+    /// The point at which answers are held.
     pub fn held(&self) -> Option<Hold> {
         self.shared.held()
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     pub fn counts(&self) -> Counts {
         self.shared.read(|state| state.counts.clone())
     }
 
-    /// Each breach of the contract as a sentence, the latest thousand, with no known token in it.
+    /// The latest thousand breaches as sentences, with known tokens masked.
     pub fn breaches(&self) -> Vec<String> {
         self.shared.read(|state| state.records.breaches())
     }
 
-    /// What was asked, the latest few thousand.
+    /// The answers asked for, the latest few thousand.
     pub fn answers(&self) -> Vec<AnswerRecord> {
         self.shared.read(|state| state.records.answers())
     }
 
-    /// Forgets breaches, answers and counts; gauges such as the open answers stay.
+    /// Clears breaches, answers and counts; gauges such as the open answers stay.
     pub fn forget(&self) {
         self.shared.change(|state| {
             state.records = Records::default();
@@ -113,8 +112,7 @@ impl SimControl {
         });
     }
 
-    /// Waits until the counts are as wanted; they are looked at anew after each change. It does not end by
-    /// itself: put a timeout around it.
+    /// Waits until the counts satisfy the predicate, checked after each change. Has no time limit of its own.
     pub async fn wait_until(&self, predicate: impl Fn(&Counts) -> bool) {
         self.shared.wait_for_counts(predicate).await;
     }

@@ -14,7 +14,7 @@ use super::models;
 use super::shared::Hold;
 
 type Control = State<SimControl>;
-/// Why a control was refused.
+/// Why a control request was rejected.
 type Refused = (StatusCode, String);
 
 /// The routes below `/sim`.
@@ -73,7 +73,7 @@ async fn add_rule(State(control): Control, body: Bytes) -> Result<StatusCode, Re
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Where to hold; before the head when nothing is said.
+/// The point at which to hold; by default before the head.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HoldRequest {
@@ -97,7 +97,7 @@ async fn forget(State(control): Control) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Which token is meant.
+/// The token to act on.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TokenRequest {

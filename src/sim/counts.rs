@@ -1,4 +1,4 @@
-//! What the simulated upstream counts: calls, statuses, open answers, conversations.
+//! The counters of the simulated upstream: calls, statuses, open answers, conversations.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The call as a breach names it.
+    /// The call's name in breaches.
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::ListProjects => "call 1 (list projects)",
@@ -39,8 +39,8 @@ impl Step {
     }
 }
 
-/// What was counted since the start, or since the records were last forgotten. What is open, held or left
-/// is a gauge and is never forgotten. Only known tokens are named.
+/// Counts since the start or the last `forget`. Open, held and existing things are gauges, which `forget` keeps. Only
+/// known tokens appear.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Calls begun, by step.
@@ -51,39 +51,39 @@ pub struct Counts {
     pub statuses: BTreeMap<Step, BTreeMap<u16, u64>>,
     /// Calls whose connection a rule closed before the head, by step.
     pub hung_up: BTreeMap<Step, u64>,
-    /// Calls whose client left before the head, by step.
+    /// Calls whose client disconnected before the head, by step.
     pub abandoned: BTreeMap<Step, u64>,
-    /// Messages taken with success.
+    /// Messages accepted.
     pub messages: u64,
     /// Answers begun: call 7 passed every check.
     pub answers_asked: u64,
-    /// Answers whose first piece of content went out.
+    /// Answers whose first piece of content was sent.
     pub answers_started: u64,
-    /// Answers that ran to their end, or whose finish reason or `[DONE]` had gone out.
+    /// Answers sent to their end, or at least to their finish reason or `[DONE]`.
     pub answers_finished: u64,
-    /// Answers that a rule or a model name made fail, and those that the simulator's own end cut.
+    /// Answers failed by a rule or model name, or cut by the shutdown of the simulator.
     pub answers_failed: u64,
-    /// Answers whose client closed them early, before the head or after.
+    /// Answers whose client disconnected early, before or after the head.
     pub answers_left: u64,
-    /// Answers open now, by token; a token with none is absent.
+    /// Answers open now, by token; tokens without one are absent.
     pub open_answers: BTreeMap<String, u64>,
-    /// The most answers that were open at once, by token.
+    /// The most answers open at the same time, by token.
     pub most_open_answers: BTreeMap<String, u64>,
-    /// Conversations made by call 4.
+    /// Conversations created by call 4.
     pub conversations_made: u64,
     /// Conversations deleted by call 5.
     pub conversations_deleted: u64,
-    /// Conversations there are now, those that an account began with left out.
+    /// Existing conversations, without those that an account began with.
     pub conversations_left: u64,
-    /// Conversations there are now, by token, with those that the account began with.
+    /// Existing conversations by token, including those that the account began with.
     pub conversations: BTreeMap<String, u64>,
-    /// Projects there are now, by token.
+    /// Existing projects by token.
     pub projects: BTreeMap<String, u64>,
     /// Connections open now.
     pub connections_open: u64,
-    /// Connections taken.
+    /// Connections accepted.
     pub connections_made: u64,
-    /// Breaches of the contract, those too whose sentences were dropped for room.
+    /// Breaches of the contract, including those whose sentences were dropped.
     pub breaches: u64,
 }
 
@@ -116,7 +116,7 @@ impl Counts {
         self.open_answers.values().sum()
     }
 
-    /// Begins anew, keeping what is a gauge.
+    /// Resets everything but the gauges.
     pub(super) fn forget(&mut self) {
         let gauges = std::mem::take(self);
         *self = Self {

@@ -1,4 +1,4 @@
-//! An answer as the pieces of its body: the events of a stream in either dialect, or the parts of a JSON body.
+//! An answer as pieces of its body: the events of a stream in either dialect, or the parts of a JSON body.
 
 use std::time::Duration;
 
@@ -16,27 +16,27 @@ pub(super) enum Piece {
     /// Bytes to send.
     Send {
         bytes: Bytes,
-        /// Whether they carry a piece of content.
+        /// Whether they contain a piece of content.
         content: bool,
-        /// What the client may take them for.
+        /// What they tell the client about the end.
         sign: Sign,
     },
-    /// Nothing more, for ever.
+    /// Nothing more is sent, forever.
     Stall,
-    /// The connection breaks.
+    /// The connection is closed.
     Cut,
-    /// Comments at this distance, for ever.
+    /// Comments at this interval, forever.
     Beat { distance: Duration, comment: Bytes },
 }
 
-/// What a client may take bytes for: it may end the conversation's turn on them without waiting for more.
+/// What a piece tells the client about the answer's end. The client may end the turn on it without waiting for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sign {
-    /// More is to come.
+    /// More follows.
     More,
     /// The answer is finished.
     Finished,
-    /// The answer has failed.
+    /// The answer failed.
     Failed,
 }
 
@@ -52,14 +52,14 @@ pub(super) fn answer(plan: &Plan, model: &str, message: &str) -> Vec<Piece> {
     pieces
 }
 
-/// The body of a call that answers JSON, in parts that can be cut between.
+/// The body of a JSON response, in parts so that it can be interrupted.
 pub(super) fn document(plan: &Plan, value: &Value) -> Vec<Piece> {
     let mut pieces = parts(value);
     interrupt(&mut pieces, plan, "");
     pieces
 }
 
-/// The JSON body that carries a text.
+/// The JSON body with a text under `key`.
 fn body(plan: &Plan, key: TextKey, model: &str, message: &str, said: &str) -> Value {
     let reason = plan.finish.then_some(plan.finish_reason.as_str());
     let mut body = match key {
@@ -83,7 +83,7 @@ pub(super) fn usage(message: &str, said: &str) -> Value {
            "total_tokens": usage.total_tokens})
 }
 
-/// Four parts of a JSON text, the last of which finishes it.
+/// A JSON text in four parts.
 fn parts(value: &Value) -> Vec<Piece> {
     let mut rest = Bytes::from(value.to_string());
     let length = rest.len().div_ceil(4).max(1);
@@ -104,7 +104,7 @@ fn parts(value: &Value) -> Vec<Piece> {
     pieces
 }
 
-/// Puts the plan's interruption in its place.
+/// Inserts the plan's interruption.
 fn interrupt(pieces: &mut Vec<Piece>, plan: &Plan, model: &str) {
     let Some((after, interruption)) = &plan.interruption else {
         return;
@@ -136,7 +136,7 @@ fn end_with(pieces: &mut Vec<Piece>, place: usize, last: Piece) {
     pieces.push(last);
 }
 
-/// Where to interrupt: right after this many pieces of content, never behind what finishes.
+/// Where to interrupt: after this many pieces of content, but before the piece that finishes the answer.
 fn place_after(pieces: &[Piece], after: usize) -> usize {
     let mut seen = 0;
     for (place, piece) in pieces.iter().enumerate() {

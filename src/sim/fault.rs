@@ -1,4 +1,4 @@
-//! The faults that can be scripted, and the rules that say when they strike.
+//! Scriptable faults, and the rules for when they apply.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 use super::counts::Step;
 use super::shape::Form;
 
-/// When a fault strikes. Among the rules that match a call the oldest strikes; one that is used up is dropped.
+/// When a fault applies. Of the rules that match a call the oldest applies; an exhausted rule is dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Only calls with this token; none for every token.
+    /// Only calls with this token; `None`: every token.
     #[serde(default)]
     pub token: Option<String>,
-    /// Only this call; none for every call.
+    /// Only this call; `None`: every call.
     #[serde(default)]
     pub step: Option<Step>,
-    /// How many matching calls go by unharmed first.
+    /// Number of matching calls to skip first.
     #[serde(default)]
     pub after: u32,
-    /// How often it strikes; none for ever.
+    /// How often it applies; `None`: without limit.
     #[serde(default)]
     pub times: Option<u32>,
-    /// What happens.
+    /// The fault.
     pub fault: Fault,
 }
 
 impl Rule {
-    /// A rule that strikes every call, for ever.
+    /// A rule that applies to every call.
     pub fn always(fault: impl Into<Fault>) -> Self {
         Self {
             token: None,
@@ -39,33 +39,33 @@ impl Rule {
         }
     }
 
-    /// A rule that strikes the next call only.
+    /// A rule that applies only to the next call.
     pub fn once(fault: impl Into<Fault>) -> Self {
         Self::always(fault).times(1)
     }
 
-    /// The same rule for one call of the seven.
+    /// Restricts the rule to one of the seven calls.
     #[must_use]
     pub fn on(mut self, step: Step) -> Self {
         self.step = Some(step);
         self
     }
 
-    /// The same rule for one token.
+    /// Restricts the rule to one token.
     #[must_use]
     pub fn with_token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// The same rule, striking this often.
+    /// Limits how often the rule applies.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// The same rule, letting this many matching calls go by first.
+    /// Skips this many matching calls first.
     #[must_use]
     pub fn after(mut self, calls: u32) -> Self {
         self.after = calls;
@@ -78,7 +78,7 @@ impl Rule {
     }
 }
 
-/// Picks the fault for a call and counts the rules that it touched.
+/// The fault for a call; updates the counts of the rules that match it.
 pub(super) fn strike(rules: &mut Vec<Rule>, token: &str, step: Step) -> Option<Fault> {
     let mut struck = None;
     for rule in rules.iter_mut().filter(|rule| rule.matches(token, step)) {
@@ -94,27 +94,26 @@ pub(super) fn strike(rules: &mut Vec<Rule>, token: &str, step: Step) -> Option<F
     struck
 }
 
-/// What goes wrong, or merely otherwise.
+/// A deviation of a call: a fault, or merely another format.
 ///
-/// `after` counts the pieces of content that go out first: 0 strikes after the head and the role, before any
-/// content. A count beyond the end strikes before the finish. Where a call answers JSON the body is sent in
-/// four pieces, and `after` counts those. What only concerns the content of an answer does nothing elsewhere.
-///
-/// A call that fails by its head has had no effect, except where it is said.
+/// `after` is the number of content pieces sent first: 0 interrupts after the head and the role, before any content. A
+/// number beyond the end interrupts before the finish. A JSON response is sent in four pieces, and `after` counts
+/// those. Faults of an answer's content have no effect on other calls. A call that fails by its head has no effect,
+/// unless stated otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// The call takes effect at once and is answered this much later (milliseconds in JSON).
+    /// The call takes effect at once, and its response is delayed (milliseconds in JSON).
     Delay(#[serde(with = "milliseconds")] Duration),
-    /// The call is never answered and has no effect.
+    /// The call gets no response and has no effect.
     Stall,
-    /// The connection is closed without an answer.
+    /// The connection is closed without a response.
     CutBeforeHead,
-    /// The connection is reset without an answer.
+    /// The connection is reset without a response.
     ResetBeforeHead,
-    /// The call takes effect, then the connection is closed without an answer.
+    /// The call takes effect, then the connection is closed without a response.
     CutAfterEffect,
-    /// A status with a page.
+    /// A status with an error page.
     Status(Page),
     /// 200 with an HTML page.
     HtmlPage,
@@ -127,7 +126,7 @@ pub enum Fault {
         /// The `location` header.
         location: String,
     },
-    /// The body stalls for ever.
+    /// The body stalls forever.
     StallMidStream {
         /// Pieces of content that go out first.
         after: usize,
@@ -137,7 +136,7 @@ pub enum Fault {
         /// Pieces of content that go out first.
         after: usize,
     },
-    /// The body ends as if all were well, with neither finish reason nor `[DONE]`.
+    /// The body ends cleanly, but with neither finish reason nor `[DONE]`.
     PoliteCut {
         /// Pieces of content that go out first.
         after: usize,
@@ -147,11 +146,11 @@ pub enum Fault {
         /// Pieces of content that go out first.
         after: usize,
     },
-    /// An event that holds an error, then the end of the body.
+    /// An event with an error, then the end of the body.
     ErrorEvent {
         /// Pieces of content that go out first.
         after: usize,
-        /// The `statusCode` beside the error; none gives only `{"error": {"message": …}}`.
+        /// The `statusCode` beside the error; with `None` only `{"error": {"message": …}}`.
         #[serde(default)]
         status: Option<u16>,
     },
@@ -166,23 +165,23 @@ pub enum Fault {
     MissingDone,
     /// The stream ends with `[DONE]` and no finish reason.
     MissingFinish,
-    /// A finish reason and `[DONE]` without any content.
+    /// A finish reason and `[DONE]`, but no content.
     EmptyAnswer,
-    /// 200 and not one byte.
+    /// Status 200 with an empty body.
     EmptyBody,
-    /// Another finish reason than `stop`.
+    /// A finish reason other than `stop`.
     FinishReason(String),
-    /// After the finish reason comments at this distance (milliseconds in JSON), without an end.
+    /// After the finish reason endless comments at this interval (milliseconds in JSON).
     Heartbeats(#[serde(with = "milliseconds")] Duration),
-    /// This much time between the pieces of content (milliseconds in JSON).
+    /// Delay between the pieces of content (milliseconds in JSON).
     Drip(#[serde(with = "milliseconds")] Duration),
-    /// This text instead of the one made from the message.
+    /// This text instead of the one derived from the message.
     Say(String),
-    /// Nothing wrong: the answer is written in another way.
+    /// No fault: the answer has another format.
     Form(Form),
-    /// The behaviour that a model name stands for.
+    /// The behaviour that a model name selects.
     Named(String),
-    /// Several at once, in order.
+    /// Several faults, applied in order.
     Several(Vec<Fault>),
 }
 
@@ -203,30 +202,30 @@ impl Fault {
     }
 }
 
-/// An answer with a status of its own.
+/// An error page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
     /// The status.
     pub code: u16,
-    /// What the body holds.
+    /// The content of the body.
     #[serde(default)]
     pub kind: PageKind,
-    /// The `retry-after` header as it stands; `date+7` becomes the HTTP date seven seconds from then.
+    /// The `retry-after` header, sent unchanged; `date+7` becomes the HTTP date seven seconds later.
     #[serde(default)]
     pub retry_after: Option<String>,
 }
 
-/// What the body of a page holds.
+/// The kinds of error page bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PageKind {
     /// `{"statusCode": …, "message": …}`
     #[default]
     Json,
-    /// A page for people.
+    /// An HTML page.
     Html,
-    /// Nothing.
+    /// Empty.
     Empty,
 }
 

@@ -1,4 +1,4 @@
-//! Ids as they travel: JSON strings or numbers in bodies, text in paths and referers.
+//! The forms of ids: JSON strings or numbers in bodies, text in paths and referers.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::config::SimConfig;
 
-/// How many ids are remembered after what they named has gone.
+/// Number of deleted or expired ids that are remembered.
 const MOST_DEPARTED: usize = 16_384;
 
-/// Makes ids, each one once.
+/// Generates unique ids.
 #[derive(Debug)]
 pub(super) struct Mint {
     numeric: bool,
@@ -26,8 +26,8 @@ impl Mint {
         }
     }
 
-    /// The next id. Numbers take turns among small ones, those just above 2^53, which a float would round,
-    /// and those just above 2^63, which a signed integer would not hold.
+    /// The next id. Numbers alternate between small ones, those just above 2^53, which a float would round, and those
+    /// just above 2^63, which a signed integer cannot hold.
     pub(super) fn next(&mut self, letter: char) -> Value {
         self.made += 1;
         let made = self.made;
@@ -43,14 +43,14 @@ impl Mint {
     }
 }
 
-/// An id as text; nothing for what is neither a string nor a number.
+/// An id as text; `None` if it is neither a string nor a number.
 pub(super) fn text(id: &Value) -> Option<String> {
     id.as_str()
         .map(str::to_owned)
         .or_else(|| id.as_number().map(ToString::to_string))
 }
 
-/// How something came to be gone.
+/// Why an id no longer exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Departure {
     /// This token deleted it.
@@ -59,7 +59,7 @@ pub(super) enum Departure {
     Expired,
 }
 
-/// The ids of what is gone, the latest ones.
+/// The latest ids that no longer exist.
 #[derive(Debug, Default)]
 pub(super) struct Departed {
     order: VecDeque<String>,

@@ -1,4 +1,4 @@
-//! A connection that can end in a reset, and is counted while it is open.
+//! A connection that is counted while open, and can be reset.
 
 use std::io;
 use std::pin::Pin;
@@ -20,8 +20,8 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
-        // Without it each small event would wait for the acknowledgement of the one before; a stream that
-        // cannot have it is served all the same.
+        // Otherwise each small event would wait for the acknowledgement of the previous one. A failure only costs
+        // speed.
         let _ = stream.set_nodelay(true);
         shared.change(|state| {
             state.counts.connections_open += 1;
@@ -34,7 +34,7 @@ impl Line {
         }
     }
 
-    /// Set it to have the connection end in a reset.
+    /// The flag that makes the connection end in a reset.
     pub(super) fn reset(&self) -> Arc<AtomicBool> {
         self.reset.clone()
     }
@@ -43,7 +43,7 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if self.reset.load(Ordering::Acquire) {
-            // Where it fails the connection is closed instead, which a client must bear as well.
+            // If this fails the connection is closed normally, which clients must handle as well.
             let _ = self.stream.set_zero_linger();
         }
         self.shared.change(|state| {

@@ -1,4 +1,4 @@
-//! What an id names, and whose it is.
+//! Looking up ids, and checking their owner.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::ids::{self, Departure};
 use super::refusal::Refusal;
 use super::state::State;
 
-/// An id as a call sends it.
+/// An id as sent in a call.
 #[derive(Clone, Debug)]
 pub(super) enum SentId {
     /// In the path, decoded.
@@ -15,7 +15,7 @@ pub(super) enum SentId {
     Body(Value),
 }
 
-/// Where a call takes place, as ids in text.
+/// The ids that a call refers to, as text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Place {
     pub(super) project: String,
@@ -23,7 +23,7 @@ pub(super) struct Place {
 }
 
 impl State {
-    /// The project that an id names.
+    /// Finds the project with this id.
     pub(super) fn find_project(&self, token: &str, sent: &SentId) -> Result<Place, Refusal> {
         let text = self.known_text(sent, "project")?;
         let found = self.projects.get(&text).filter(|project| project.token == token);
@@ -35,7 +35,7 @@ impl State {
         })
     }
 
-    /// The conversation that an id names.
+    /// Finds the conversation with this id.
     pub(super) fn find_conversation(&self, token: &str, sent: &SentId) -> Result<Place, Refusal> {
         let text = self.known_text(sent, "conversation")?;
         let found = self
@@ -50,15 +50,15 @@ impl State {
         })
     }
 
-    /// Whether the account began with the conversation.
+    /// Whether the conversation existed when the account was opened.
     pub(super) fn is_foreign(&self, conversation: &str) -> bool {
         self.conversations
             .get(conversation)
             .is_some_and(|conversation| conversation.foreign)
     }
 
-    /// Whether this token has deleted the conversation before, or the service dropped it: deleting it then is
-    /// no breach.
+    /// Whether this token deleted the conversation before, or the service dropped it; deleting it again is no breach
+    /// then.
     pub(super) fn is_gone_for(&self, token: &str, id: &str) -> bool {
         match self.departed.how(id) {
             Some(Departure::Deleted(by)) => by == token,

@@ -1,8 +1,8 @@
-//! The simulated upstream: a real HTTP server that speaks the conversation service's contract whole, with
-//! faults that can be scripted and a record of every breach.
+//! The simulated upstream: a real HTTP server that implements the whole contract of the conversation service, with
+//! scriptable faults and a record of every breach.
 //!
-//! It shares nothing with the rest of the crate, so that a misreading of the contract cannot hide on both
-//! sides of it. Tests run it in process, `duogate demo` beside the gateway, `duogate sim` on its own.
+//! It shares no code with the rest of the crate, so that a misreading of the contract cannot hide on both sides. Tests
+//! run it in process, `duogate demo` beside the gateway, `duogate sim` on its own.
 
 mod body;
 mod calls;

@@ -1,16 +1,16 @@
-//! The model names that make an answer behave in a certain way: one table from name to behaviour.
+//! Model names that select a behaviour, in one table.
 
 use std::time::Duration;
 
 use super::fault::{Fault, Page, PageKind};
 use super::shape::{Dialect, Form, LineEnding, TextKey};
 
-/// A model name and what it stands for. Names join with `+`: `dialect:tab+fault:cut`.
+/// A model name and the behaviour it selects. Names can be combined with `+`: `dialect:tab+fault:cut`.
 #[derive(Clone, Copy, Debug)]
 pub struct Behaviour {
     /// The model name.
     pub name: &'static str,
-    /// What it does, in a few words.
+    /// The behaviour, in a few words.
     pub meaning: &'static str,
     fault: fn() -> Fault,
 }
@@ -27,7 +27,7 @@ fn page(code: u16, kind: PageKind, retry_after: Option<&str>) -> Fault {
     })
 }
 
-/// Every model name that is not an ordinary one.
+/// All model names with a behaviour.
 pub(super) const TABLE: &[Behaviour] = &[
     named("fault:400", "400 with JSON", || Fault::status(400)),
     named("fault:401", "401 with JSON", || Fault::status(401)),
@@ -196,11 +196,10 @@ fn json(key: TextKey) -> Fault {
     Form::Dialect(Dialect::Json(key)).into()
 }
 
-/// What a model name stands for: nothing for an ordinary one.
+/// The faults that a model name selects; none for an ordinary name.
 ///
 /// # Errors
-///
-/// A part that looks like a name of the table and is none.
+/// When a part of it has the form of a name in the table, but is not in it.
 pub(super) fn behaviour(model: &str) -> Result<Vec<Fault>, String> {
     if !["fault:", "dialect:", "usage:", "finish:"]
         .iter()
@@ -220,11 +219,10 @@ pub(super) fn behaviour(model: &str) -> Result<Vec<Fault>, String> {
         .collect()
 }
 
-/// The fault that a name of the table stands for.
+/// The fault that a name of the table selects.
 ///
 /// # Errors
-///
-/// A name, or a part of one, that is not in the table; ordinary model names too.
+/// When the name, or a part of it, is not in the table; this includes ordinary model names.
 pub(super) fn named_fault(name: &str) -> Result<Fault, String> {
     match behaviour(name)? {
         faults if faults.is_empty() => Err(format!("no behaviour is named {name:?}")),

@@ -1,4 +1,4 @@
-//! A call as it is played: put into effect, delayed, and answered as its plan says.
+//! Performs a call: takes effect, waits, and responds according to its plan.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::plan::{Head, Plan};
 use super::refusal::{self, HangUp, Refusal};
 use super::shared::{Progress, Shared};
 
-/// A call that has passed every check of its form.
+/// A call whose form is valid.
 pub(super) struct Performance<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) token: &'a str,
@@ -25,7 +25,7 @@ pub(super) struct Performance<'a> {
     pub(super) plan: Plan,
 }
 
-/// What a call came to.
+/// The result of a call.
 enum Outcome {
     Document(Value),
     Nothing,
@@ -37,7 +37,7 @@ enum Outcome {
 }
 
 impl Performance<'_> {
-    /// Plays the call up to its head.
+    /// Performs the call up to the head of its response.
     pub(super) async fn play(self, call: &Call) -> Result<Response, Refusal> {
         if let Head::Redirect { code, location } = &self.plan.head {
             tokio::time::sleep(self.plan.delay).await;
@@ -56,7 +56,7 @@ impl Performance<'_> {
         self.answer(outcome).await
     }
 
-    /// Records what is a breach and yet done.
+    /// Records breaches that do not prevent the call.
     fn forewarn(&self) {
         let conversation = &self.place.conversation;
         if self.shared.read(|state| state.is_foreign(conversation)) {
@@ -72,7 +72,7 @@ impl Performance<'_> {
         }
     }
 
-    /// Puts a call into effect. A message or an answer counts as tried even when it is to fail.
+    /// Applies a call to the state. A message or an answer counts as tried even if the plan makes it fail.
     fn try_out(&self, call: &Call, takes_effect: bool) -> Result<Outcome, Refusal> {
         let Place {
             project,
@@ -116,7 +116,7 @@ impl Performance<'_> {
         })
     }
 
-    /// The first of the choices, or by turns when successes vary.
+    /// The first of the choices, or with varied successes each in turn.
     fn vary<T: Copy, const N: usize>(&self, turn: u64, choices: [T; N]) -> T {
         let turn = if self.shared.config.varied {
             usize::try_from(turn).unwrap_or(0)
@@ -180,7 +180,7 @@ impl Performance<'_> {
         response
     }
 
-    /// A message that is answered with success may be followed by the question for its answer.
+    /// Records a successful message, which allows the call for its answer.
     fn told(&self, status: StatusCode) {
         if self.step == Step::Message && status.is_success() {
             self.shared

@@ -1,4 +1,4 @@
-//! What will happen to one call: every fault that struck it, folded into one plan.
+//! The plan of one call: all faults that apply to it, combined.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::fault::{Fault, Page, PageKind};
 use super::models;
 use super::shape::Shape;
 
-/// How one call goes.
+/// How one call is performed.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) shape: Shape,
@@ -23,7 +23,7 @@ pub(super) struct Plan {
     pub(super) text: Option<String>,
 }
 
-/// What stands in the place of the answer's head.
+/// The head of the response, or what replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Head {
     Good,
@@ -36,7 +36,7 @@ pub(super) enum Head {
     EmptyBody,
 }
 
-/// What breaks a body.
+/// An interruption of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Interruption {
     Stall,
@@ -48,7 +48,7 @@ pub(super) enum Interruption {
 }
 
 impl Plan {
-    /// The plan of a call that nothing has struck.
+    /// The plan of a call without faults.
     pub(super) fn new(config: &SimConfig) -> Self {
         Self {
             shape: config.answer.clone(),
@@ -65,11 +65,10 @@ impl Plan {
         }
     }
 
-    /// Adds a fault. A later one of the same sort replaces an earlier.
+    /// Adds a fault, replacing an earlier one of the same kind.
     ///
     /// # Errors
-    ///
-    /// A named behaviour that does not exist; what was added before it stays.
+    /// When it names a behaviour that does not exist; parts added before it stay.
     pub(super) fn add(&mut self, fault: Fault) -> Result<(), String> {
         match fault {
             Fault::Delay(time) => self.delay += time,

@@ -1,4 +1,4 @@
-//! What is remembered word for word, within bounds: the breaches and what was asked.
+//! Verbatim records of limited number: breaches, and the answers asked for.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ const LONGEST_BREACH: usize = 400;
 const MOST_ANSWERS: usize = 4_096;
 const MOST_ANSWER_BYTES: usize = 32 << 20;
 
-/// One answer that was asked.
+/// One answer that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AnswerRecord {
     /// The token of the call.
@@ -18,11 +18,11 @@ pub struct AnswerRecord {
     pub conversation: String,
     /// The model's name.
     pub model: String,
-    /// The message that the answer is to.
+    /// The message to be answered.
     pub text: String,
 }
 
-/// The bounded memory; what is oldest goes first.
+/// The records; the oldest are dropped first.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     breaches: VecDeque<String>,

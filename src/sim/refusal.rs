@@ -1,4 +1,4 @@
-//! A call that is refused, and the pages that stand in the place of an answer.
+//! Rejected calls, and the error pages sent instead of an answer.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,17 +9,17 @@ use serde_json::json;
 
 use super::fault::{Page, PageKind};
 
-/// Why a call is refused.
+/// Why a call is rejected.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
     pub(super) message: String,
-    /// Whether a caller who keeps to the contract could not have met it.
+    /// Whether the caller violated the contract.
     pub(super) breach: bool,
 }
 
 impl Refusal {
-    /// The call breaks the contract.
+    /// A call that violates the contract.
     pub(super) fn breach(status: u16, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -28,7 +28,7 @@ impl Refusal {
         }
     }
 
-    /// The call is refused, and its caller could not have known.
+    /// A rejection that the caller could not foresee.
     pub(super) fn plain(status: u16, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -44,20 +44,20 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Marks a response in whose place the connection is closed.
+/// Marks a response that is replaced by closing the connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HangUp {
     pub(super) reset: bool,
 }
 
-/// The stand-in for an answer that is never sent.
+/// A placeholder for a response that is never sent.
 pub(super) fn hang_up(reset: bool) -> Response {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(HangUp { reset });
     response
 }
 
-/// A response with a status; one that is none becomes 500.
+/// A response with a status; an invalid one becomes 500.
 pub(super) fn response(status: u16, content_type: &str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -76,20 +76,18 @@ fn failure(status: u16, message: &str) -> Response {
     response(status, "application/json; charset=utf-8", body.to_string())
 }
 
-/// A 200 whose body says that the call failed.
+/// Status 200 with a body that reports an error.
 pub(super) fn error_body(status: u16) -> Response {
     let body = json!({"statusCode": status, "message": "Unauthorized"});
     response(200, "application/json; charset=utf-8", body.to_string())
 }
 
-/// A redirect.
 pub(super) fn redirect(code: u16, location: &str) -> Response {
     let mut redirect = response(code, "text/plain", "");
     set(&mut redirect, header::LOCATION, location);
     redirect
 }
 
-/// A scripted page.
 pub(super) fn page(page: &Page) -> Response {
     let mut answer = match page.kind {
         PageKind::Json => failure(page.code, "scripted"),

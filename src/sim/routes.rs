@@ -1,4 +1,4 @@
-//! The routes: the seven calls, the control under `/sim/`, and one line about itself at the root.
+//! The routes: the seven calls, the control under `/sim/`, and a line of text at the root.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::lookup::SentId;
 use super::refusal::Refusal;
 use super::shared::Shared;
 
-/// Every route of one upstream.
+/// The router of one simulated upstream.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     let control = control_routes::router(SimControl::new(shared.clone()));
     let projects =
@@ -68,7 +68,7 @@ fn decoded(segment: &str) -> Option<SentId> {
         .map(|id| SentId::Path(id.into_owned()))
 }
 
-/// A request that is none of the calls.
+/// Rejects a request that is none of the calls.
 async fn stray(State(shared): State<Arc<Shared>>, request: Request, status: u16) -> Response {
     let (method, path) = (request.method(), request.uri().path());
     let sentence = format!("{method} {path:?} is none of the calls");

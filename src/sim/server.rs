@@ -1,4 +1,4 @@
-//! The running server: it listens, serves each connection in a task of its own, and ends them all.
+//! The running server: it listens, serves each connection in its own task, and ends them all.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,14 +26,14 @@ use super::refusal::HangUp;
 use super::routes;
 use super::shared::Shared;
 
-/// How long a shutdown lets open calls run on.
+/// Time that a shutdown gives open calls.
 const GRACE: Duration = Duration::from_millis(500);
-/// How long accepting rests after it failed, for want of file descriptors as a rule.
+/// Pause after a failed accept, usually for lack of file descriptors.
 const REST: Duration = Duration::from_millis(20);
-/// How many connections may wait to be accepted.
+/// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
 
-/// A running simulated upstream. Dropping it ends it at once, with every connection.
+/// A running simulated upstream. Dropping it closes it and all connections at once.
 #[derive(Debug)]
 pub struct Sim {
     addr: SocketAddr,
@@ -46,8 +46,7 @@ impl Sim {
     /// Starts on a free port of 127.0.0.1.
     ///
     /// # Errors
-    ///
-    /// The port cannot be had.
+    /// When no port can be bound.
     pub async fn start(config: SimConfig) -> io::Result<Self> {
         Self::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), config).await
     }
@@ -55,17 +54,15 @@ impl Sim {
     /// Starts on an address.
     ///
     /// # Errors
-    ///
-    /// The address cannot be had.
+    /// When the address cannot be bound.
     pub async fn bind(addr: SocketAddr, config: SimConfig) -> io::Result<Self> {
         Self::resume(addr, SimControl::new(Arc::new(Shared::new(config)))).await
     }
 
-    /// Starts again, on an address, with the accounts, rules and counts of one that has ended.
+    /// Starts on an address with the accounts, rules and counts of an earlier one.
     ///
     /// # Errors
-    ///
-    /// The address cannot be had.
+    /// When the address cannot be bound.
     #[expect(
         clippy::unused_async,
         reason = "it must run inside the runtime, which its signature says"
@@ -92,17 +89,17 @@ impl Sim {
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Where it listens, as `http://127.0.0.1:port`.
+    /// The address it listens on, as `http://127.0.0.1:port`.
     pub fn origin(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// The addresses to configure a gateway with.
+    /// The URLs to configure a gateway with.
     pub fn endpoints(&self) -> Endpoints {
         let origin = self.origin();
         Endpoints {
@@ -114,23 +111,23 @@ impl Sim {
         }
     }
 
-    /// The handle to script and to question it with. It outlives the server.
+    /// The control handle. It stays valid after the server has ended.
     pub fn control(&self) -> SimControl {
         self.control.clone()
     }
 
-    /// The model names that make an answer behave in a certain way. Names join with `+`.
+    /// The model names that select a behaviour. They can be combined with `+`.
     pub fn model_names() -> Vec<&'static str> {
         models::TABLE.iter().map(|behaviour| behaviour.name).collect()
     }
 
-    /// The same names with what they do.
+    /// The same names with their meanings.
     pub fn behaviours() -> &'static [Behaviour] {
         models::TABLE
     }
 
-    /// Stops listening, lets open calls run on for half a second, then ends what is left. When it returns
-    /// every connection is closed.
+    /// Stops listening, gives open calls half a second, then closes the rest. When it returns every connection is
+    /// closed.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
@@ -188,7 +185,7 @@ async fn connection(line: Line, router: Router, stop: CancellationToken) {
     });
     let mut serving = std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(line), service));
     tokio::select! {
-        // A client that leaves and a rule that cuts both end in an error here, and are counted elsewhere.
+        // Disconnecting clients and cutting rules both end in an error here, and are counted elsewhere.
         _ = serving.as_mut() => {}
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();

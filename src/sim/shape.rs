@@ -1,37 +1,37 @@
-//! How the bytes of an answer are written: its dialect, its line ends, where it is split.
+//! The byte format of an answer: its dialect, line endings and splitting.
 
 use serde::{Deserialize, Serialize};
 
-/// The way an answer is written.
+/// The format of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// The dialect of the stream, or one JSON body.
     pub dialect: Dialect,
     /// Whether a usage object follows the finish reason.
     pub usage: bool,
-    /// The most bytes sent at once; `Some(1)` splits inside every UTF-8 character. None sends events whole.
+    /// Most bytes sent at once; `Some(1)` splits every multi-byte UTF-8 character. `None` sends whole events.
     pub split: Option<usize>,
-    /// What ends a line.
+    /// The line ending.
     pub line_ending: LineEnding,
     /// Whether a blank line follows each event.
     pub blank_lines: bool,
     /// Whether the stream begins with a byte order mark.
     pub byte_order_mark: bool,
-    /// Whether comments (in the tab dialect: lines of another name) stand between the events.
+    /// Whether there are comments (in the tab dialect: lines with another name) between the events.
     pub comments: bool,
-    /// Whether events carry `event:`, `id:` and `retry:` fields.
+    /// Whether events have `event:`, `id:` and `retry:` fields.
     pub fields: bool,
     /// Whether a space follows the colon of `data:`.
     pub space: bool,
     /// Whether the JSON of an event is spread over several `data:` lines.
     pub many_data_lines: bool,
-    /// Whether events that mean nothing stand among the others: empty data, no choices, nulls, unknown keys.
+    /// Whether there are meaningless events among the others: empty data, no choices, nulls, unknown keys.
     pub noise: bool,
-    /// How many chunks with a role and no content come first.
+    /// Number of chunks with a role and no content at the start.
     pub prologue: usize,
     /// Whether reasoning comes before the content.
     pub reasoning: bool,
-    /// The content type to name instead of the true one.
+    /// The content type to send instead of the correct one.
     pub content_type: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl Default for Shape {
     }
 }
 
-/// What an answer is written in.
+/// The dialect of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
@@ -68,7 +68,7 @@ pub enum Dialect {
     Json(TextKey),
 }
 
-/// Where a JSON body carries its text.
+/// The place of the text in a JSON body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextKey {
@@ -84,7 +84,7 @@ pub enum TextKey {
     Message,
 }
 
-/// What ends a line of a stream.
+/// A line ending of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LineEnding {
@@ -96,21 +96,21 @@ pub enum LineEnding {
     Cr,
 }
 
-/// One change to the way an answer is written.
+/// One change to the format of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// Another dialect.
     Dialect(Dialect),
-    /// Usage told or not.
+    /// With or without usage.
     Usage(bool),
     /// At most this many bytes at once.
     Split(usize),
     /// Another line ending.
     LineEnding(LineEnding),
-    /// One event a line, with no blank lines between.
+    /// One event per line, without blank lines between.
     NoBlankLines,
-    /// A byte order mark first.
+    /// A byte order mark at the start.
     ByteOrderMark,
     /// Comments between the events.
     Comments,
@@ -118,11 +118,11 @@ pub enum Form {
     Fields,
     /// No space after the colon.
     NoSpace,
-    /// The JSON of an event on several `data:` lines.
+    /// The JSON of an event in several `data:` lines.
     ManyDataLines,
-    /// Events that mean nothing among the others.
+    /// Meaningless events among the others.
     Noise,
-    /// This many chunks with a role and no content first.
+    /// This many chunks with a role and no content at the start.
     Prologue(usize),
     /// Reasoning before the content.
     Reasoning,

@@ -1,4 +1,4 @@
-//! What every connection of one simulated upstream shares: the state, the word of its changes, the hold.
+//! State shared by all connections of a simulated upstream, with notification of changes and holding of answers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,24 +12,24 @@ use super::counts::{Counts, Step};
 use super::refusal::Refusal;
 use super::state::State;
 
-/// How long a call that meets an open answer of its conversation waits for that answer's close to be seen:
-/// the two travel on different connections, so they may arrive in either order.
+/// How long a call waits for an open answer of the same conversation to close. Disconnecting and the next call travel
+/// on different connections, so they may arrive in either order.
 const SETTLING: Duration = Duration::from_millis(500);
 
-/// Where answers are held.
+/// The points at which answers can be held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
-    /// Nothing is sent, the head neither.
+    /// Before the head.
     #[default]
     BeforeHead,
-    /// The head is sent and nothing of the body.
+    /// After the head, before the body.
     AfterHead,
-    /// The stream is sent up to its first piece of content.
+    /// After the first piece of content.
     AfterFirstPiece,
 }
 
-/// How far an answer has come.
+/// The progress of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     Nothing,
@@ -47,7 +47,7 @@ impl Hold {
     }
 }
 
-/// The one shared thing.
+/// The shared state.
 pub(super) struct Shared {
     pub(super) config: SimConfig,
     state: Mutex<State>,
@@ -72,19 +72,19 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the state.
+    /// Reads the state.
     pub(super) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.lock())
     }
 
-    /// Changes the state and wakes whoever waits for a change.
+    /// Changes the state and wakes the tasks that wait for a change.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
         result
     }
 
-    /// Waits until the state is as wanted; it is looked at anew after each change.
+    /// Waits until the state satisfies the predicate, checked after each change.
     pub(super) async fn wait_for(&self, wanted: impl Fn(&State) -> bool) {
         let mut changed = self.changed.subscribe();
         loop {
@@ -95,7 +95,7 @@ impl Shared {
         }
     }
 
-    /// The same, asked of a copy of the counts, so that the predicate may use the control itself.
+    /// The same with a copy of the counts, so that the predicate may use the control.
     pub(super) async fn wait_for_counts(&self, wanted: impl Fn(&Counts) -> bool) {
         let mut changed = self.changed.subscribe();
         loop {
@@ -107,17 +107,17 @@ impl Shared {
         }
     }
 
-    /// Waits a moment for an open answer of the conversation to be seen closed.
+    /// Waits for a short time until an open answer of the conversation has closed.
     pub(super) async fn settle(&self, conversation: &str) {
         let quiet = self.wait_for(|state| !state.is_answering(conversation));
-        // Whoever comes too early is told so by the state itself.
+        // After the timeout the state itself rejects the call.
         let _ = tokio::time::timeout(SETTLING, quiet).await;
     }
 
-    /// Waits as long as answers are held where this one stands.
+    /// Waits while answers with this progress are held.
     pub(super) async fn pass(&self, progress: Progress) {
         let mut hold = self.hold.subscribe();
-        // The sender lives as long as this value, so the wait cannot fail.
+        // The sender lives as long as `self`, so the wait cannot fail.
         let _ = hold
             .wait_for(|hold| !hold.is_some_and(|hold| hold.stops(progress)))
             .await;
@@ -139,12 +139,12 @@ impl Shared {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Records a breach that is not answered with an error.
+    /// Records a breach that does not make the call fail.
     pub(super) fn breach(&self, step: Step, what: &str) {
         self.change(|state| state.breach(&format!("{}: {what}", step.title())));
     }
 
-    /// Records what a refusal says, if it is a breach.
+    /// Records the breach in a refusal, if it is one.
     pub(super) fn note(&self, step: Step, refusal: &Refusal) {
         if refusal.breach {
             self.breach(step, &refusal.message);

@@ -1,4 +1,4 @@
-//! The accounts of the service: their projects and conversations, and what each call does to them.
+//! The accounts of the service: their projects and conversations, and the effect of each call on them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -27,21 +27,21 @@ pub(super) struct Conversation {
     pub(super) id: Value,
     pub(super) project: String,
     pub(super) token: String,
-    /// Whether the account began with it.
+    /// Whether it existed when the account was opened.
     pub(super) foreign: bool,
     pub(super) turn: Turn,
     pub(super) text: Option<String>,
     pub(super) last_text: u64,
 }
 
-/// Everything that changes.
+/// The mutable state.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) counts: Counts,
     pub(super) rules: Vec<Rule>,
     pub(super) chance: Option<Chance>,
     pub(super) records: Records,
-    /// Each known token and whether it is revoked.
+    /// Each known token, and whether it is revoked.
     tokens: BTreeMap<String, bool>,
     pub(super) projects: BTreeMap<String, Project>,
     pub(super) conversations: HashMap<String, Conversation>,
@@ -76,7 +76,7 @@ impl State {
         state
     }
 
-    /// Opens an account, unless there is one.
+    /// Opens an account for a token, unless there is one.
     pub(super) fn add_token(&mut self, token: &str) {
         if self.tokens.contains_key(token) {
             return;
@@ -92,17 +92,17 @@ impl State {
         }
     }
 
-    /// Revokes a token or takes that back; whether it is known.
+    /// Sets whether a token is revoked; false if it is unknown.
     pub(super) fn set_revoked(&mut self, token: &str, revoked: bool) -> bool {
         self.tokens.get_mut(token).map(|state| *state = revoked).is_some()
     }
 
-    /// Whether a token is revoked; nothing when it was never known.
+    /// Whether a token is revoked; `None` for an unknown one.
     pub(super) fn is_revoked(&self, token: &str) -> Option<bool> {
         self.tokens.get(token).copied()
     }
 
-    /// Records a breach, with no known token in its sentence; what is too short for a secret stays.
+    /// Records a breach, with known tokens masked; those shorter than four bytes are not.
     pub(super) fn breach(&mut self, sentence: &str) {
         let secrets = self.tokens.keys().filter(|token| token.len() >= 4);
         let clean = secrets.fold(sentence.to_owned(), |text, token| {
@@ -127,7 +127,7 @@ impl State {
             .collect()
     }
 
-    /// Makes a project; a second one is a breach, and made.
+    /// Creates a project. A second one is a breach, and is created too.
     pub(super) fn create_project(&mut self, token: &str, name: &str) -> Value {
         if self
             .counts
@@ -170,7 +170,7 @@ impl State {
             .collect()
     }
 
-    /// Makes a conversation, unless the account is full.
+    /// Creates a conversation, unless the account is full.
     pub(super) fn create_conversation(&mut self, token: &str, project: &str) -> Result<Value, Refusal> {
         let held = self.counts.conversations.get(token).copied().unwrap_or(0);
         if self.limit.is_some_and(|limit| held >= limit) {
@@ -216,7 +216,7 @@ impl State {
         }
     }
 
-    /// Drops a token's conversations, and its projects too if asked, as a service does on its own.
+    /// Drops a token's conversations and optionally its projects, as the service does on its own.
     pub(super) fn expire(&mut self, token: &str, projects_too: bool) {
         let own = self
             .conversations

@@ -1,27 +1,27 @@
-//! What the simulated upstream says: a text that follows from the message alone, and its count of words.
+//! The text of answers, which depends only on the message, and their usage counts.
 
-/// The most pieces a text is streamed in, so that a huge one does not become millions of events.
+/// Most pieces of a streamed text, so that a huge one does not become millions of events.
 const MOST_PIECES: usize = 512;
-/// The longest piece of a text that has fewer: a long word is cut between characters.
+/// Longest piece of a text with fewer pieces; longer words are cut between characters.
 const LONGEST_PIECE: usize = 1024;
 
-/// The answer to a message: it holds the message whole, so that a test sees at once whose answer it has.
+/// The answer to a message. It contains the whole message, so that a test can tell answers apart.
 pub fn answer_text(message: &str) -> String {
     format!("You said: {message}")
 }
 
-/// The usage told for a message and its answer: words, as white space parts them.
+/// The usage reported for a message and its answer, in words separated by white space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Words of the message.
     pub prompt_tokens: u64,
     /// Words of the answer.
     pub completion_tokens: u64,
-    /// Both together.
+    /// The sum of both.
     pub total_tokens: u64,
 }
 
-/// The usage told for a message that was answered with a text.
+/// The usage of a message and its answer.
 pub fn usage_of(message: &str, answer: &str) -> Usage {
     let words = |text: &str| u64::try_from(text.split_whitespace().count()).unwrap_or(u64::MAX);
     let (prompt_tokens, completion_tokens) = (words(message), words(answer));
@@ -32,7 +32,7 @@ pub fn usage_of(message: &str, answer: &str) -> Usage {
     }
 }
 
-/// The pieces a text is streamed in: word by word with the white space that follows; together they are the text.
+/// The pieces of a streamed text: words with the white space after them. Concatenated they are the text.
 pub(super) fn pieces(text: &str) -> Vec<&str> {
     let longest = LONGEST_PIECE.max(text.len() / MOST_PIECES);
     let shortest = text.len() / MOST_PIECES;

@@ -1,4 +1,4 @@
-//! The turns of a conversation: one message, then one answer, then perhaps another message.
+//! The turns of a conversation: a message, then its answer, then perhaps the next message.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -7,20 +7,20 @@ use super::records::AnswerRecord;
 use super::refusal::Refusal;
 use super::state::State;
 
-/// What a conversation waits for.
+/// The state of a conversation's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Its first message.
+    /// Waiting for the first message.
     Fresh,
-    /// Nothing: a message was tried and not yet taken, or failed.
+    /// A message was tried, and has not succeeded (yet).
     Tried,
-    /// The answer to its message.
+    /// A message was accepted; its answer may be asked for.
     Told,
-    /// The end of its answer.
+    /// The answer is open.
     Answering,
-    /// A further message.
+    /// The answer has ended; a further message is allowed.
     Answered,
-    /// A further message, other than the one whose answer failed.
+    /// The answer failed; a message other than the failed one is allowed.
     Failed,
 }
 
@@ -31,7 +31,7 @@ impl State {
             .is_some_and(|found| found.turn == Turn::Answering)
     }
 
-    /// A message is tried on a conversation, whatever will become of it.
+    /// Records a message tried on a conversation, whatever its outcome.
     pub(super) fn message_tried(&mut self, conversation: &str, text: &str) -> Result<(), Refusal> {
         let found = self.conversations.get_mut(conversation).ok_or_else(gone)?;
         let mut hasher = DefaultHasher::new();
@@ -60,7 +60,7 @@ impl State {
         Ok(())
     }
 
-    /// A message was refused for its token before it was read; it counts as tried all the same.
+    /// Records a message rejected for its token before it was read; it counts as tried.
     pub(super) fn message_refused(&mut self, token: &str, conversation: &str) {
         if let Some(found) = self.conversations.get_mut(conversation)
             && found.token == token
@@ -70,7 +70,7 @@ impl State {
         }
     }
 
-    /// The message's success is about to be told.
+    /// Records that the message's success is about to be sent.
     pub(super) fn message_told(&mut self, conversation: &str) {
         if let Some(found) = self.conversations.get_mut(conversation)
             && found.turn == Turn::Tried
@@ -79,7 +79,7 @@ impl State {
         }
     }
 
-    /// An answer is asked for: its message, and the answer counts as open.
+    /// Begins an answer and counts it as open; returns the message to be answered.
     pub(super) fn answer_asked(
         &mut self,
         token: &str,
@@ -112,7 +112,7 @@ impl State {
         Ok(text)
     }
 
-    /// The turn is over for whoever reads what was sent, though the answer may still be open.
+    /// Ends the turn as the client sees it, although the answer may still be open.
     pub(super) fn turn_ended(&mut self, conversation: &str, ending: Ending) {
         if let Some(found) = self.conversations.get_mut(conversation)
             && matches!(found.turn, Turn::Answering | Turn::Failed)
@@ -125,7 +125,7 @@ impl State {
         }
     }
 
-    /// The answer is closed.
+    /// Closes the answer.
     pub(super) fn answer_ended(&mut self, token: &str, conversation: &str, ending: Ending) {
         self.counts.answer_closed(token);
         match ending {

@@ -1,4 +1,4 @@
-//! The events of a stream, written in its dialect.
+//! Writes the events of a stream in its dialect.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A whole stream.
+    /// A complete stream.
     pub(super) fn stream(mut self, plan: &Plan, message: &str, said: &str) -> Vec<Piece> {
         for _ in 0..self.shape.prologue {
             self.delta(&json!({"role": "assistant", "content": ""}), false, Sign::More);
@@ -81,7 +81,7 @@ impl<'a> Writer<'a> {
         chunk.to_string()
     }
 
-    /// Events that mean nothing, if the shape asks for them.
+    /// Meaningless events, if the shape has them.
     fn noise(&mut self) {
         if !self.shape.noise {
             return;
@@ -108,7 +108,7 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// One event in the dialect, with all that surrounds it.
+    /// One event in the dialect, including its surroundings.
     fn written(&self, data: &str) -> String {
         let (shape, end) = (self.shape, self.shape.line_ending.as_str());
         let mut text = String::with_capacity(data.len() + 32);
@@ -139,7 +139,7 @@ impl<'a> Writer<'a> {
         text
     }
 
-    /// A line that means nothing: a comment, or a tab line of another name.
+    /// A line without meaning: a comment, or in the tab dialect a line with another name.
     fn comment(&self) -> String {
         let end = self.shape.line_ending.as_str();
         match self.shape.dialect {

@@ -1,4 +1,4 @@
-//! The two files' texts.
+//! The formats of the two files.
 
 use std::{
     collections::HashMap,
@@ -138,8 +138,8 @@ pub(super) fn gone(conversation: &SavedConversation) -> String {
     line(&Line::Gone(entry(conversation)))
 }
 
-/// What is owed by the journal's word. A line that cannot be understood, such as one that a killed process left half
-/// written, is skipped.
+/// The conversations that still have to be deleted according to the journal. An unreadable line, such as one half
+/// written by a killed process, is skipped.
 pub(super) fn read_journal(text: &str) -> HashMap<([u8; 32], RemoteId), RemoteId> {
     let mut owed = HashMap::new();
     let mut unread = 0;
@@ -208,7 +208,7 @@ fn remote(id: Id) -> RemoteId {
     }
 }
 
-/// Compact JSON and a line end. What is written here has no map with odd keys and nothing else that JSON cannot hold.
+/// Compact JSON with a line end. Serialization cannot fail: the types written here have only string keys.
 fn line(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string(value).unwrap_or_default();
     text.push('\n');

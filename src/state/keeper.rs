@@ -1,4 +1,4 @@
-//! What happens on the disk.
+//! Reading and writing the files of the state directory.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -12,27 +12,27 @@ use crate::engine::store::SavedToken;
 pub(super) const TOKENS: &str = "tokens.json";
 pub(super) const JOURNAL: &str = "conversations.log";
 pub(super) const LOCK: &str = "lock";
-/// A journal shorter than this is never rewritten.
+/// A journal with fewer lines than this is never compacted.
 pub(super) const SHORT: usize = 10_000;
 
-/// Writes the files of a directory.
+/// The files of a state directory.
 pub(super) struct Keeper {
     directory: PathBuf,
     pub(super) journal: File,
     lines: usize,
-    /// A write failed, which was told; the next success is told too.
+    /// The last journal write failed, and that was logged; the next success is logged too.
     pub(super) failing: bool,
-    /// The same of the tokens' state.
+    /// The same for `tokens.json`.
     tokens_failing: bool,
-    /// Locked for as long as the process uses the directory.
+    /// Locked while the process uses the directory.
     _lock: File,
 }
 
 impl Keeper {
-    /// Takes the directory, and reads what is in it.
+    /// Locks the directory and reads its files.
     ///
     /// # Errors
-    /// When it cannot be read and written, or another process holds it.
+    /// When it cannot be read or written, or another process holds it.
     pub(super) fn open(directory: &Path) -> io::Result<(Self, Vec<SavedToken>, Owed)> {
         fs::create_dir_all(directory)?;
         let lock = private().write(true).create(true).open(directory.join(LOCK))?;
@@ -58,7 +58,7 @@ impl Keeper {
         Ok((keeper, tokens, owed))
     }
 
-    /// Writes a batch. What cannot be written is told to the log; `owed` tells what the journal should say.
+    /// Writes a batch, and logs a failure to. `owed` gives the complete contents of the journal.
     pub(super) fn keep(&mut self, batch: Batch, owed: impl FnOnce() -> Owed) {
         if let Some(tokens) = batch.tokens {
             let text = format::write_tokens(&tokens);
@@ -72,7 +72,8 @@ impl Keeper {
 
     fn note(&mut self, lines: &str, overflown: bool, owed: impl FnOnce() -> Owed) {
         self.lines += lines.lines().count();
-        // After a failed write the file may end in half a line, and lacks what was noted since: only a new one is whole.
+        // After a failed write the file may end in half a line, and lacks later changes; only rewriting makes it
+        // complete.
         let is_broken = self.failing || overflown;
         let kept = match (is_broken || self.lines >= SHORT).then(owed) {
             Some(owed) if is_broken || self.lines / 4 > owed.len() => {
@@ -87,7 +88,7 @@ impl Keeper {
     }
 }
 
-/// Tells that a file cannot be written, once, and that it can be written again.
+/// Logs the first failure to write a file, and the recovery from it.
 fn tell(file: &'static str, kept: &io::Result<()>, failing: &mut bool) {
     match kept {
         Err(error) if !*failing => tracing::error!(file, %error, "state cannot be kept"),
@@ -109,12 +110,12 @@ pub(super) fn look(directory: &Path) -> io::Result<()> {
             if_there(private().write(true).open(directory.join(aside(name))))?;
         }
     }
-    // Only a file that is made shows whether files can be made; it has no name, or loses it at once.
+    // Creating a file is the only reliable test for write access. The file has no name, or loses it at once.
     let made = tempfile::tempfile_in(there);
     made.map(drop).map_err(|error| error.kind().into())
 }
 
-/// Locks the directory, until the file is closed.
+/// Locks the directory until the file is closed.
 fn hold(lock: &File) -> io::Result<()> {
     lock.try_lock().map_err(|failure| match failure {
         TryLockError::WouldBlock => io::Error::new(
@@ -125,7 +126,7 @@ fn hold(lock: &File) -> io::Result<()> {
     })
 }
 
-/// The directory itself, or what is there of the way to it.
+/// The directory itself, or its nearest existing ancestor.
 fn nearest(directory: &Path) -> io::Result<&Path> {
     for place in directory
         .ancestors()
@@ -144,7 +145,7 @@ fn nearest(directory: &Path) -> io::Result<&Path> {
     Ok(Path::new("."))
 }
 
-/// What was opened, if it is there.
+/// Turns a missing file into `None`.
 fn if_there(opened: io::Result<File>) -> io::Result<Option<File>> {
     match opened {
         Ok(file) => Ok(Some(file)),
@@ -153,12 +154,12 @@ fn if_there(opened: io::Result<File>) -> io::Result<Option<File>> {
     }
 }
 
-/// Where a file is written that takes the place of another.
+/// The temporary name under which a file's replacement is written.
 fn aside(name: &str) -> String {
     format!("{name}.new")
 }
 
-/// For files that are nobody else's business.
+/// Options for files that only the owner may access.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -174,8 +175,7 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Puts a file in the place of another, so that a reader sees the one or the other and nothing between, and hands back
-/// the new one, open at its end.
+/// Replaces a file atomically: a reader sees the old or the new contents. Returns the new file, open at its end.
 fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<File> {
     let aside = directory.join(aside(name));
     let mut file = private().write(true).create(true).truncate(true).open(&aside)?;

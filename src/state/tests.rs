@@ -208,7 +208,7 @@ fn what_waits_for_a_disk_is_bounded_and_the_journal_is_whole_afterwards() {
     assert_eq!(ids(&StateDir::open(directory.path()).unwrap().1), [many]);
 }
 
-/// A pipe that nobody reads, in the place of the file that the tokens are written to: opening it does not return.
+/// Puts a pipe without a reader in place of the temporary file of `tokens.json`: opening it blocks.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_disk_that_does_not_answer_holds_up_one_caller_once() {
@@ -226,9 +226,9 @@ async fn a_disk_that_does_not_answer_holds_up_one_caller_once() {
     state.owe(&conversation(1));
     state.kept(Duration::from_millis(50)).await;
     state.owe(&conversation(2));
-    // Were this one held up, the test would not end.
+    // If this call blocked, the test would not end.
     state.kept(Duration::MAX).await;
-    // A reader: what was stuck goes on.
+    // A reader unblocks the write.
     let reader = thread::spawn(move || fs::read(pipe).unwrap());
     let mut done = state.desk.done.subscribe();
     done.wait_for(|done| *done == 3).await.unwrap();

@@ -1,5 +1,5 @@
-//! The outermost layer of both doors: gives each request its id, its span and its record, and tells its end in one
-//! access line. The end is the end of the answer's body, or the moment it was dropped.
+//! The outermost layer of both doors. It gives each request its id, span and record, and writes one access line when
+//! the request ends, which is when the response's body ends or is dropped.
 
 use std::{
     net::IpAddr,
@@ -28,21 +28,21 @@ use super::{
 };
 
 const REQUEST_ID: &str = "x-request-id";
-/// Ids that clients bring are adopted up to this length.
+/// Longest request id accepted from a client, in bytes.
 const MAX_REQUEST_ID: usize = 128;
 
-/// What the layer must know of its door.
+/// The layer's settings for one door.
 #[derive(Debug, Clone)]
 pub struct AccessPolicy {
     /// The door.
     pub door: Door,
-    /// Paths whose requests are chats: they are counted.
+    /// Paths whose requests are counted as chats.
     pub chats: &'static [&'static str],
-    /// Paths that machines ask every few seconds: told at `debug`.
+    /// Paths polled by monitoring every few seconds; their access lines are at `debug`.
     pub quiet: &'static [&'static str],
-    /// Where chats are counted.
+    /// The metrics that chats are counted in.
     pub metrics: Arc<Metrics>,
-    /// Whose word on a client's address is taken.
+    /// Proxies whose forwarding headers are believed.
     pub trusted_proxies: Arc<[IpNet]>,
 }
 
@@ -62,7 +62,7 @@ pub async fn layer(State(policy): State<Arc<AccessPolicy>>, mut request: Request
         chat: policy.chats.contains(&path),
         quiet: policy.quiet.contains(&path),
         method: request.method().to_string(),
-        // Never the query: it may hold a key.
+        // Without the query, which may contain a key.
         path: shown(path),
         client,
         record,
@@ -94,13 +94,13 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&byte)
 }
 
-/// Paths come from clients: long ones are cut, and logs escape what is left.
+/// Paths come from clients: long ones are cut here, and the log escapes the rest.
 fn shown(path: &str) -> String {
     const LONGEST: usize = 200;
     path.chars().take(LONGEST).collect()
 }
 
-/// Tells the request's end when it is dropped.
+/// Writes the access line when it is dropped.
 struct Told {
     policy: Arc<AccessPolicy>,
     record: CallRecord,
@@ -172,8 +172,8 @@ fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
-/// One turn of a conversation that a request holds open: counted as a chat, and told in a line of its own, when it is
-/// dropped. One that came to no outcome by then was cancelled.
+/// One turn of a conversation within a request that carries several. When dropped, the turn is counted as a chat and
+/// logged; without an outcome by then it counts as cancelled.
 #[derive(Debug)]
 pub struct ToldTurn {
     record: CallRecord,
@@ -183,7 +183,7 @@ pub struct ToldTurn {
 }
 
 impl ToldTurn {
-    /// The `number`th turn of the request of that record begins now.
+    /// Begins turn `number` of `request`.
     #[must_use]
     pub fn begin(request: &CallRecord, number: u32, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -220,7 +220,7 @@ impl Drop for ToldTurn {
     }
 }
 
-/// A body that keeps the request's record until it is dropped.
+/// A response body that keeps the request's access line pending until it is dropped.
 struct RecordedBody {
     inner: Body,
     told: Told,
@@ -235,7 +235,7 @@ impl HttpBody for RecordedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Self { inner, told } = &mut *self;
-        // What the body logs belongs to its request as much as what the handler logged.
+        // The body's log lines carry the request's span, like the handler's.
         let _entered = told.span.enter();
         Pin::new(inner).poll_frame(context)
     }

@@ -1,16 +1,16 @@
-//! Where a request comes from, for the log: the address of its connection, or what proxies that are trusted say of it.
+//! The client address of a request, for the log: the connection's peer, or the address that trusted proxies report.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, header};
 use ipnet::IpNet;
 
-/// The address at the other end of a request's connection.
+/// The address of a connection's peer.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// The rightmost address that is none of the `trusted`: proxies append, so what stands left of it anybody may have
-/// written. An entry that is no address ends the search at its right neighbour.
+/// The rightmost address outside the `trusted` networks: each proxy appends, and anything to the left of an untrusted
+/// address may be forged. At an entry that is no address the search ends with the entry to its right.
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let mut client = peer.to_canonical();
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
@@ -29,7 +29,7 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     client
 }
 
-/// The entries of `X-Forwarded-For`, from left to right; where it is missing those of `Forwarded` (RFC 7239).
+/// The entries of `X-Forwarded-For` from left to right, or without that header those of `Forwarded` (RFC 7239).
 fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
     const X_FORWARDED_FOR: &str = "x-forwarded-for";
     let entries = |name: &str| -> Vec<String> {
@@ -46,7 +46,7 @@ fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
     let of_element = |element: String| {
         let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
         let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
-        // An element that names nobody still is a hop.
+        // An element without `for` is still a hop.
         named
             .next()
             .map(|(_, value)| value.trim().trim_matches('"').to_owned())
@@ -55,7 +55,7 @@ fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
     elements.map(of_element).collect()
 }
 
-/// An address, perhaps with a port; IPv6 perhaps in brackets.
+/// An address, optionally with a port; an IPv6 address may be in brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text

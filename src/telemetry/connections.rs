@@ -1,4 +1,4 @@
-//! The connections of one door, counted.
+//! Counters of one door's connections.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use strum::VariantArray;
 
 use super::Shortage;
 
-/// Why a connection came to nothing before a request could.
+/// Why a connection failed before its first request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum Refusal {
-    /// It could not be accepted: no file descriptor was left. Tried again all the time, and counted each time.
+    /// Accept failed: no file descriptor was left. Accepting is retried, and each failure is counted.
     NoDescriptor,
-    /// It could not be accepted: no memory was left.
+    /// Accept failed: no memory was left.
     NoMemory,
-    /// It could not be accepted for another reason, such as a peer that had left.
+    /// Accept failed for another reason, such as a peer that had already disconnected.
     NotAccepted,
-    /// Its TLS handshake failed, or took too long.
+    /// The TLS handshake failed or timed out.
     TlsHandshake,
 }
 
@@ -32,7 +32,7 @@ impl Refusal {
         }
     }
 
-    /// Why accepting failed.
+    /// Classifies an error of accept.
     #[must_use]
     pub fn of(error: &std::io::Error) -> Self {
         match Shortage::of_io(error) {
@@ -43,7 +43,7 @@ impl Refusal {
     }
 }
 
-/// Counts the connections of one door. Cheap to clone; all clones count together.
+/// Counts the connections of one door. Cheap to clone; clones share the counters.
 #[derive(Debug, Clone)]
 pub struct Connections {
     open: IntGauge,
@@ -67,7 +67,7 @@ impl Connections {
         }
     }
 
-    /// One was accepted; it is open for as long as the guard lives.
+    /// Counts an accepted connection, which is open until the guard is dropped.
     #[must_use]
     pub fn accepted(&self) -> OpenConnection {
         self.accepted.inc();
@@ -75,14 +75,14 @@ impl Connections {
         OpenConnection(self.open.clone())
     }
 
-    /// One came to nothing.
+    /// Counts a connection that failed.
     pub fn refused(&self, reason: Refusal) {
         let counters = self.refused.iter().filter(|(known, _)| *known == reason);
         counters.for_each(|(_, counter)| counter.inc());
     }
 }
 
-/// A connection that is open.
+/// A guard that counts a connection as open.
 #[derive(Debug)]
 pub struct OpenConnection(IntGauge);
 

@@ -1,5 +1,5 @@
-//! The log: to standard error, as lines for people or as JSON. Standard error may be closed, full or stalled, and nothing
-//! else happens for it: see [`lines`].
+//! The log, written to standard error as text or JSON. A closed, full or stalled standard error delays and breaks
+//! nothing else: see [`lines`].
 
 mod lines;
 
@@ -24,23 +24,23 @@ use tracing_subscriber::{EnvFilter, filter::ParseError, util::SubscriberInitExt}
 
 use self::lines::Lines;
 
-/// The process has one standard error, so it has one log.
+/// The one log of the process.
 static LINES: OnceLock<Lines> = OnceLock::new();
 /// Whether the log's lines are JSON.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
-/// How long a panic waits until it is written: the process may be about to abort.
+/// How long a panic on the main thread waits for the log: the process may be about to abort.
 const PANIC_PATIENCE: Duration = Duration::from_millis(100);
 
-/// The log of the process, once it is open.
+/// The open log of the process.
 #[derive(Clone, Copy)]
 pub struct Log {
     lines: &'static Lines,
 }
 
-/// Opens the log, for [`complain`] and for panics. Another call in one process gets the same log.
+/// Opens the log, also for [`complain`] and for panics. Further calls in the process return the same log.
 ///
 /// # Errors
-/// When there can be no thread that writes it.
+/// When the thread that writes the log cannot be started.
 pub fn open_log() -> io::Result<Log> {
     if let Some(lines) = LINES.get() {
         return Ok(Log { lines });
@@ -51,7 +51,7 @@ pub fn open_log() -> io::Result<Log> {
     Ok(Log { lines })
 }
 
-/// Standard error by a descriptor of its own: the standard library's has a lock, and keeps some errors to itself.
+/// A separate descriptor for standard error: the standard library's handle has a lock, and hides some errors.
 fn standard_error() -> Box<dyn Write + Send> {
     #[cfg(unix)]
     if let Ok(own) = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned() {
@@ -60,7 +60,7 @@ fn standard_error() -> Box<dyn Write + Send> {
     Box::new(io::stderr())
 }
 
-/// From now on the log's lines are JSON, or are not.
+/// Switches the log between JSON and text.
 pub fn log_as_json(json: bool) {
     IS_JSON.store(json, Ordering::Relaxed);
 }
@@ -70,7 +70,7 @@ impl Log {
     /// changes nothing.
     ///
     /// # Errors
-    /// When `level` is no filter.
+    /// When `level` is not a valid filter.
     pub fn start(self, level: &str, json: bool) -> Result<(), ParseError> {
         log_as_json(json);
         let filter = EnvFilter::builder().parse(level)?;
@@ -94,8 +94,8 @@ impl Log {
     }
 }
 
-/// Says what went wrong, whatever the log's level: in one line of JSON, or as it stands for a person to read. Where no
-/// log is open there is nobody to tell.
+/// Writes an error regardless of the log level: as a JSON line, or as text for a person. Does nothing before
+/// [`open_log`].
 pub fn complain(text: &str) {
     say(&if IS_JSON.load(Ordering::Relaxed) {
         line("ERROR", text, None)
@@ -104,7 +104,7 @@ pub fn complain(text: &str) {
     });
 }
 
-/// Says what is odd and stops nothing, in the same way.
+/// Writes a warning in the same way.
 pub fn caution(text: &str) {
     say(&if IS_JSON.load(Ordering::Relaxed) {
         line("WARN", text, None)
@@ -113,19 +113,19 @@ pub fn caution(text: &str) {
     });
 }
 
-/// Waits until all that was logged is written or lost, at most for `patience`; false when some still waits.
+/// Waits until all that was logged is written or lost, for at most `patience`; false when some is still pending.
 pub fn flush_log(patience: Duration) -> bool {
     LINES.get().is_none_or(|lines| lines.flush(patience))
 }
 
-/// Writes whole lines as they stand.
+/// Writes whole lines unchanged.
 pub fn say(text: &str) {
     if let Some(lines) = LINES.get() {
         lines.push(text.as_bytes());
     }
 }
 
-/// Tells a panic beside the log's level and layers, any of which may be where it happened.
+/// Logs a panic past the log's filter and layers, since the panic may have happened in one of them.
 fn tell_panic(panic: &PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or("without a message");
     let mut text = match panic.location() {
@@ -137,13 +137,13 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
         text += &format!("\n{backtrace}");
     }
     say(&line("ERROR", &text, None));
-    // A worker of the runtime goes on, and must not wait for whoever reads the log.
+    // A runtime worker survives its panic, and must not block on the reader of the log.
     if std::thread::current().name() == Some("main") {
         let _told_or_stalled = flush_log(PANIC_PATIENCE);
     }
 }
 
-/// Says that so many lines were lost.
+/// The line that reports how many lines were lost.
 fn notice(lost: u64) -> String {
     line("WARN", "lines of the log were lost", Some(lost))
 }
@@ -158,7 +158,7 @@ struct Line<'a> {
     target: &'a str,
 }
 
-/// A line of the log's own, in the form of the others.
+/// A line in the format of the log, made without `tracing`.
 fn line(level: &str, message: &str, lost: Option<u64>) -> String {
     let line = Line {
         timestamp: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
@@ -176,11 +176,11 @@ fn line(level: &str, message: &str, lost: Option<u64>) -> String {
     text + "\n"
 }
 
-/// The lines that were lost, for a registry of metrics: whenever it is asked, what is true then.
+/// A metric of the lost lines, read at each collection.
 pub(super) struct LostLines(IntCounter);
 
 impl LostLines {
-    /// The metric, at zero until something is lost.
+    /// The metric, at zero until a line is lost.
     pub(super) fn new() -> Result<Self, prometheus::Error> {
         let counter = IntCounter::new(
             "duogate_log_lines_dropped_total",

@@ -1,4 +1,4 @@
-//! Every metric by name, each gateway with a registry of its own. The text is Prometheus' exposition format 0.0.4.
+//! All metrics; each gateway has its own registry. The text is in Prometheus' exposition format 0.0.4.
 
 use std::{
     collections::HashSet,
@@ -21,10 +21,10 @@ use super::{
     record::{CallRecord, Door, Outcome, OutcomeClass},
 };
 
-/// More model names than this share the label `other`: clients may invent names where any is let through.
+/// Models beyond this number share the label `other`: clients may invent names where any model is allowed.
 const MAX_MODEL_LABELS: usize = 100;
 
-/// From a millisecond, which is the gateway's own share, to `REQUEST_TIMEOUT`'s default of ten minutes.
+/// Bucket bounds in seconds: from 1 ms, the gateway's own share, to ten minutes, `REQUEST_TIMEOUT`'s default.
 const BUCKETS: [f64; 16] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0,
 ];
@@ -34,19 +34,19 @@ const BUCKETS: [f64; 16] = [
 pub struct Totals {
     /// All of them.
     pub total: u64,
-    /// Got a whole answer.
+    /// Answered completely.
     pub successful: u64,
-    /// Failed by the gateway or its upstream.
+    /// Failed because of the gateway or its upstream.
     pub failed: u64,
-    /// Failed by the caller's own mistake.
+    /// Failed because of the caller's mistake.
     pub callers_fault: u64,
-    /// Left by the client.
+    /// Cancelled by the client.
     pub cancelled: u64,
 }
 
 impl Totals {
-    /// The share of whole answers among the chats that could have one, in percent; 100 while there are none. Callers'
-    /// mistakes and clients who left are no failures of the service.
+    /// The share of complete answers in percent, 100 before the first chat. Callers' mistakes and cancelled chats are
+    /// left out, since they are no failures of the service.
     #[must_use]
     pub fn success_rate(&self) -> f64 {
         let judged = self.successful + self.failed;
@@ -59,25 +59,25 @@ impl Totals {
     }
 }
 
-/// How a chat can end, by the names that outcomes have.
+/// The names of the outcomes that a chat can have.
 #[derive(Debug, Clone)]
 pub struct Outcomes {
-    /// In whatever way.
+    /// All of them.
     pub all: Vec<&'static str>,
-    /// Once its model is known.
+    /// Those possible once the model is known.
     pub with_model: Vec<&'static str>,
 }
 
-/// What can happen to a conversation on the upstream.
+/// Events of conversations on the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum ConversationEvent {
-    /// The gateway made it.
+    /// The gateway created it.
     Made,
-    /// The gateway removed it.
+    /// The gateway deleted it.
     Removed,
-    /// It could not be removed.
+    /// It could not be deleted.
     LeftBehind,
-    /// A call that makes one was never answered, so there may be one that nobody knows of.
+    /// The call that creates one was not answered, so an unknown conversation may exist.
     PossibleOrphan,
 }
 
@@ -94,16 +94,16 @@ impl ConversationEvent {
     }
 }
 
-/// What is true now, for the gauges.
+/// Current values of the gauges.
 #[derive(Debug, Clone, Default)]
 pub struct Gauges {
-    /// Tokens by state.
+    /// Upstream credentials by state.
     pub tokens: Vec<(&'static str, usize)>,
-    /// Chats under way.
+    /// Chats in flight.
     pub in_flight: usize,
-    /// Conversations on the upstream by what they do.
+    /// Conversations on the upstream by state.
     pub conversations: Vec<(&'static str, usize)>,
-    /// Origins of the upstream whose circuit breaker is open.
+    /// Upstream origins whose circuit breaker is open.
     pub open_breakers: usize,
 }
 
@@ -131,11 +131,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Every metric. Those whose labels the other rooms know stand at zero once these have [said](Self::begin_chats)
-    /// [so](Self::begin_upstream_calls).
+    /// Registers every metric. Series whose label values come from other modules start at zero when these call
+    /// [`begin_chats`](Self::begin_chats) and [`begin_upstream_calls`](Self::begin_upstream_calls).
     ///
     /// # Errors
-    /// When two metrics have one name, which a test rules out.
+    /// When two metrics have the same name, which a test rules out.
     pub fn build() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         registry.register(Box::new(LostLines::new()?))?;
@@ -234,8 +234,8 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Every series whose labels are known in this room, at zero: what begins to exist at one has its first event missed
-    /// by `increase()`.
+    /// Creates the series whose label values are known here, at zero: `increase()` misses the first event of a series
+    /// that first appears at one.
     fn begin_own(&self) {
         for event in ConversationEvent::VARIANTS {
             self.conversation_events
@@ -253,8 +253,8 @@ impl Metrics {
         }
     }
 
-    /// Every series of chats, at zero: each outcome at each door, of chats without a model. A model's begin once it has a
-    /// label. Only the first call counts.
+    /// Creates the series of chats at zero: each outcome at each door, without a model. The series of a model follow
+    /// when it gets a label. Only the first call has an effect.
     pub fn begin_chats(&self, outcomes: Outcomes) {
         let outcomes = self.outcomes.get_or_init(|| outcomes);
         for door in Door::VARIANTS {
@@ -268,7 +268,7 @@ impl Metrics {
         self.begin_model("other");
     }
 
-    /// Gives these models labels of their own, as many as there is room for, with their series at zero.
+    /// Gives each of these models its own label while the limit allows, and creates its series at zero.
     pub fn begin_models<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         for name in names {
@@ -293,7 +293,7 @@ impl Metrics {
         }
     }
 
-    /// Every series of calls to the upstream, at zero.
+    /// Creates the series of upstream calls at zero.
     pub fn begin_upstream_calls(&self, steps: &[&'static str], outcomes: &[&'static str]) {
         for step in steps {
             self.upstream_duration.with_label_values(&[step]);
@@ -303,7 +303,7 @@ impl Metrics {
         }
     }
 
-    /// Counts the connections of one door.
+    /// The counters of one door's connections.
     #[must_use]
     pub fn connections(&self, door: Door) -> Connections {
         let door = door.name();
@@ -314,7 +314,7 @@ impl Metrics {
         )
     }
 
-    /// Notes when the certificate of the doors ends.
+    /// Records when the doors' certificate expires.
     pub fn set_certificate_end(&self, end: SystemTime) {
         let seconds = match end.duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
@@ -353,7 +353,7 @@ impl Metrics {
         }
     }
 
-    /// A label of its own only for models that were of use to somebody, and only for so many.
+    /// The label of a model. A new model gets its own only if the chat was no caller's mistake, and up to the limit.
     fn model_label(&self, model: Option<&str>, outcome: Outcome) -> String {
         let Some(model) = model else {
             return "none".to_owned();
@@ -370,12 +370,12 @@ impl Metrics {
         model.to_owned()
     }
 
-    /// Counts a call to the upstream that ended: `ok`, `closed` for one that was given up, or the fault's name.
+    /// Counts an upstream call that ended: `ok`, `closed` for one that was abandoned, or the fault's name.
     pub fn count_upstream_call(&self, step: &'static str, outcome: &'static str) {
         self.upstream_calls.with_label_values(&[step, outcome]).inc();
     }
 
-    /// Notes how long the head of an answer took.
+    /// Records the time until the head of an upstream's response.
     pub fn observe_upstream_head(&self, step: &'static str, took: Duration) {
         self.upstream_duration
             .with_label_values(&[step])
@@ -400,15 +400,15 @@ impl Metrics {
         }
     }
 
-    /// Counts what happened to a conversation.
+    /// Counts an event of a conversation.
     pub fn count_conversation(&self, event: ConversationEvent) {
         self.conversation_events.with_label_values(&[event.name()]).inc();
     }
 
-    /// The exposition, with the gauges set to what is true now.
+    /// Sets the gauges to `gauges` and returns the exposition text.
     ///
     /// # Errors
-    /// When the text cannot be made.
+    /// When the text cannot be encoded.
     pub fn expose(&self, gauges: &Gauges) -> Result<Vec<u8>, prometheus::Error> {
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for (state, count) in &gauges.tokens {

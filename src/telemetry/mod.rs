@@ -1,5 +1,5 @@
-//! Logs, metrics, and the record that every request leaves behind. Knows nothing of chats or wires, so that every
-//! other room may use it.
+//! Logs, metrics, and the record of each request. Independent of chats and wire formats, so every other module may use
+//! it.
 
 mod access;
 mod client;

@@ -1,4 +1,4 @@
-//! The record of one request: filled on its way through the house, told once at its end.
+//! The record of one request: filled in while it is handled, logged and counted once when it ends.
 
 use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -8,9 +8,9 @@ use std::{
 /// The door that a request came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::VariantArray)]
 pub enum Door {
-    /// The OpenAI-compatible HTTP facade, and everything else on its port.
+    /// The HTTP port: the OpenAI-compatible API and everything else served there.
     Http,
-    /// The protobuf services.
+    /// The gRPC services.
     Grpc,
 }
 
@@ -25,14 +25,14 @@ impl Door {
     }
 }
 
-/// How a request counts.
+/// How an outcome is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OutcomeClass {
-    /// It got what it asked for.
+    /// The request was answered.
     Success,
-    /// It was the caller's mistake.
+    /// The caller made a mistake.
     CallersFault,
-    /// The gateway or its upstream failed it.
+    /// The gateway or its upstream failed.
     Failure,
     /// The client left.
     Cancelled,
@@ -41,14 +41,14 @@ pub enum OutcomeClass {
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// `ok`, or the error's snake-case name.
+    /// `ok`, or the error's name in snake case.
     pub name: &'static str,
-    /// How it counts.
+    /// How it is counted.
     pub class: OutcomeClass,
 }
 
 impl Outcome {
-    /// The request got what it asked for.
+    /// The request was answered.
     pub const OK: Outcome = Outcome {
         name: "ok",
         class: OutcomeClass::Success,
@@ -60,14 +60,14 @@ impl Outcome {
     };
 }
 
-/// What is known of one request. Cheap to clone; all clones are one record.
+/// The facts known about one request. Cheap to clone; clones share the record.
 #[derive(Debug, Clone)]
 pub struct CallRecord {
     inner: Arc<Inner>,
     own: Arc<Own>,
 }
 
-/// What each part of a request has for itself.
+/// The facts that each part of a request has separately.
 #[derive(Debug, Default)]
 struct Own {
     outcome: OnceLock<Outcome>,
@@ -87,7 +87,7 @@ struct Inner {
 }
 
 impl CallRecord {
-    /// A record that begins now.
+    /// A record whose time starts now.
     #[must_use]
     pub fn new(door: Door, request_id: String) -> Self {
         let inner = Inner {
@@ -106,7 +106,7 @@ impl CallRecord {
         }
     }
 
-    /// The record of a part of this request: the same in everything but its token and how it ended.
+    /// The record of a part of this request: shared, except for its credential and outcome.
     #[must_use]
     pub fn part(&self) -> Self {
         Self {
@@ -115,8 +115,8 @@ impl CallRecord {
         }
     }
 
-    /// The record of one turn of a conversation that this request holds open: of the same request, caller and model, and
-    /// for the rest its own, from now on.
+    /// The record of one turn of a conversation that this request carries. It starts now and copies the request's id,
+    /// caller and model; everything else is its own.
     #[must_use]
     pub fn turn(&self) -> Self {
         let turn = Self::new(self.inner.door, self.inner.request_id.clone());
@@ -135,40 +135,40 @@ impl CallRecord {
         &self.inner.request_id
     }
 
-    /// The door.
+    /// The door that the request came through.
     #[must_use]
     pub fn door(&self) -> Door {
         self.inner.door
     }
 
-    /// Since when it has been under way.
+    /// When the request arrived.
     #[must_use]
     pub fn began(&self) -> Instant {
         self.inner.began
     }
 
-    /// Notes the hash of the caller's key.
+    /// Records the hash of the caller's key.
     pub fn set_caller(&self, caller: &str) {
         self.inner.caller.get_or_init(|| caller.to_owned());
     }
 
-    /// Notes the model, as the client named it.
+    /// Records the model, as the client named it.
     pub fn set_model(&self, model: &str) {
-        /// Names come from clients; no model's is longer.
+        /// In characters. Names come from clients; no real one is longer.
         const LONGEST: usize = 256;
         self.inner
             .model
             .get_or_init(|| model.chars().take(LONGEST).collect());
     }
 
-    /// Notes the token that serves it now; the last one is told.
+    /// Records the credential that serves the request now; the last one is logged.
     pub fn set_token(&self, label: &Arc<str>) {
         for token in [&self.own.token, &self.inner.token] {
             *token.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(label));
         }
     }
 
-    /// Notes that the first piece of the answer is here; of several attempts the last one counts.
+    /// Records the arrival of the first piece of the answer; with several attempts the last one counts.
     pub fn note_first_token(&self) {
         let elapsed = self.inner.began.elapsed();
         *self
@@ -178,25 +178,25 @@ impl CallRecord {
             .unwrap_or_else(PoisonError::into_inner) = Some(elapsed);
     }
 
-    /// Notes how long the upstream was waited for until there was something to send; of several answers at once the
-    /// one that took longest counts.
+    /// Records how long the request waited for the upstream's first output; of several parallel answers the slowest
+    /// counts.
     pub fn note_upstream(&self, waited: Duration) {
         let mut known = self.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner);
         *known = (*known).max(Some(waited));
     }
 
-    /// How long the upstream was waited for, once that is known.
+    /// How long the request waited for the upstream, once known.
     #[must_use]
     pub fn upstream(&self) -> Option<Duration> {
         *self.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says how the request ended. The first to say so is right.
+    /// Sets the outcome. Only the first call has an effect.
     pub fn conclude(&self, outcome: Outcome) {
         self.own.outcome.get_or_init(|| outcome);
     }
 
-    /// How it ended, if that was said.
+    /// The outcome, if one was set.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.own.outcome.get().copied()
@@ -206,13 +206,13 @@ impl CallRecord {
         self.inner.caller.get().map(String::as_str)
     }
 
-    /// The model, once it is known.
+    /// The model, once known.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         self.inner.model.get().map(String::as_str)
     }
 
-    /// The token that serves it now, by its short hash; of several parts the last that was given one.
+    /// The credential that serves the request, as its short hash; of several parts the last one assigned.
     #[must_use]
     pub fn token(&self) -> Option<Arc<str>> {
         let known = |token: &Mutex<Option<Arc<str>>>| {

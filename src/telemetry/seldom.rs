@@ -1,4 +1,4 @@
-//! A bound on lines that one cause can bring about many times a second.
+//! Rate limit for log lines that one cause can trigger many times a second.
 
 use std::{
     collections::HashMap,
@@ -6,21 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// At most one line of a sort within this.
+/// At most one line of a kind within this interval.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// The log is the process's, and so is its bound.
+/// Process-wide, like the log itself.
 static LINES: Mutex<Option<HashMap<&'static str, Line>>> = Mutex::new(None);
 
-/// One sort of line.
+/// The state of one kind of line.
 #[derive(Debug)]
 struct Line {
     written: Instant,
     left_out: u64,
 }
 
-/// Whether a line of this sort may be written now: then how many like it were left out since the last. Other sorts do
-/// not matter.
+/// `Some` when a line of this kind may be logged now, with the number of lines suppressed since the last one. Kinds are
+/// limited independently.
 #[must_use]
 pub fn seldom(sort: &'static str) -> Option<u64> {
     let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);

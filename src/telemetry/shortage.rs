@@ -1,20 +1,20 @@
-//! What the process lacks on its own machine. Such a want looks like a fault of whoever was to be called, and is none.
+//! Resource shortages of this process or machine. Such an error looks like a failure of the remote side and is not one.
 
 use std::{error::Error, fmt, fs::File, io};
 
-/// What is lacking.
+/// The resource that is exhausted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shortage {
     /// File descriptors: of the process (EMFILE) or of the machine (ENFILE).
     Descriptors,
-    /// Memory (ENOMEM), or room for what is being sent (ENOBUFS).
+    /// Memory (ENOMEM), or buffer space for sending (ENOBUFS).
     Memory,
-    /// Ports to make a connection from (EADDRNOTAVAIL).
+    /// Local ports for outgoing connections (EADDRNOTAVAIL).
     Ports,
 }
 
 impl Shortage {
-    /// The want that an error tells of by its number.
+    /// The shortage that an error number stands for.
     #[must_use]
     pub fn of_io(error: &io::Error) -> Option<Self> {
         match error.raw_os_error()? {
@@ -25,8 +25,8 @@ impl Shortage {
         }
     }
 
-    /// The want that an error, or anything that caused it, tells of. A name that could not be looked up tells nothing:
-    /// the resolver keeps to itself that it had no descriptor, so whether one can be had is tried out.
+    /// The shortage behind an error or one of its causes. For a failed name lookup the current state is tested instead:
+    /// the resolver does not report that it had no descriptor.
     #[must_use]
     pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let mut cause = Some(error);
@@ -38,7 +38,7 @@ impl Shortage {
             if io.is_some_and(is_lookup) {
                 return Self::now();
             }
-            // An I/O error that wraps another hides it from `source`.
+            // An I/O error that wraps another one does not return it from `source`.
             cause = match io.and_then(io::Error::get_ref) {
                 Some(inner) => Some(inner),
                 None => error.source(),
@@ -47,7 +47,7 @@ impl Shortage {
         None
     }
 
-    /// Whether some descriptors can be had at this moment. More than one, since others come and go meanwhile.
+    /// Tests whether a few descriptors are available right now; more than one, since others come and go meanwhile.
     fn now() -> Option<Self> {
         const SOME: usize = 16;
         let opened: io::Result<Vec<File>> = (0..SOME).map(|_| File::open("/dev/null")).collect();
@@ -55,7 +55,7 @@ impl Shortage {
     }
 }
 
-/// Whether a name could not be looked up. The standard library has no kind for it, only these words.
+/// Whether a name lookup failed. The standard library has no error kind for it, only this message.
 fn is_lookup(error: &io::Error) -> bool {
     error.raw_os_error().is_none()
         && error
@@ -77,7 +77,7 @@ impl fmt::Display for Shortage {
 mod tests {
     use super::*;
 
-    /// An error of some library's own around another.
+    /// A library's error that wraps an I/O error.
     #[derive(Debug)]
     struct Around(io::Error);
 

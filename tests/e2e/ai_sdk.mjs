@@ -6,7 +6,7 @@ import { answersAsked, check, checkCalls, load, rest } from "./checks.mjs";
 const { createOpenAICompatible } = await load("@ai-sdk/openai-compatible");
 const { createOpenAI } = await load("@ai-sdk/openai");
 const { APICallError, Output, RetryError, generateText, jsonSchema, streamText, tool } = await load("ai");
-// Fields that a provider leaves out are told as warnings on the console.
+// Omitted fields are reported as warnings on the console.
 globalThis.AI_SDK_LOG_WARNINGS = false;
 
 const settings = ({ base_url, key }) => ({ baseURL: base_url, apiKey: key });

@@ -1,4 +1,4 @@
-"""Certificates, as an operator makes them: with openssl."""
+"""Certificates made with openssl, as an admin would."""
 
 import subprocess
 
@@ -21,12 +21,12 @@ def certificate(directory, name, *arguments):
 
 
 def certificates(directory):
-    """An authority, and certificates of it for gateway and client."""
+    """A CA, and certificates signed by it for gateway and client."""
     certificate(directory, "ca")
     of_gateway(directory, "gateway")
     certificate(directory, "client", *SIGNED)
 
 
 def of_gateway(directory, name):
-    """A pair that a gateway can show."""
+    """A certificate and key for a gateway."""
     certificate(directory, name, *SIGNED, "-addext", "subjectAltName=IP:127.0.0.1")

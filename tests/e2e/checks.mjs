@@ -1,4 +1,4 @@
-// What the scripts in JavaScript share: the servers, as Python tells of them, and lines of `ok` and `FAIL`.
+// Shared by the JavaScript checks: the servers, as passed from Python, and the `ok` and `FAIL` lines.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -17,7 +17,7 @@ export const name = NAME;
 
 const strayed = [];
 const call = globalThis.fetch;
-// Every package here sends by this, and nothing is to be sent anywhere else.
+// All packages here use `fetch`; block requests to any other machine.
 globalThis.fetch = async (where, init) => {
   const { hostname } = new URL(where instanceof Request ? where.url : where);
   if (hostname === "127.0.0.1") return call(where, init);

@@ -1,7 +1,7 @@
 """A list of named checks, and the loop that runs them.
 
-A check is a function that takes the world (see world.py) and raises when something is not as it should be. Its
-name is a sentence; a line tells how it went.
+A check is a function that takes the world (see world.py) and raises when something is wrong. Its name is a sentence,
+and its result is one line.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ REGISTERED = []
 
 
 class Skip(Exception):
-    """Raised by a check that cannot be made on this machine."""
+    """Raised by a check that cannot run on this machine."""
 
 
 def check(name):
@@ -28,7 +28,7 @@ def check(name):
 
 
 class Report:
-    """How the checks went."""
+    """The results of the checks."""
 
     def __init__(self):
         self.passed = 0
@@ -51,7 +51,7 @@ class Report:
                 asyncio.run(result)
         except Skip as why:
             print(f"skip {name}: {why}", flush=True)
-        except Exception as error:  # whatever went wrong belongs to this check alone
+        except Exception as error:  # any error fails only this check
             self.tell(False, name, detail(error))
         else:
             self.tell(True, name)
@@ -68,7 +68,7 @@ class Report:
 
 
 def detail(error):
-    """What went wrong and where: the message, then the innermost lines of the checks themselves."""
+    """The error and its place: the message, then the innermost lines within the checks."""
     kind = type(error).__name__
     here = [frame for frame in traceback.extract_tb(error.__traceback__) if "/e2e/" in frame.filename]
     places = [f"at {frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}: {frame.line}" for frame in here[-3:]]
@@ -87,7 +87,7 @@ def true(condition, what):
 
 @contextmanager
 def raises(kind, exactly=True):
-    """Holds the error that the block must raise, as `.error`; exactly of this class, or also of a narrower one."""
+    """Provides the error that the block must raise as `.error`; exactly of this class, or also of a subclass."""
 
     class Caught:
         error = None
@@ -104,8 +104,8 @@ def raises(kind, exactly=True):
 
 
 def until(look, what, seconds=10.0):
-    """Asks again and again until `look` gives something true, and returns that. `what` may be a function that says
-    how things stand."""
+    """Polls until `look` returns something true, and returns that. `what` may be a function that describes the current
+    state."""
     deadline = time.monotonic() + seconds
     while True:
         found = look()

@@ -1,5 +1,5 @@
-// A proxy that compresses all that it may, as many stand before services that run in Node. Takes the upstream's address,
-// and says its own.
+// A proxy that compresses every response it may, like many in front of Node services. Takes the upstream's address, and
+// prints its own.
 import { createServer, request } from "node:http";
 import { createRequire } from "node:module";
 

@@ -1,4 +1,4 @@
-"""Streams through a proxy that compresses what it may."""
+"""Streams through a compressing proxy."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ STREAMS = {
 
 @contextmanager
 def proxy(world, address):
-    """The address of a proxy before that one."""
+    """The address of a proxy in front of `address`."""
     environment = clean_environment({"NODE_PACKAGES": world.tools["node_packages"]})
     command = [world.tools["node"], SCRIPT, address]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -54,7 +54,7 @@ def first_words(world):
                 with asked(address, "POST", path, gateway.key, body | {"model": "any", "stream": True}) as answer:
                     equal(answer.status, 200, path)
                     read = b""
-                    # Held back they would not come before the hold is over, and the connection's patience is.
+                    # If the proxy buffered, the read would time out, since the upstream holds the rest.
                     while b"You " not in read:
                         line = answer.readline()
                         true(line, f"{path}: it ended after {read!r}")

@@ -7,7 +7,7 @@ from world import CLOSED
 
 
 def kinds(events):
-    """The kinds of the events, each of several in a row once."""
+    """The kinds of the events, without consecutive repeats."""
     found = [event.WhichOneof("event") for event in counted(events)]
     return [kind for index, kind in enumerate(found) if index == 0 or found[index - 1] != kind]
 
@@ -16,7 +16,7 @@ WHOLE = ["turn_started", "content", "usage", "turn_finished"]
 
 
 def made(world, gateway):
-    """How many conversations and messages the upstream has seen from a gateway's tokens."""
+    """Numbers of conversations and messages that a gateway's credentials have caused upstream."""
     calls = world.sim.state()["counts"]["calls_by_token"]
     own = [calls.get(token, {}) for token in gateway.tokens]
     return [sum(steps.get(step, 0) for steps in own) for step in ("create_conversation", "message")]

@@ -1,4 +1,4 @@
-"""The clients in examples/: what their README tells to run, and what they make of trouble."""
+"""The clients in examples/: the commands in their README, and their handling of failures."""
 
 import os
 import re
@@ -19,13 +19,13 @@ SOURCES = ("python/chat.py", "go/main.go", "node/chat.mjs", "chat.rs")
 
 
 def sections():
-    """The README's text by headings of the second level."""
+    """The README's text by second-level headings."""
     parts = re.split(r"(?m)^## (.+)$", README.read_text())
     return dict(zip(parts[1::2], parts[2::2]))
 
 
 def command(world, language):
-    """The line that runs a language's client: the program, and the model and text that it stands there with."""
+    """The README's command for a language's client: the program, and its model and text arguments."""
     (line,) = re.findall(r"(?ms)^```sh run\n(.+?)\n```$", sections()[language])
     program, model, text = re.fullmatch(r'(.+?) "([^"]+)" "([^"]+)"', line).groups()
     program = program.split()
@@ -49,7 +49,7 @@ def start(world, gateway, language, *arguments):
 
 
 def ended(process):
-    """Waits for a client's end: exit code, answer, and what it told of a failure."""
+    """Waits for a client to exit: its exit code, the answer, and the failure it reported."""
     try:
         out, err = process.communicate(timeout=60)
     finally:
@@ -62,7 +62,7 @@ def run(world, gateway, language, *arguments):
 
 
 def failed(told, status, *words):
-    """The client failed with this status, which every library spells in its own way, and told these words."""
+    """Checks that the client failed with this status, in any library's spelling, and reported these words."""
     code, _, err = told
     equal(code, 1, f"exit code, with {err!r}")
     spelled = err.split(":")[0].replace("_", "").upper().replace("CANCELED", "CANCELLED")
@@ -72,14 +72,14 @@ def failed(told, status, *words):
 
 
 def outcomes(gateway, outcome):
-    """How many chats ended like this."""
+    """Number of chats with this outcome."""
     text = ask(gateway.http, "GET", "/metrics", x_api_key=gateway.key).text
     lines = re.findall(r"(?m)^duogate_requests_total\{(.*)\} (\d+)$", text)
     return sum(int(count) for labels, count in lines if f'outcome="{outcome}"' in labels)
 
 
 def each(examine):
-    """Examines every language's client, and tells which of them is at fault."""
+    """Runs `examine` for every language's client, and names the language in a failure."""
     for language in LANGUAGES:
         try:
             examine(language)
@@ -115,7 +115,7 @@ def kept_alive(world):
         process = start(world, gateway, language, "any", "I am here.")
         try:
             true(os.read(process.stdout.fileno(), 4), "the answer has begun")
-            # Another client of the gateway's counts how many must have come meanwhile.
+            # Another client counts the keep-alive events that must have arrived meanwhile.
             with Door(gateway) as door:
                 signs, call = 0, door.start("StreamChatCompletion", request("any"))
                 while signs < 5:
@@ -178,18 +178,18 @@ def exhausted(world):
         before = world.sim.answers()
         told = run(world, gateway, language, "any", "Is there a token?")
         failed(told, "UNAVAILABLE", "POOL_EXHAUSTED", r"(?m)^  retry after: (59\d|600)\.\d+ s$")
-        # The first of them meets the upstream's own limit.
+        # The first client hits the upstream's limit.
         equal(world.sim.answers() - before, int(language == LANGUAGES[0]), "calls of the upstream")
 
     each(examine)
-    # Nobody came back before it was of use.
+    # No client retried before the credential was available again.
     equal(outcomes(gateway, "pool_exhausted"), len(LANGUAGES), "chats that met no token")
 
 
 @check("examples: a gateway that is full is asked again when it says, and then answers")
 def retried(world):
     gateway = world.gateway("examples-full", tokens=1, MAX_CONCURRENT_REQUESTS="1")
-    # What a process loads with its first chat must not last longer than the others are patient.
+    # Loading during the first chat must not exceed the other clients' timeouts.
     equal(run(world, gateway, "Go", "any", "Hello.")[0], 0, "exit code of the first chat")
 
     def examine(language):

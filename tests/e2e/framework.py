@@ -3,7 +3,7 @@
 
 Usage: framework.py NAME MODULE..., with what world.View wants in WORLD
 
-Prints one `ok` or `FAIL` line a check. Whatever is not on this machine cannot be called from here.
+Prints one `ok` or `FAIL` line per check. Only this machine can be reached.
 """
 
 import importlib
@@ -20,7 +20,7 @@ strayed = []
 
 
 def stay_here(event, given):
-    """Nothing is sent home, whatever a framework thinks of that."""
+    """Blocks connections to other machines, such as a framework's telemetry."""
     if event == "socket.getaddrinfo":
         host = given[0]
     elif event == "socket.connect" and isinstance(given[1], tuple):

@@ -1,5 +1,5 @@
-"""Runs the checks of the frameworks, each in a process of its own, in an environment of their own: they need OpenAI's
-package in the major before the newest, which is checked there too."""
+"""Runs the checks of the frameworks, each in its own process, in a separate environment: they need the previous major
+version of OpenAI's package, which is checked there as well."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ from checks import check, true
 from world import clean_environment
 
 SCRIPT = Path(__file__).with_name("framework.py")
-# Nothing is looked up and nothing reported outside of this machine.
+# No lookups and no telemetry outside of this machine.
 QUIET = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LANGSMITH_TRACING": "false",
@@ -17,7 +17,7 @@ QUIET = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-# What each is called, and where its checks are.
+# The name of each run, and the modules of its checks.
 RUNS = {
     "openai 2": ["openai_sync", "openai_async", "openai_endpoints", "openai_errors", "openai_raw"],
     "langchain": ["langchain_checks"],
@@ -43,7 +43,7 @@ def run(world, name):
     )
     failed = world.report.failed
     world.report.relay(done.stdout)
-    # A script that dies on its way says so by its exit code alone.
+    # A script that crashes reveals it only by its exit code.
     true(done.returncode == 0 or world.report.failed > failed, done.stderr[-2000:])
 
 

@@ -1,4 +1,4 @@
-"""The gRPC door: what answers look like, and who may leave when."""
+"""The gRPC door: the content of answers, and cancellation."""
 
 import grpc
 from checks import check, equal, true

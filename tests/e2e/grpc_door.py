@@ -1,4 +1,4 @@
-"""The gRPC door through server reflection alone: no generated code, as a stranger to the project would call it."""
+"""A client of the gRPC door that uses only server reflection, without generated code."""
 
 import queue
 
@@ -17,7 +17,7 @@ TIMEOUT = 30
 
 
 class Former(ProtoReflectionDescriptorDatabase):
-    """The contract as it was before there were signs of life on streams."""
+    """The contract before keep-alive events existed."""
 
     def FindFileByName(self, name):
         return without_keep_alive(super().FindFileByName(name))
@@ -35,7 +35,7 @@ def without_keep_alive(file):
 
 
 class Door:
-    """A channel and the calls that reflection tells of."""
+    """A channel, and the calls found by reflection."""
 
     def __init__(self, gateway, key=None, channel=None, contract=ProtoReflectionDescriptorDatabase):
         self.channel = channel or grpc.insecure_channel(gateway.grpc)
@@ -50,7 +50,7 @@ class Door:
         self.channel.close()
 
     def start(self, method, request, metadata=None, timeout=TIMEOUT):
-        """Starts a call; a stream can be walked, of the other kind `result` waits for the answer."""
+        """Starts a call. A stream can be iterated; for a unary call `result` waits for the response."""
         described = self.service.methods_by_name[method]
         build = message_factory.GetMessageClass
         make = self.channel.unary_stream if described.server_streaming else self.channel.unary_unary
@@ -81,7 +81,7 @@ class Door:
 
 
 class Talk:
-    """A conversation, spoken turn by turn; leaving the block without `close` leaves the stream."""
+    """A conversation, turn by turn; leaving the block without `close` cancels the stream."""
 
     def __init__(self, door, timeout):
         described = door.service.methods_by_name["Converse"]
@@ -105,7 +105,7 @@ class Talk:
         self.said.put(self.message(**request))
 
     def start(self, model=MODEL, **options):
-        """Begins, and returns the head."""
+        """Starts the conversation, and returns the head."""
         self.send(start={"options": {"model": model, **options}})
         return next(self.call).started
 
@@ -113,7 +113,7 @@ class Talk:
         self.send(turn={"content": [{"text": text}]})
 
     def turn(self):
-        """The events of the turn that is being answered, up to its end."""
+        """The events of the current turn, up to its end."""
         events = []
         for event in self.call:
             events.append(event)
@@ -126,12 +126,12 @@ class Talk:
         return self.turn()
 
     def close(self):
-        """Says no more."""
+        """Closes the sending side."""
         self.said.put(None)
 
 
 def counted(events):
-    """The events that are numbered: signs of life come whenever a machine is slow."""
+    """The numbered events, without keep-alives, which appear whenever a machine is slow."""
     return [event for event in events if not event.HasField("keep_alive")]
 
 
@@ -140,7 +140,7 @@ def text_of(events):
 
 
 def request(model=MODEL, text=QUESTION, **fields):
-    """A chat with one user message; `fields` replace or add to what it holds."""
+    """A chat with one user message; `fields` replace or add to its fields."""
     message = {"role": 3, "content": [{"text": text}]}  # 3: ROLE_USER
     return {"model": model, "messages": [message], **fields}
 

@@ -1,4 +1,4 @@
-"""The gRPC door: statuses, their details, and what they mean for a caller."""
+"""The gRPC door: statuses, their details, and their meaning for callers."""
 
 import grpc
 from checks import check, equal, true

@@ -1,4 +1,4 @@
-// Chats by gRPC-Web with a client that many web pages use, and prints what came of it as JSON.
+// Chats by gRPC-Web with a client library for web pages, and prints the outcome as JSON.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

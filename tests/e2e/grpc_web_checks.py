@@ -1,4 +1,4 @@
-"""gRPC-Web with a client that pages use, over HTTP/1.1 as a browser's proxy would speak it."""
+"""gRPC-Web with a client library for web pages, over HTTP/1.1 as from a browser's proxy."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The gRPC door with grpcurl, as a person would try it from a shell."""
+"""The gRPC door with grpcurl, as used from a shell."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def grpcurl(world, gateway, *arguments, key=None, data=None):
 
 
 def documents(text):
-    """The JSON documents that stand in a text one after the other."""
+    """The consecutive JSON documents in a text."""
     decoder, found, text = json.JSONDecoder(), [], text.strip()
     while text:
         document, end = decoder.raw_decode(text)
@@ -65,6 +65,6 @@ def errors(world):
     empty = {"model": MODELS[0], "messages": []}
     done = grpcurl(world, world.strict, method, key=world.strict.key, data=empty)
     true(done.returncode != 0 and "Code: InvalidArgument" in done.stderr, done.stderr)
-    # In plain words, since reflection tells of the details' types too.
+    # Decoded, since reflection includes the details' types.
     for word in ("google.rpc.BadRequest", '"field": "messages"', "google.rpc.ErrorInfo", '"INVALID_REQUEST"'):
         true(word in done.stderr, f"no {word} in {done.stderr}")

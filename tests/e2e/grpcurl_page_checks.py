@@ -1,6 +1,6 @@
 """docs/grpcurl.md: every command in it is run, and prints what the page shows.
 
-With UPDATE_PAGES=1 in the environment the page is written anew where it does not.
+With UPDATE_PAGES=1 in the environment the page is updated instead.
 """
 
 import os
@@ -19,7 +19,7 @@ KEY, ADMIN_KEY = "sk-duogate-demo", "adm-duogate-demo"
 TOKENS = ["demo-token-1", "demo-token-2", "demo-token-3"]
 MODELS = ["Gemini 2.5 Pro", "Claude 4 Sonnet", "o4-Default"]
 PACE = 60
-# What differs from run to run.
+# Parts of the output that vary between runs.
 VARYING = [
     (r"(chatcmpl|conv)-[0-9a-f]{32}", r"\1-ID"),
     (r'"created": "\d+"', '"created": "TIME"'),
@@ -28,9 +28,9 @@ VARYING = [
     (r'"age": "[\d.]+s"', '"age": "SECONDS"'),
     (r"(?m)^date: .*$", "date: DATE"),
     (r"127\.0\.0\.1:\d+", "ADDRESS"),
-    # How far the removal of conversations is.
+    # The progress of deleting conversations.
     (r'"(inUse|leaving|removed)": \d+', r'"\1": COUNT'),
-    # Both ends watch the clock, and each has its own words.
+    # Client and server both enforce the deadline, with different messages.
     (r"(?s)(Code: DeadlineExceeded).*", r"\1"),
 ]
 
@@ -43,7 +43,7 @@ class Demo(Gateway):
 
 
 def start(world):
-    """An upstream at the demo's pace, and a gateway each without TLS, with it, and with clients' certificates."""
+    """An upstream as slow as the demo's, and three gateways: without TLS, with TLS, and with client certificates."""
     sim = world.keep(Sim(world, "page-sim", TOKENS, "--chunk-delay", str(PACE)))
     tls = world.directory / "page"
     tls.mkdir()
@@ -57,7 +57,7 @@ def start(world):
 
 
 def settings(world, plain, secure, mutual):
-    """The variables that the page tells to set, and a path to grpcurl."""
+    """The variables that the page asks to set, and a path to grpcurl."""
     bin = world.directory / "page-bin"
     bin.mkdir()
     (bin / "grpcurl").symlink_to(Path(world.tools["grpcurl"]).resolve())
@@ -89,7 +89,7 @@ def whole_page(world):
     shell = page.Shell(tls, environment, lambda: until(under_way, "the chat is under way"))
     count, wrong = page.run(PAGE, shell, VARYING, update=os.environ.get("UPDATE_PAGES") == "1")
     equal(count, len(re.findall(r"(?m)^\$ ", text)), "commands that were run")
-    # Whatever looks like a command of the page's stands where it is run.
+    # Every command on the page must be in a block that is run.
     prose = page.BLOCK.sub("", text)
     equal(re.findall(r"(?m)^.*grpcurl -.*$", prose), [], "commands outside of the blocks")
     true(count >= 30, f"only {count} commands")

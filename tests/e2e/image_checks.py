@@ -1,5 +1,5 @@
-"""The image, run as its page tells: as its own user, with a read-only root and no rights, by the same runtime that
-Docker and Kubernetes use."""
+"""The image, run as documented: as its own user, with a read-only root and no capabilities, by the runtime that Docker
+and Kubernetes use."""
 
 import json
 import os
@@ -54,7 +54,7 @@ class Contained(Gateway):
         return ["runc", "run", "--bundle", self.bundle, self.container]
 
     def inside(self, *command):
-        """Runs a command in the container; gives exit code and output."""
+        """Runs a command in the container; returns exit code and output."""
         done = subprocess.run(
             ["runc", "exec", self.container, *command], capture_output=True, text=True, timeout=60
         )
@@ -66,14 +66,14 @@ class Contained(Gateway):
         return code
 
     def status(self, field):
-        """A line of what the kernel says of the gateway's process."""
+        """A field of the kernel's status of the gateway's process."""
         state = json.loads(subprocess.run(["runc", "state", self.container], capture_output=True, check=True).stdout)
         lines = Path(f"/proc/{state['pid']}/status").read_text().splitlines()
         return next(line.split()[1:] for line in lines if line.startswith(f"{field}:"))
 
 
 def no_containers(world, image):
-    """Why not even a program that does nothing runs in a container here; nothing where it does."""
+    """Why no container can run here at all; `None` if one can."""
     bundle = world.directory / f"probe-{secrets.token_hex(4)}"
     bundle.mkdir()
     subprocess.run(["runc", "spec", "--bundle", bundle], check=True)
@@ -95,7 +95,7 @@ def contained(world):
         if why := no_containers(world, Path(image)):
             raise Skip(f"this machine runs no container: {why}")
         taken, world.unused = world.unused[:3], world.unused[3:]
-        # A port that is known beforehand, as the health check reads it from the container's own variables.
+        # The port must be known beforehand: the health check reads it from the container's environment.
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
         gateway = Contained(world, "contained", taken, Path(image), AVAILABLE_MODELS=[MODEL], PORT=port)

@@ -1,4 +1,4 @@
-// Connections that are kept: requests that are refused before their bodies are read cost no other request.
+// Persistent connections: a request rejected before its body is read must not affect another one.
 import assert from "node:assert/strict";
 import { Agent, request } from "node:http";
 import { answer, check, checkCalls, load, model, question, strict, wrongKey } from "./checks.mjs";

@@ -39,7 +39,7 @@ def joined(chunks):
 
 
 def refused(kind, code, model, ask):
-    """Calls it, and checks the error; LangChain's own classes stand below OpenAI's."""
+    """Calls it, and checks the error; LangChain's own classes derive from OpenAI's."""
     with raises(kind, exactly=False) as caught:
         ask(model)
     equal(caught.error.code, code, "code")

@@ -1,4 +1,4 @@
-"""Starting, stopping, and the commands beside `serve`."""
+"""Starting, stopping, and the commands other than `serve`."""
 
 import socket
 import stat
@@ -13,7 +13,7 @@ from world import CLOSED, MODELS, clean_environment
 
 
 def run(world, name, *arguments, settings=None, home=None):
-    """Runs a command of the binary to its end, in an empty directory; gives exit code and output."""
+    """Runs a command of the binary to its end, in an empty directory; returns exit code and output."""
     if home is None:
         home = world.directory / name
         home.mkdir()
@@ -183,7 +183,7 @@ def check_health(world):
     code, output = run(world, "health-up", "check", "--health", settings=settings)
     equal(code, 0, output)
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))  # bound and not listening: nobody can answer there meanwhile
+        free.bind(("127.0.0.1", 0))  # bound but not listening, so that nothing else can serve there
         settings["PORT"] = str(free.getsockname()[1])
         code, output = run(world, "health-down", "check", "--health", settings=settings)
     true(code != 0, f"exit code {code}: {output}")

@@ -8,10 +8,10 @@ from world import MODELS
 
 MODEL = MODELS[0]
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}]
-# It prints advice with every error otherwise.
+# Otherwise it prints advice with every error.
 litellm.suppress_debug_info = True
 litellm.telemetry = False
-# It streams the responses only of models that it knows; of others it asks for the whole and plays the stream itself.
+# It streams responses only for models it knows; for others it requests whole ones and simulates the stream.
 KNOWN = {"litellm_provider": "openai", "mode": "chat", "supports_native_streaming": True}
 litellm.register_model({f"openai/{model}": KNOWN for model in (MODEL, "fault:cut")})
 
@@ -29,7 +29,7 @@ def responded(gateway, model=MODEL, key=None, **more):
 
 
 def refused(kind, call, request, text):
-    """Makes a call that must fail, and checks that the gateway's own words come through."""
+    """Makes a call that must fail, and checks that the gateway's message is passed on."""
     with raises(kind) as caught:
         call(**request)
     true(text in str(caught.error), f"unreadable: {caught.error}")

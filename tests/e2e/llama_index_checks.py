@@ -1,4 +1,4 @@
-"""LlamaIndex's OpenAILike, as it comes (legacy completions) and with is_chat_model=True."""
+"""LlamaIndex's OpenAILike, by default (legacy completions) and with is_chat_model=True."""
 
 import openai
 from checks import check, equal, raises, true
@@ -15,9 +15,9 @@ TURNS = [
     ChatMessage("Hi.", role="assistant"),
     ChatMessage([TextBlock(text="And now "), TextBlock(text="this.")], role="user"),
 ]
-# What LlamaIndex makes of turns where there is only one text to complete.
+# LlamaIndex's text for several turns in a legacy completion.
 ONE_TEXT = "system: Be brief.\nuser: Hello.\nassistant: Hi.\nuser: And now \nthis.\nassistant: "
-# It tries again by itself whatever it is told, and the gateway has done so already.
+# Disables its own retries, which ignore the gateway's hints; the gateway has retried already.
 SETTINGS = {"max_retries": 0, "timeout": 60, "max_tokens": 200}
 BOTH = (False, True)
 
@@ -81,7 +81,7 @@ def turns_as_text(world):
     llm = model(world.strict, chat=False)
     equal(llm.chat(TURNS).message.content, f"You said: {ONE_TEXT}", "answer")
     equal(list(llm.stream_chat(TURNS))[-1].message.content, f"You said: {ONE_TEXT}", "stream")
-    # OpenAI's own default, of which a short answer is the sign.
+    # OpenAI's own default limit, recognizable by a short answer.
     short = model(world.strict, chat=False, max_tokens=None).complete("word " * 50)
     equal((short.raw.choices[0].finish_reason, short.raw.usage.completion_tokens), ("length", 16), "its end")
 

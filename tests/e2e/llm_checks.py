@@ -12,7 +12,7 @@ from shapes import ANSWER, COUNTING, QUESTION
 from world import MODELS
 
 LLM = Path(sys.executable).with_name("llm")
-# Names in llm, and where each leads.
+# Names in llm, and their models.
 KNOWN = {
     "chat": ("strict", MODELS[0]),
     "unknown": ("strict", "gpt-none"),
@@ -57,7 +57,7 @@ class Command:
 
 
 def two_at_a_time(world, name, *commands):
-    """`llm` takes seconds to start. Two in one home would both make its database, and one of them fail."""
+    """Runs two at a time, since `llm` starts slowly. In one home both would create its database, and one fail."""
     homes = [Command(world, f"{name}-{number}") for number in range(len(commands))]
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda home, arguments: home(*arguments), homes, commands))
@@ -99,7 +99,7 @@ def refusals(world):
     for wanted, (code, said, error) in zip(cases, two_at_a_time(world, "refusals", *cases.values())):
         true(code == 1 and wanted in error, f"wanted {wanted!r}, found {code}: {error!r}")
         true(said in ("", "You said: "), f"with {wanted!r} it said {said!r}")
-    # Twice for each whole answer that failed and once for the stream: the command adds no tries of its own.
+    # Two for each whole answer that failed and one for the stream: the command does not retry by itself.
     equal(world.sim.answers() - before, 5, "answers asked of the upstream")
 
 

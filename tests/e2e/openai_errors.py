@@ -1,4 +1,4 @@
-"""OpenAI's Python package: the exceptions beside those of openai_sync.py, timeouts and retries.
+"""OpenAI's Python package: the exceptions not in openai_sync.py, timeouts and retries.
 
 PermissionDeniedError, ConflictError, UnprocessableEntityError and RateLimitError have no check: nothing that the
 gateway answers today is a 403, 409, 422 or 429 (pool_checks.py: the upstream's own never come through).
@@ -81,7 +81,7 @@ def timeouts(world):
                 create(model="fault:stall-head", **asked)
             world.sim.rest(CLOSED)
     equal(world.sim.answers() - before, 4, "answers asked of the upstream")
-    # A limit for one request alone.
+    # A timeout for this request only.
     with client(world.any) as api, raises(openai.APITimeoutError):
         api.with_options(timeout=0.5, max_retries=0).chat.completions.create(model="fault:stall-head", **CHAT)
     world.sim.rest(CLOSED)

@@ -198,7 +198,7 @@ await check("a dead upstream and an empty pool throw InternalServerError, and ar
       assert.deepEqual([error.status, error.code], [status, code]);
       return true;
     });
-  // One try and MAX_RETRIES=1 more, all inside one request of the client.
+  // One try and one retry (MAX_RETRIES=1), within one request of the client.
   assert.equal(await answersAsked(() => dies(any, 502, "upstream_unavailable")), 2);
   assert.equal(await answersAsked(() => dies(client(empty), 503, "no_available_tokens")), 0);
 });

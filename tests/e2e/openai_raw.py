@@ -1,4 +1,4 @@
-"""OpenAI's Python package: answers with their headers, and bodies read piece by piece."""
+"""OpenAI's Python package: raw responses with headers, and streamed bodies."""
 
 from checks import check, equal, true
 from openai_sync import MODEL, client

@@ -143,7 +143,7 @@ def no_multiplied_retries(world):
             api.chat.completions.create(model="fault:502", **CHAT)
     equal(caught.error.status_code, 502, "status")
     equal(caught.error.response.headers.get("x-should-retry"), "false", "x-should-retry")
-    # One try and MAX_RETRIES=1 more, all inside one request of the client.
+    # One try and one retry (MAX_RETRIES=1), within one request of the client.
     equal(world.sim.answers() - before, 2, "answers asked of the upstream")
 
 

@@ -1,5 +1,5 @@
-"""The OpenAPI document: its examples run, generated requests meet nothing that it does not tell, OpenAI's own schema
-accepts the answers, and the page that shows it works where there is no network."""
+"""The OpenAPI document: its examples run, generated requests get only documented responses, OpenAI's own schema accepts
+the answers, and the docs page works without a network."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from world import START, Gateway, Process, Sim
 
 HERE = Path(__file__).with_name("openapi")
 DEMO_KEY = "sk-duogate-demo"
-# What `duogate demo` offers.
+# The models of `duogate demo`.
 DEMO_MODELS = ["Gemini 2.5 Pro", "Claude 4 Sonnet", "o4-Default"]
 ADMIN = "^/admin"
 FEWEST_CASES = 2000
 SEED = "1"
-# Valid data may be refused for reasons that no schema tells, such as an id that is not kept; operators' may not.
+# Valid data may be rejected for reasons beyond any schema, such as an unknown id; admin requests may not.
 CHECKS = [
     "not_a_server_error",
     "status_code_conformance",
@@ -43,7 +43,7 @@ def document(address):
 
 
 def examples(told):
-    """Every example of a request: its operation, its name, its path and its body."""
+    """Every request example: its operation, name, path and body."""
     for path, item in told["paths"].items():
         for operation in item.values():
             for media in operation.get("requestBody", {}).get("content", {}).values():
@@ -78,7 +78,7 @@ def examples_of_the_demo(world):
         try:
             demo.wait_for("The docs page is at", "its last line")
         except AssertionError:
-            # Its ports are fixed, so that what it prints can be told beforehand.
+            # Its ports are fixed, so that its output is known beforehand.
             if "in use by another program" in demo.output():
                 raise Skip("the demo's ports are taken") from None
             raise
@@ -89,7 +89,7 @@ def examples_of_the_demo(world):
 
 @contextmanager
 def apart(world, name, **settings):
-    """A gateway with an upstream of its own: what is generated may name tokens that no upstream knows."""
+    """A gateway with its own upstream: generated requests may add credentials unknown to the upstream."""
     tokens = [world.secret("token") for _ in range(3)]
     sim = Sim(world, f"{name}-sim", tokens)
     try:
@@ -121,7 +121,7 @@ def fuzz(world, gateway, key, paths, checks, most):
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=400)
         true(report.exists(), done.stdout[-3000:] + done.stderr[-3000:])
         told = json.loads(report.read_text())
-        # Nothing of it may be lost, but a whole run's output is for nobody to read.
+        # Kept to the last part: the output of a whole run is too long to read.
         equal(done.returncode, 0, f"exit code of schemathesis: {done.stdout[-6000:]}{done.stderr[-2000:]}")
     operations, cases = told["operations"], told["test_cases"]
     true(told["complete"], f"it stopped early: {told['stop_reason']}")
@@ -131,10 +131,10 @@ def fuzz(world, gateway, key, paths, checks, most):
 
 
 def outcomes(gateway):
-    """How the chats of a gateway ended, from its own metrics."""
+    """The outcomes of a gateway's chats, from its metrics."""
     text = ask(gateway.http, "GET", "/metrics", authorization=f"Bearer {gateway.key}").text
     counts = {}
-    # A model's name, which stands before, may hold anything.
+    # The model's name before it may contain any characters.
     for outcome, count in re.findall(r'(?m)^duogate_requests_total\{.*outcome="(\w+)"\} (\d+)$', text):
         counts[outcome] = counts.get(outcome, 0) + int(count)
     return counts
@@ -148,7 +148,7 @@ def fuzzed(world):
         told = outcomes(gateway)
     print(f"     {cases} cases on {operations} operations; chats by outcome: {told}", flush=True)
     true(cases >= FEWEST_CASES, f"only {cases} cases")
-    # They must not all end at the gate.
+    # Not all requests may be rejected by validation.
     true(told.get("ok", 0) >= 200, f"too few chats were answered: {told}")
 
 
@@ -174,7 +174,7 @@ def against_openai(world):
 
 
 def browser(world):
-    """Chromium: the one that was given, or the machine's own."""
+    """Chromium: the given one, or the machine's own."""
     found = world.tools["chromium"] or shutil.which("chromium")
     if not found:
         raise Skip("there is no chromium here")

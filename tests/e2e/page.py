@@ -1,7 +1,7 @@
-"""A page of documentation whose commands are run: blocks of `console` with lines that begin with `$ ` and what they print.
+"""Runs the commands on a page of documentation: `console` blocks with lines that begin with `$ `, and their output.
 
-A command may go on over several lines that end in a backslash. One that ends in ` &` runs beside those that follow, and
-`wait` shows what the last such one printed.
+A command may be continued after a backslash at the line's end. One that ends in ` &` runs in the background, and `wait`
+shows the output of the last such command.
 """
 
 import os
@@ -13,7 +13,7 @@ BLOCK = re.compile(r"(?ms)^```(\S*)[^\n]*\n(.*?)^```$")
 
 
 class Command:
-    """A command, and what the page says that it prints."""
+    """A command, and its output according to the page."""
 
     def __init__(self, lines):
         self.lines = lines
@@ -24,7 +24,7 @@ class Command:
 
 
 def commands(block):
-    """The commands of a block; a block begins with one."""
+    """The commands of a block, which must begin with one."""
     found = []
     for line in block.splitlines():
         if found and not found[-1].shown and found[-1].lines[-1].endswith("\\"):
@@ -39,17 +39,17 @@ def commands(block):
 
 
 class Shell:
-    """Runs the commands of a page one after the other."""
+    """Runs the commands of a page in order."""
 
     def __init__(self, directory, settings, started):
         self.directory = directory
         self.settings = settings
-        # Called when a command runs beside the others.
+        # Called when a background command has started.
         self.started = started
         self.beside = None
 
     def run(self, command):
-        """What a command prints, line by line."""
+        """Runs a command; returns its output as lines."""
         text = command.text()
         if text.endswith(" &"):
             self.beside = self.start(text.removesuffix(" &"))
@@ -75,7 +75,7 @@ class Shell:
 
 
 def alike(lines, varying):
-    """The lines as one text, in which what must vary is replaced."""
+    """The lines as one text, with varying parts replaced."""
     text = "\n".join(lines)
     for pattern, replacement in varying:
         text = re.sub(pattern, replacement, text)
@@ -83,8 +83,8 @@ def alike(lines, varying):
 
 
 def run(path, shell, varying, update):
-    """Runs every command of a page; tells how many there were, and where the page is wrong. With `update` the page is
-    written anew where something has changed."""
+    """Runs every command of a page; returns their number, and the differences from the page. With `update` the page is
+    rewritten where the output has changed."""
     count, wrong = 0, []
 
     def renew(match):

@@ -1,4 +1,4 @@
-"""Tokens that die or are limited: gateways of their own, since a benched token stays benched for a while."""
+"""Revoked or rate-limited credentials, each check with its own gateway, since a cooldown takes a while."""
 
 import grpc
 import openai
@@ -55,7 +55,7 @@ def all_limited(world):
         headers = caught.error.response.headers
         true(0 < float(headers["retry-after"]) <= 3, f"retry-after {headers['retry-after']!r}")
         equal(headers["x-should-retry"], "true", "x-should-retry")
-    # The SDK waits as told and asks again: one token is back by then.
+    # The SDK waits as asked and retries; by then one credential's cooldown is over.
     with client(gateway, max_retries=5) as api:
         whole_chat(api.chat.completions.create(model="ordinary", **CHAT), "ordinary")
 

@@ -1,4 +1,4 @@
-"""The configurations of docs/proxies.md, run by the real proxies in front of a gateway."""
+"""The configurations in docs/proxies.md, used by the real proxies in front of a gateway."""
 
 import re
 import shutil
@@ -26,13 +26,13 @@ def free_port():
 
 
 def block(language):
-    """The page's one block of that language."""
+    """The page's only block in this language."""
     [text] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
     return text
 
 
 class Proxy(Process):
-    """A proxy by the page's lines, with only addresses and files replaced."""
+    """A proxy with the page's configuration, in which only addresses and files are replaced."""
 
     def __init__(self, world, name, command, port):
         self.port = port
@@ -96,7 +96,7 @@ def haproxy(world, directory):
 
 
 def passes(world, start):
-    """Chats through a proxy are whole over both doors, and events come while the upstream still holds the rest back."""
+    """Checks that chats through a proxy are complete at both doors, and that the proxy does not buffer events."""
     name = start.__name__
     if not shutil.which(name):
         raise Skip(f"there is no {name} here")

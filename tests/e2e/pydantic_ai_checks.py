@@ -74,7 +74,7 @@ async def turns(world):
         told = await agent(world.strict, kind=kind, instructions="Be brief.").run("Hello.")
         equal(told.output, "You said: System: Be brief.\n\nUser: Hello.", "answer under instructions")
         more = await agent(world.strict, kind=kind).run("And now?", message_history=told.all_messages())
-        # Instructions hold for one run. The answer, now a turn, is set in, so that it cannot pass for several.
+        # Instructions apply to one run. The answer, now a turn, is indented so that it cannot look like several.
         repeated = told.output.replace("\n\nUser", "\n\n  User")
         wanted = f"You said: User: Hello.\n\nAssistant: {repeated}\n\nUser: And now?"
         equal(more.output, wanted, "answer to what followed")

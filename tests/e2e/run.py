@@ -5,7 +5,7 @@ Usage: run.py --binary PATH --grpcurl PATH --node-packages DIR --frameworks-pyth
               --rust-example PATH --tool-packages DIR --openapi-python PATH
               [--node PATH] [--chromium PATH] [--image DIR] [--only WORDS] [--keep DIR]
 
-Prints one line a check, and one line that sums up; the exit code says the same.
+Prints one line per check and a summary line. The exit code is 0 if every check passed.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# What this process leaves behind, and what gRPC says about itself, is nobody's business.
+# No bytecode files, and no log lines of gRPC itself.
 sys.dont_write_bytecode = True
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -48,7 +48,7 @@ import lifecycle_checks  # noqa: E402,F401
 from checks import REGISTERED, Report, equal, true, until  # noqa: E402
 from world import Sim, World  # noqa: E402
 
-# A run that hangs is told where, and ended.
+# A run that hangs prints its stacks, and is ended.
 PATIENCE = 1140
 TOOLS = ("grpcurl", "node", "node_packages", "frameworks_python", "examples", "rust_example", "tool_packages",
          "openapi_python", "chromium", "image")
@@ -74,7 +74,7 @@ def arguments():
 
 
 def at_rest(world):
-    """No answer is left open by a check: checked while everything runs."""
+    """No check has left an answer open; checked while everything runs."""
     world.sim.rest()
 
 
@@ -83,14 +83,14 @@ def gateways(world):
 
 
 def all_end(world):
-    """Every gateway ends well when it is asked to."""
+    """Every gateway exits successfully when asked to."""
     for gateway in gateways(world):
-        # One that a check has ended already says so again.
+        # One that a check has stopped already returns its exit code again.
         equal(gateway.stop(), 0, f"exit code of {gateway.name}")
 
 
 def tidy(world):
-    """The gateways have deleted what they made; one whose token was revoked for a while may have failed to."""
+    """The gateways have deleted their conversations, except perhaps one whose credential was revoked for a while."""
     exempt = next((process.tokens for process in world.processes if process.name == "failover"), [])
 
     def left():
@@ -106,7 +106,7 @@ def no_breach(world):
 
 
 def no_secret(world):
-    """No key and no token stands in a gateway's log."""
+    """No gateway's log contains a key or credential."""
     for process in gateways(world):
         log = process.output()
         true(log, f"the log of {process.name} is empty")
@@ -149,7 +149,7 @@ def run(options, directory):
                 report.run(name, function, world)
         for name, function in ENDING:
             report.run(name, function, world)
-    except Exception as error:  # the servers did not even start
+    except Exception as error:  # the servers failed to start
         report.tell(False, "the servers start", str(error))
     finally:
         world.stop()
@@ -171,6 +171,6 @@ def main():
 
 if __name__ == "__main__":
     code = main()
-    # gRPC's threads need no farewell.
+    # Exits without joining gRPC's threads.
     sys.stdout.flush()
     os._exit(code)

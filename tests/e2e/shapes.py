@@ -1,11 +1,11 @@
-"""What a whole answer looks like in the eyes of OpenAI's SDK: shared by the sync and the async checks."""
+"""The expected form of answers in OpenAI's SDK, shared by the sync and async checks."""
 
 from checks import equal, true
 
 QUESTION = "Tell me: what is a gateway, in plain words? Größe, 猫, 🦀."
 ANSWER = f"You said: {QUESTION}"
 CHAT = {"messages": [{"role": "user", "content": QUESTION}]}
-# Several speakers are flattened to one text, which the simulator says back.
+# Several speakers are joined into one text, which the simulator repeats.
 DIALOGUE = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "Hello."},
@@ -13,7 +13,7 @@ DIALOGUE = [
     {"role": "user", "content": [{"type": "text", "text": "And now "}, {"type": "text", "text": "this."}]},
 ]
 DIALOGUE_ANSWER = "You said: System: Be brief.\n\nUser: Hello.\n\nAssistant: Hi.\n\nUser: And now this."
-# Something to stop and to cut in: a token a word.
+# A text for stop sequences and token limits: one token per word.
 COUNTING = "one two three four five six seven eight nine ten"
 
 
@@ -70,7 +70,7 @@ def whole_stream(chunks, model, usage, answer=ANSWER):
 
 
 def cut(chunks, error):
-    """Checks what was seen of a stream that the upstream cut, and the error that told of it."""
+    """Checks the received part of a stream that the upstream cut, and its error."""
     true(text_of(chunks).startswith("You said: "), f"content before the cut: {text_of(chunks)!r}")
     true(text_of(chunks) != ANSWER, "the whole answer arrived, there was no cut")
     equal(finishes(chunks), [], "finish reasons of a cut stream")

@@ -1,4 +1,4 @@
-"""TLS as openssl sees it: who is let in, and which certificate is shown."""
+"""TLS with openssl as the client: client certificates, and the server's certificate."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def secured(world, name, **settings):
 
 
 def s_client(place, address, *arguments):
-    """What openssl says of a connection that it leaves as soon as it is let go: exit code and words."""
+    """The exit code and output of openssl for a connection that it closes right after the handshake."""
     done = subprocess.run(
         ["openssl", "s_client", "-connect", address, "-CAfile", "ca.crt", "-verify_return_error", *arguments],
         cwd=place,
@@ -37,7 +37,7 @@ def s_client(place, address, *arguments):
 
 
 def shown(place, address):
-    """The name in the certificate that a door shows."""
+    """The name in a door's certificate."""
     code, said = s_client(place, address)
     equal(code, 0, said)
     return re.search(r"subject=CN ?= ?(\S+)", said)[1]
@@ -62,14 +62,14 @@ def protocols(world):
 @check("tls: a client without a certificate is refused by the gRPC door, with one it chats")
 def mutual(world):
     gateway, place = secured(world, "mtls", TLS_CLIENT_CA="ca.crt")
-    # By 1.3 the refusal comes after the client's side of the handshake, so it is waited for.
+    # In TLS 1.3 the rejection follows the client's side of the handshake, so wait for it.
     for arguments in (["-tls1_2"], ["-tls1_3", "-ign_eof"]):
         code, said = s_client(place, gateway.grpc, *arguments)
         true(code != 0 and "alert" in said, f"{arguments}: exit code {code}: {said}")
         code, said = s_client(place, gateway.grpc, "-alpn", "h2", *CLIENT, arguments[0])
         equal(code, 0, said)
         true("ALPN protocol: h2" in said, said)
-    # The HTTP door asks for none.
+    # The HTTP door requires no certificate.
     equal(s_client(place, gateway.http)[0], 0, "exit code at the HTTP door")
     message = f'{{"model": "{MODELS[0]}", "messages": [{{"role": "ROLE_USER", "content": [{{"text": "{QUESTION}"}}]}}]}}'
     command = [world.tools["grpcurl"], "-cacert", "ca.crt", *CLIENT, "-H", f"authorization: Bearer {gateway.key}"]
@@ -87,7 +87,7 @@ def rotation(world):
     for kind in ("key", "crt"):
         os.replace(place / f"renewed.{kind}", place / f"gateway.{kind}")
     until(lambda: [shown(place, door) for door in doors] == ["renewed"] * 2, "both doors show the new certificate")
-    # Between key and certificate it may have said so too.
+    # It may also have been logged between writing the key and the certificate.
     told = gateway.output().count(REFUSED)
     of_gateway(place, "stranger")
     os.replace(place / "stranger.crt", place / "gateway.crt")

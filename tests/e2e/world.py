@@ -1,7 +1,7 @@
-"""The servers that the checks talk to: one simulated upstream and gateways in front of it.
+"""The servers under test: one simulated upstream and gateways in front of it.
 
-Each runs in an empty directory of its own with nothing but its own settings, so that no `.env` and no variable of
-the machine reaches it. Ports are always free ones; the addresses are read from what the server says.
+Each runs in its own empty directory with only its own settings, so that no `.env` and no variable of the machine
+affects it. It uses free ports, and its addresses are read from its output.
 """
 
 import json
@@ -20,13 +20,13 @@ from checks import until
 START = 60.0  # a debug build on a busy machine is slow
 CLOSED = 3.0  # an upstream call whose client has left is closed within about a second
 STOP = 40.0  # longer than SHUTDOWN_GRACE
-# What the strict gateway offers; names with blanks and slashes are the awkward ones.
+# The strict gateway's models; names with spaces and slashes are the difficult cases.
 MODELS = ["Gemini 2.5 Pro", "gpt-4o", "Claude Sonnet 4", "o4-Default", "vendor/model-1"]
 ALIASES = {"fast": "Gemini 2.5 Pro"}
 
 
 def clean_environment(settings):
-    """Only what a process needs from the machine, and the settings."""
+    """The minimum of the machine's environment, and the settings."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return kept | {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}
 
@@ -40,7 +40,7 @@ class Process:
         self.home.mkdir()
         self.log = self.home / "log"
         self.asked_to_end = False
-        # The kernel ends the program with its parent, however the parent ends.
+        # Makes the kernel kill the program when its parent ends in any way.
         guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -59,7 +59,7 @@ class Process:
         return self.process.poll() is None
 
     def wait_for(self, pattern, what):
-        """Waits for a line in the output; a program that has ended will not write it any more."""
+        """Waits for a line in the output; fails at once when the program has ended without it."""
 
         def look():
             ended = not self.running()
@@ -72,13 +72,13 @@ class Process:
         return until(look, f"{self.name}: {what}", START)
 
     def terminate(self):
-        """Asks it to end, once: a second signal would mean at once."""
+        """Sends the stop signal, only once: a second one would mean a hard stop."""
         if self.running() and not self.asked_to_end:
             self.asked_to_end = True
             self.process.send_signal(signal.SIGTERM)
 
     def stop(self):
-        """Asks it to end and waits; returns the exit code."""
+        """Stops it and waits; returns the exit code."""
         self.terminate()
         try:
             return self.process.wait(STOP)
@@ -88,7 +88,7 @@ class Process:
 
 
 class Control:
-    """The control of a simulated upstream, which may be another process's child."""
+    """The control of a simulated upstream, perhaps started by another process."""
 
     def __init__(self, origin):
         self.origin = origin
@@ -107,11 +107,11 @@ class Control:
         return self.state()["open"]
 
     def rest(self, seconds=10.0):
-        """Waits until no answer is open: the gateway may read the last ones to their ends in the background."""
+        """Waits until no answer is open; the gateway may still read the last ones in the background."""
         until(lambda: self.open() == 0, "no answer is open upstream", seconds)
 
     def answers(self):
-        """How often an answer was asked for since the start."""
+        """Number of answers asked for since the start."""
         return self.state()["counts"]["calls"].get("answer", 0)
 
     def post(self, path, **body):
@@ -130,13 +130,13 @@ class Sim(Process, Control):
         self.wait_for(r"TOKEN_POOL=.*\n", "the lines to paste")
 
     def settings(self):
-        """What a gateway needs to know, as the simulator itself prints it."""
+        """The settings for a gateway, as printed by the simulator."""
         names = "PROJECT_API_URL|CONVERSATION_API_URL|MESSAGE_API_URL|TARGET_API_URL|SITE_URL"
         return dict(re.findall(rf"\b({names})=(\S+)", self.output()))
 
 
 class Gateway(Process):
-    """One `duogate serve` with tokens and a key of its own."""
+    """One `duogate serve` with its own credentials and key."""
 
     def __init__(self, world, name, tokens, **settings):
         self.key = world.secret("sk-e2e")
@@ -163,7 +163,7 @@ class Gateway(Process):
         return [world.binary, "serve"]
 
     def addresses(self):
-        """The two addresses, from the line that tells both."""
+        """The two addresses, from the log line with both."""
         address = r"(127\.0\.0\.1:[1-9]\d*)"
         # As text `http=… grpc=…`, as JSON `"http":"…","grpc":"…"`.
         both = rf'\bserving\b.*\bhttp["=:]+{address}.*\bgrpc["=:]+{address}'
@@ -192,7 +192,7 @@ class World:
         self.sim = self.keep(Sim(self, "sim", self.tokens))
         self.strict = self.gateway("strict", AVAILABLE_MODELS=MODELS, MODEL_ALIASES=ALIASES, MAX_BODY_BYTES="65536")
         self.any = self.gateway("any", LOG_FORMAT="json", AVAILABLE_MODELS=[])
-        # What agents need, which send tools with every request.
+        # For agents, which send tools with every request.
         self.agent = self.gateway("agent", tokens=2, AVAILABLE_MODELS=[], UNSUPPORTED_PARAMS="ignore")
         self.empty = self.gateway("empty", tokens=0, AVAILABLE_MODELS=[])
 
@@ -201,17 +201,17 @@ class World:
         return process
 
     def gateway(self, name, tokens=3, **settings):
-        """A gateway with tokens that no other has: two on one account would get in each other's way."""
+        """A gateway with credentials of its own, since two gateways on one account would interfere."""
         taken, self.unused = self.unused[:tokens], self.unused[tokens:]
         return self.keep(Gateway(self, name, taken, **settings))
 
     def stop(self):
-        """Ends the gateways first, so that they can tidy up upstream, and then the rest."""
+        """Stops the gateways first, so that they can clean up upstream, and then the rest."""
         for process in reversed(self.processes):
             process.stop()
 
     def view(self):
-        """What a script in another process needs to know, as JSON."""
+        """The information for a script in another process, as JSON."""
         gateways = {name: getattr(self, name) for name in ("strict", "any", "agent", "empty")}
         return json.dumps(
             {
@@ -223,7 +223,7 @@ class World:
 
 
 class View:
-    """The world in the eyes of such a script."""
+    """The world as seen by such a script."""
 
     def __init__(self, text):
         told = json.loads(text)
@@ -233,5 +233,5 @@ class View:
         self.wrong_key = told["wrong_key"]
 
     def secret(self, _prefix):
-        """A key that nobody knows but those who look for secrets in the logs."""
+        """A new key, known only to the check for secrets in the logs."""
         return self.wrong_key

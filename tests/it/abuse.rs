@@ -1,4 +1,4 @@
-//! Peers that break or bend HTTP/2: the process goes on serving everybody else, and does not grow by them.
+//! Peers that violate or abuse HTTP/2: the process keeps serving others, and its memory does not grow.
 
 use std::{
     fs,
@@ -30,12 +30,12 @@ use crate::support::{
     within,
 };
 
-/// What an attack may make the process grow by at the most, in KiB.
+/// Largest growth of the process allowed during an attack, in KiB.
 const MOST_GROWTH: u64 = 48 * 1024;
-/// What the process may ever take of memory, in KiB.
+/// Largest resident memory ever allowed, in KiB.
 const MOST: u64 = 200_000;
 
-/// The program, serving in a process of its own, so that what it takes can be measured.
+/// The program in a process of its own, so that its memory can be measured.
 struct Served {
     child: Child,
     grpc: SocketAddr,
@@ -87,7 +87,7 @@ impl Served {
             .find(|line| line.contains("\"serving\""));
         let serving: serde_json::Value = serde_json::from_str(&serving.expect("it serves")).unwrap();
         let grpc = serving["grpc"].as_str().unwrap().parse().unwrap();
-        // What it says later is read along, so that it never waits for its reader.
+        // Drains the log, so that the program never blocks on it.
         std::thread::spawn(move || lines.for_each(drop));
         let served = Self {
             child,
@@ -95,14 +95,14 @@ impl Served {
             _place: place,
             sim,
         };
-        // What it loads for its first chats is no growth.
+        // Memory allocated by the first chats does not count as growth.
         for _ in 0..3 {
             served.chat().await;
         }
         served
     }
 
-    /// What the process takes of memory, in KiB: `VmRSS` is now, `VmHWM` the most so far.
+    /// A memory value of the process in KiB: `VmRSS` is the current one, `VmHWM` the peak.
     fn memory(&self, what: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status
@@ -112,7 +112,7 @@ impl Served {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Somebody else, on a connection of their own, chats.
+    /// A chat of another client on its own connection.
     async fn chat(&self) {
         let client = ChatServiceClient::connect(format!("http://{}", self.grpc));
         let mut client = within("a connection", client).await.unwrap();
@@ -120,7 +120,7 @@ impl Served {
         within("an answer for somebody else", answer).await.unwrap();
     }
 
-    /// Attacks, while others chat, and sees what is left of it.
+    /// Runs an attack while others chat, and checks the process afterwards.
     async fn stands(&self, what: &str, attack: impl AsyncFn(&Self)) {
         let before = self.memory("VmRSS");
         let mut others = JoinSet::new();
@@ -184,7 +184,7 @@ async fn ten_thousand_streams_are_more_than_one_connection_gets() {
     served
         .stands("ten thousand streams", async |served| {
             let told = served.connect().await.send_reading(&crowd).await;
-            // All beyond the limit are refused, and a peer that does not listen is given up.
+            // Streams beyond the limit are refused, and a peer that ignores this is disconnected.
             assert!(!told.of(RST_STREAM).is_empty());
             told.assert_gone_away(ENHANCE_YOUR_CALM);
         })
@@ -231,7 +231,7 @@ async fn headers_without_end_are_not_collected() {
         framed(HEADERS, 0, 1, &call()),
         framed(CONTINUATION, 0, 1, &block).repeat(2000),
     ];
-    // One header is put into the table once, and is then named 60,000 times with one byte each.
+    // A header is entered into the table once, and then referenced 60,000 times with one byte each.
     let mut bomb = call();
     bomb.extend([0x40, 1, b'x', 127, 0xa1, 0x1e]);
     bomb.extend([b'y'; 4000]);
@@ -319,7 +319,7 @@ async fn what_is_no_http_2_is_closed() {
         served
             .stands(what, async |served| {
                 served.connect().await.send_reading(&bytes).await;
-                // And with no greeting.
+                // The same without the connection preface.
                 let mut bare = TcpStream::connect(served.grpc).await.unwrap();
                 let _taken = timeout(Duration::from_secs(1), bare.write_all(&bytes)).await;
             })

@@ -1,4 +1,4 @@
-//! Operating the pool, through both doors: who may, and what each operation does.
+//! Admin operations on the pool through both doors: access, and the effect of each.
 
 mod access;
 mod choice;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::{ADMIN_KEY, Ask, Desk, Door, Gateway, Setup};
 
-/// A gateway that can be operated.
+/// A gateway with an admin key.
 fn operated() -> Setup {
     Setup::new().settings(|settings: &mut Settings| settings.admin_key = Some(ADMIN_KEY.into()))
 }

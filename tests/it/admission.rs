@@ -1,4 +1,4 @@
-//! As many chats at once as are allowed. One more is told so at once; nothing queues unseen.
+//! The limit on concurrent chats. One more is rejected at once; there is no hidden queue.
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ async fn a_third_chat_is_told_at_once_that_there_is_no_room_for_it() {
     .await;
 }
 
-/// What refuses must not wait for bodies: the ends of these never come.
+/// A rejection must not wait for the body: these bodies never end.
 #[tokio::test]
 async fn a_full_gateway_refuses_before_a_body_is_here() {
     each_door(ONCE, async |(), door| {

@@ -1,4 +1,4 @@
-//! Stop texts and limits on tokens: the answer ends where they say, the upstream's with it.
+//! Stop sequences and token limits: the answer ends at them, and so does the upstream's.
 
 use bpe_openai::o200k_base;
 use duogate::sim::{Fault, Form, Hold, Rule, Step, TextKey, answer_text};
@@ -31,7 +31,7 @@ async fn an_answer_ends_before_the_first_stop_text() {
             (json!("three"), "You said: one two "),
             (json!(["nowhere", ", f", "e f"]), "You said: one two three"),
             (json!(["You"]), ""),
-            // Longer than what is left of the answer, and beginning like it.
+            // Longer than the rest of the answer, and with the same beginning.
             (json!(["five, six"]), "You said: one two three, four five"),
             (json!([long, "ou said: o"]), "Y"),
             (json!(["a", "b", "c", "r five"]), "You s"),
@@ -149,7 +149,7 @@ async fn a_limit_closes_the_upstreams_answer_at_once() {
     let limits = [json!({ "stop": "said" }), json!({ "max_tokens": 1 })];
     each_door(limits, async |limit, door| {
         let gateway = Setup::new().tokens(1).start().await;
-        // The rest of the answer would never come.
+        // The rest of the answer would never arrive.
         for way in door.ways() {
             gateway
                 .sim
@@ -229,7 +229,7 @@ async fn a_prompt_over_its_limit_is_refused_and_goes_nowhere() {
         let failure = outcome.assert_failed("context_length_exceeded");
         assert_eq!(failure.field.as_deref(), Some("messages"));
         let mut ask = Ask::new("x".repeat(1000));
-        // The labels count too.
+        // Speaker labels count too.
         ask.messages.push(("assistant", "x".repeat(10)));
         door.chat(&gateway, &ask)
             .await

@@ -1,4 +1,4 @@
-//! The main job: a question in, the model's words out, and nothing left behind.
+//! Whole and streamed answers, with nothing left behind afterwards.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! Every way to get a request wrong, made from a table of OpenAI's fields and by hand: always a 4xx of OpenAI's form
-//! that names the field, and nothing goes upstream.
+//! Invalid requests, generated from a table of OpenAI's fields and written by hand: each is answered with a 4xx in
+//! OpenAI's format that names the field, and none goes upstream.
 
 mod cases;
 
@@ -13,24 +13,24 @@ use tokio::{
 use self::cases::{by_hand, nested};
 use crate::support::{Ask, Failure, Gateway, KEY, error_of, within};
 
-/// What a field may be, as OpenAI's reference has it.
+/// The type of a field according to OpenAI's reference.
 enum Kind {
     Bool,
     Number(f64, f64),
-    /// Without a bound above where OpenAI knows none.
+    /// Minimum and maximum; without a maximum where OpenAI documents none.
     Integer(i64, Option<i64>),
-    /// At most so many characters.
+    /// Maximum length in characters.
     Text(Option<usize>),
     Word(&'static [&'static str]),
     Object,
-    /// At least and at most so many of a good item.
+    /// Minimum and maximum number of items, and a valid item.
     List(usize, Option<usize>, Value),
 }
 
 struct Field {
     name: &'static str,
     kind: Kind,
-    /// Null means that it is absent, unless it must be there.
+    /// Whether it is required. Null counts as absent.
     required: bool,
 }
 
@@ -97,7 +97,7 @@ fn fields() -> Vec<Field> {
     ]
 }
 
-/// Wrong values for a kind, each with the place inside the field that is at fault.
+/// Invalid values of a kind, each with the place of the error inside the field.
 fn wrong_values(kind: &Kind) -> Vec<(Value, &'static str)> {
     let here = |values: &[Value]| values.iter().map(|value| (value.clone(), "")).collect::<Vec<_>>();
     let (text, number, list, object) = (json!("nonsense"), json!(7), json!([]), json!({}));
@@ -136,7 +136,7 @@ fn wrong_values(kind: &Kind) -> Vec<(Value, &'static str)> {
             wrong.extend(most.map(|most| (json!("x".repeat(most + 1)), "")));
             wrong
         }
-        // Any word may be one that was added since.
+        // Any word is accepted, since it may have been added later.
         Kind::Word(_) => here(&[number, list, object, json!(true)]),
         Kind::Object => {
             let more = [json!(""), json!(1.5), json!([{}])];
@@ -160,7 +160,7 @@ fn good() -> Map<String, Value> {
     Ask::new("hi").json(false).as_object().unwrap().clone()
 }
 
-/// A good request with one field replaced, and the field that is at fault.
+/// A valid request with one field replaced.
 fn with(name: &str, value: Value) -> String {
     let mut body = good();
     body.insert(name.to_owned(), value);
@@ -283,7 +283,7 @@ async fn bodies_that_are_not_framed_as_they_say_harm_nobody() {
             .unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
-        // A connection that breaks is an answer as well.
+        // A broken connection is acceptable, too.
         let _read = within("an answer or the end", stream.read_to_end(&mut answer)).await;
         let answer = String::from_utf8_lossy(&answer);
         assert!(

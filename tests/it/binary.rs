@@ -1,4 +1,4 @@
-//! The program itself, run as a person would run it: in a directory of its own, with nothing around it.
+//! The program run by a user: in its own directory, with an empty environment.
 
 use std::{
     fs,

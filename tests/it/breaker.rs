@@ -1,5 +1,5 @@
-//! An upstream that is down: its callers are told at once and asked to come back, it is left in peace but for a probe
-//! now and then, and service resumes by itself.
+//! An upstream that is down: callers are rejected at once and asked to retry, the upstream receives only an occasional
+//! probe, and service resumes by itself.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use futures::{StreamExt, stream};
 
 use crate::support::{Ask, Gateway, ONCE, Setup, Way, Ways, each_crowd, eventually, within};
 
-/// So many failures open a circuit breaker.
+/// Number of failures that open a circuit breaker.
 const FAILURES: usize = 20;
 const PROBES: Duration = Duration::from_millis(200);
 
@@ -28,7 +28,7 @@ async fn open_breakers(gateway: &Gateway) -> String {
     line.expect("the metric is there").to_owned()
 }
 
-/// Chats that fail on their own account, until the breaker has seen enough.
+/// Chats until their failures open the breaker.
 async fn break_it(gateway: &Gateway, ways: Ways) {
     for number in 0..FAILURES {
         let outcome = ways.nth(number).ask(gateway, &Ask::new("hello?")).await;
@@ -38,7 +38,7 @@ async fn break_it(gateway: &Gateway, ways: Ways) {
     assert_eq!(open_breakers(gateway).await, "1");
 }
 
-/// The chat is refused without a try, and asked to come back.
+/// The chat is rejected without an upstream call, and asked to retry.
 async fn refused(gateway: &Gateway, way: Way) {
     let outcome = way.ask(gateway, &Ask::new("hello?")).await;
     let failure = outcome.assert_failed("upstream_unavailable");
@@ -83,7 +83,7 @@ async fn an_upstream_that_fails_is_left_in_peace_until_it_answers_a_probe() {
         gateway.sim.clear();
         whole_again(&gateway, ways).await;
         gateway.settled().await;
-        // Chats are refused, and probes sent, until so many probes have been.
+        // Chats are rejected and probes sent until there were this many probes.
         let seen = gateway.stop().await.each_once();
         seen.whatever_calls(&[Step::ListProjects])
     })
@@ -118,7 +118,8 @@ async fn one_failure_in_five_costs_no_client_anything_and_opens_no_breaker() {
         const CHATS: usize = 300;
         let gateway = Setup::new()
             .settings(|settings| {
-                // One try in two fails somewhere: after so many tries not one chat in a million is left.
+                // Half of all tries fail: after this many, the chance that a chat still fails is below one in a
+                // million.
                 settings.max_retries = 30;
                 settings.retry_delay = Duration::ZERO;
             })

@@ -1,5 +1,5 @@
-//! Standard error that cannot be written: whatever is wrong with it, lines are lost and counted, and nothing else happens.
-//! And standard output, where the other commands speak.
+//! Standard error that cannot be written: lines are lost and counted, and there is no other effect. And standard
+//! output, which the other commands write to.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -23,18 +23,18 @@ use crate::{
     },
 };
 
-/// What is wrong with it.
+/// A fault of standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// The process began without it.
+    /// It was closed when the process started.
     Closed,
-    /// The reader of the pipe has gone.
+    /// The reader of the pipe has closed it.
     Gone,
     /// The disk is full.
     Full,
-    /// Nobody reads the pipe, which is full before the process begins.
+    /// Nobody reads the pipe, and it is full from the start.
     Stalled,
-    /// The same, and a write does not wait.
+    /// The same in non-blocking mode.
     NonBlocking,
 }
 
@@ -47,7 +47,7 @@ const ALL: [Fault; 5] = [
 ];
 const AT_ONCE: usize = 20;
 impl Fault {
-    /// So many chats through either door, and through both at once.
+    /// Number of chats through each door, and through both at once.
     fn chats(self) -> usize {
         match self {
             Fault::Full | Fault::Stalled => 340,
@@ -58,7 +58,7 @@ impl Fault {
 
 const O_NONBLOCK: i32 = 0o4000;
 
-/// Writes to a pipe until it is full, and tells what was written.
+/// Fills a pipe, and returns the number of bytes written.
 fn fill(pipe: &PipeWriter) -> usize {
     let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
     let mut again = OpenOptions::new()
@@ -78,7 +78,7 @@ fn fill(pipe: &PipeWriter) -> usize {
     }
 }
 
-/// A command with a broken standard error; the pipe's reader, where there is one, must outlive it.
+/// Gives a command a broken standard error. The pipe's reader, if any, must outlive it.
 fn broken(command: &mut Command, fault: Fault) -> Option<PipeReader> {
     let (reader, writer) = io::pipe().unwrap();
     match fault {
@@ -109,7 +109,7 @@ fn broken(command: &mut Command, fault: Fault) -> Option<PipeReader> {
     }
 }
 
-/// The same program by way of a shell that closes standard error first.
+/// The same program started by a shell that closes standard error first.
 fn without_stderr(usual: &Command) -> Command {
     let mut command = Command::new("sh");
     command
@@ -135,7 +135,7 @@ struct Broken {
 }
 
 impl Broken {
-    /// Starts it and waits until it serves. It cannot say where, so it is told.
+    /// Starts it and waits until it serves. Its ports are given, since it cannot log them.
     async fn start(upstream: &Sim, fault: Fault, more: &[(&str, &str)]) -> Self {
         let place = tempfile::tempdir().unwrap();
         keys(place.path(), &[KEY]);
@@ -152,7 +152,7 @@ impl Broken {
             }
             let reader = broken(&mut command, fault);
             let mut child = Running(command.spawn().unwrap());
-            // The pipe's other end is the child's alone.
+            // Only the child keeps the pipe's other end.
             drop(command);
             let [http, grpc] = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
             let gateway = Gateway::elsewhere(http, grpc, upstream.control());
@@ -178,7 +178,7 @@ impl Broken {
                         reader,
                     };
                 }
-                // Somebody else has taken the port since.
+                // Another process has taken the port since.
                 Some(status) => assert_eq!(status.code(), Some(1), "{fault:?}"),
             }
         }
@@ -197,7 +197,7 @@ impl Broken {
         line.expect("the metric").parse().unwrap()
     }
 
-    /// Asks so many chats, some at a time.
+    /// Runs this many chats, some concurrently.
     async fn chat(&self, ways: Ways, count: usize) {
         let numbers: Vec<usize> = (0..count).collect();
         for some in numbers.chunks(AT_ONCE) {
@@ -210,7 +210,7 @@ impl Broken {
         }
     }
 
-    /// Ends it in order.
+    /// Stops it in order.
     async fn stop(self) {
         self.signal("-TERM");
         let output = tokio::task::spawn_blocking(move || (self.child.output(), self.reader));
@@ -289,7 +289,7 @@ async fn a_reader_that_comes_back_is_told_what_it_has_missed() {
         let reader = BufReader::new(broken.reader.take().unwrap());
         let (sender, lines) = mpsc::channel::<Value>();
         let reading = std::thread::spawn(move || {
-            // The pipe was filled with line ends.
+            // The pipe was filled with newlines.
             for line in reader.lines().map(Result::unwrap).filter(|line| !line.is_empty()) {
                 let line = serde_json::from_str(&line).expect("a whole line");
                 let _nobody_reads = sender.send(line);
@@ -316,7 +316,7 @@ async fn a_reader_that_comes_back_is_told_what_it_has_missed() {
     }
 }
 
-/// Runs a command to its end, with this standard output and error.
+/// Runs a command to its end with this standard output and error.
 fn run(
     place: &Path,
     arguments: &[&str],
@@ -456,7 +456,7 @@ fn what_stops_the_start_is_json_where_the_log_is() {
     }
 }
 
-/// Set where the test below runs in a process of its own.
+/// Set if the test below runs in a process of its own.
 const CHILD: &str = "DUOGATE_TEST_PANICS";
 
 #[test]

@@ -1,4 +1,4 @@
-//! `duogate check`: what it looks at beside the settings, and the sign of life that it asks for.
+//! `duogate check`: its checks beyond the settings, and its health check.
 
 use std::{
     fs,
@@ -28,11 +28,11 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// What is wrong, the directory of its files, and its variables.
+/// A description, the directory of the files, and the variables.
 type Broken = (&'static str, TempDir, Variables);
 type Variables = Vec<(&'static str, String)>;
 
-/// Files and variables that are wrong in every way but in the address of the HTTP door.
+/// Files and variables that are invalid in every way except for the address of the HTTP door.
 fn broken(port: &str) -> Vec<Broken> {
     let variable = |name, value: &str| (name, value.to_owned());
     let at = || vec![variable("HOST", "127.0.0.1"), variable("PORT", port)];
@@ -164,7 +164,7 @@ fn an_address_that_cannot_be_told_is_no_living_gateway() {
     }
 }
 
-/// The first read is of a file that is being written: the pipe tells when it happens.
+/// The first read sees a file while it is written: a pipe controls the moment.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_just_being_written_is_read_again() {
@@ -221,7 +221,7 @@ fn a_port_in_use_is_a_warning_and_with_bind_an_error() {
 #[test]
 fn an_address_that_is_not_this_machines_is_an_error_of_check_and_of_serve() {
     let place = place();
-    // For documentation alone: no machine has it.
+    // Reserved for documentation, so no machine has it.
     let environment = [("HOST", "192.0.2.1"), ("PORT", "0"), ("GRPC_PORT", "0")];
     for command in ["check", "serve"] {
         let (code, _, err) = run(place.path(), &[command], &environment);
@@ -358,7 +358,7 @@ fn names_in_lower_case_count_and_near_misses_are_told() {
     }
     assert!(!(out + &err).contains("very-secret"));
 
-    // The name that was meant is told where its lack stops the start, too.
+    // The intended name is also suggested if its absence prevents the start.
     fs::write(place.path().join(".env"), "API_KEY=[\"sk-very-secret\"]\n").unwrap();
     for command in ["check", "serve"] {
         let (code, _, err) = run(place.path(), &[command], &free);
@@ -375,7 +375,7 @@ async fn two_colons_are_every_address_of_both_families() {
     let place = place();
     let environment = [("HOST", "::")];
     if TcpListener::bind("[::1]:0").is_err() {
-        // Without IPv6 there is no such address, and it is said how it is written.
+        // Without IPv6 the address cannot be bound, and the error shows it in brackets.
         let arguments = ["serve", "--port", "0", "--grpc-port", "0"];
         let (code, _, err) = run(place.path(), &arguments, &environment);
         assert_eq!(code, 1, "{err}");

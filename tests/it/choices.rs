@@ -1,4 +1,4 @@
-//! Several answers to one request: each a chat of its own upstream, all of them one call for the client.
+//! Several answers to one request: each is a chat upstream, and all are one call for the client.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ fn asking(n: u64) -> Ask {
     Ask::new(QUESTION).with(json!({ "n": n }))
 }
 
-/// Room for four answers.
+/// A gateway with capacity for four answers.
 async fn narrow() -> Gateway {
     Setup::new()
         .settings(|settings| settings.max_concurrent_requests = 4)
@@ -210,7 +210,7 @@ async fn one_answer_that_fails_ends_them_all() {
         let statistics = gateway.health().await["statistics"].clone();
         assert_eq!(statistics["failed_requests"], 1, "{statistics}");
         assert_eq!(statistics["rejected_requests"], 1, "{statistics}");
-        // How far the others had come by then is a race, for whole answers their calls too.
+        // The progress of the others depends on timing, as do the calls of whole answers.
         let seen = gateway.stop().await.ends_alone();
         seen.whatever_calls(&[Step::Message, Step::Answer])
     })

@@ -1,4 +1,4 @@
-//! The legacy completions: each prompt a chat of its own, answers and chunks of one shape.
+//! Legacy completions: each prompt is a chat, answers and chunks have the same shape.
 
 use duogate::sim::{Counts, Hold};
 use serde_json::{Value, json};

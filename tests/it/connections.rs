@@ -1,4 +1,4 @@
-//! How long connections live: they may rest, they may be told to grow no older, and their heads must be sound.
+//! Lifetime of connections: idle timeout, maximum age, and rejection of malformed heads.
 
 use std::time::Duration;
 
@@ -41,11 +41,11 @@ async fn a_connection_may_rest_for_longer_than_a_head_may_take() {
         for _ in 0..3 {
             let heard = wire.ask(b"GET / HTTP/1.1\r\nhost: it\r\n\r\n").await;
             assert!(!heard.closes(), "{heard:?}");
-            // Some clients send an empty line behind a body.
+            // Some clients send an empty line after a body.
             wire.send(b"\r\n").await;
             sleep(2 * SHORT).await;
         }
-        // What begins after a rest has its time like any other.
+        // A head after an idle period has its full timeout.
         let began = Instant::now();
         wire.send(b"GET / HT").await;
         assert!(wire.hear().await.is_none());
@@ -110,7 +110,7 @@ async fn an_old_connection_of_http_1_says_so_in_an_answer_and_loses_nothing() {
     let began = Instant::now();
     let mut wire = Wire::connect(gateway.http).await;
     is_served(&mut wire).await;
-    // Past its age it waits for one more request.
+    // After its maximum age it waits for one more request.
     sleep(2 * SHORT).await;
     let heard = wire.ask(good().as_bytes()).await;
     assert!(heard.status == 200 && heard.closes(), "{heard:?}");
@@ -148,7 +148,7 @@ async fn an_old_connection_of_http_2_is_drained() {
     assert!(!told.of(HEADERS).is_empty(), "it was answered before");
     told.assert_gone_away(0);
     drop(client);
-    // A chat that is under way when its connection has grown old runs on to a whole end.
+    // A chat under way when its connection reaches the maximum age runs to its end.
     gateway.sim.hold_at(Hold::AfterFirstPiece);
     let mut stream = Door::Grpc.open(&gateway, &Ask::new("old")).await.unwrap();
     stream.first_text().await;
@@ -311,7 +311,7 @@ async fn hosts_of_every_good_form_are_served() {
     gateway.stop().await;
 }
 
-/// Where the length of a body cannot be known, nothing behind it is taken for a request.
+/// If the length of a body is unknown, nothing after it may be taken for a request.
 #[tokio::test]
 async fn a_coding_that_hides_the_bodys_end_closes_the_connection() {
     let gateway = Gateway::start().await;

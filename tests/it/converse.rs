@@ -1,4 +1,4 @@
-//! `Converse`: one stream, one conversation upstream, as long as that lasts.
+//! `Converse`: one stream is one conversation upstream, for as long as that exists.
 
 mod ends;
 mod input;
@@ -9,13 +9,13 @@ use futures::future::join_all;
 
 use crate::support::{Ask, Door, End, Gateway, Setup, Talk, eventually};
 
-/// Conversations made, messages posted, answers asked for.
+/// Numbers of conversations created, messages posted and answers asked for.
 fn calls(gateway: &Gateway) -> [u64; 3] {
     let counts = gateway.sim.counts();
     [Step::CreateConversation, Step::Message, Step::Answer].map(|step| counts.calls_of(step))
 }
 
-/// What was sent upstream, message by message.
+/// The messages sent upstream.
 fn sent(gateway: &Gateway) -> Vec<String> {
     let answers = gateway.sim.answers();
     answers.into_iter().map(|answer| answer.text).collect()
@@ -71,7 +71,7 @@ async fn what_was_said_before_goes_with_the_first_turn_only() {
 async fn turns_that_are_sent_at_once_are_answered_one_after_the_other() {
     let gateway = Gateway::start().await;
     let mut talk = Talk::anew(&gateway).await;
-    // More than may wait: the rest is heard when there is room.
+    // More than the queue takes: the rest is read when there is room.
     const MANY: u32 = 40;
     for number in 1..=MANY {
         talk.say(format!("number {number}")).await;
@@ -110,7 +110,7 @@ async fn between_turns_a_conversation_holds_neither_token_nor_permit() {
         idle && gateway.in_flight().await == [0]
     })
     .await;
-    // There is room for so many conversations and no more.
+    // The number of conversations is at its limit.
     let refused = Talk::open(&gateway).await.unwrap_err();
     assert_eq!(crate::support::failure_of(&refused, false).kind, "overloaded");
     for (number, talk) in talks.iter_mut().enumerate() {
@@ -159,7 +159,7 @@ async fn a_turn_that_finds_no_room_fails_and_the_conversation_goes_on() {
         gateway.health().await["statistics"]["requests_in_flight"] == 0
     })
     .await;
-    // Nothing was tried on the conversation, so it is still good, and knows nothing of the turn that failed.
+    // Nothing was posted to the conversation, so it is still usable and does not contain the failed turn.
     let outcome = talk.ask("three").await;
     outcome.assert_whole(&answer_text("three"));
     assert_eq!(outcome.replayed, None);

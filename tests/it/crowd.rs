@@ -1,4 +1,4 @@
-//! Many chats at once: spread evenly over the tokens, and none with another's words.
+//! Many concurrent chats: spread evenly over the credentials, and none receives another's answer.
 
 use duogate::sim::{Hold, answer_text};
 use futures::future::join_all;

@@ -1,4 +1,4 @@
-//! What breaks after the first text. A stream is never finished with a lie; a whole answer is tried for again.
+//! Failures after the first text. A stream never pretends to be complete; a whole answer is retried.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use duogate::{
 use crate::support::{Ask, Gateway, ONCE, Setup, each_door};
 
 const QUESTION: &str = "tell me a long story, please";
-/// The first two pieces of the answer to it.
+/// The first two pieces of the answer to the question.
 const TWO_PIECES: &str = "You said: ";
 const CUTS: [&str; 4] = [
     "fault:cut",

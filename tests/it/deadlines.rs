@@ -1,4 +1,4 @@
-//! Time: a call's own deadline, the gateway's, and what keeps a silent stream alive meanwhile.
+//! Deadlines of calls and of the gateway, and the keep-alive events of a silent stream.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ const STREAM: &str = "/duogate.v1.ChatService/StreamChatCompletion";
 const CONVERSE: &str = "/duogate.v1.ChatService/Converse";
 const SHORT: Duration = Duration::from_millis(300);
 
-/// The messages of a call that asks something.
+/// The messages of a call with a question.
 fn asking(path: &str, text: &str) -> Vec<u8> {
     let options = Ask::new(text).proto();
     if path != CONVERSE {
@@ -65,7 +65,7 @@ async fn a_grpc_deadline_is_told_within_50_milliseconds() {
     for (timeout, allowed) in [("100m", 100), ("250000u", 250)] {
         for path in [CREATE, STREAM, CONVERSE] {
             let mut late = Vec::new();
-            // A machine that does much else may be late by itself, but not every time.
+            // A busy machine may delay one attempt, but not all of them.
             for _ in 0..5 {
                 let body = asking(path, "hurry");
                 let began = Instant::now();
@@ -199,13 +199,13 @@ async fn a_deadline_in_the_middle_of_a_stream_is_told_in_band() {
     .await;
 }
 
-/// A gateway that sends signs of life soon.
+/// A gateway with a short keep-alive interval.
 async fn restless() -> Gateway {
     let restless = |settings: &mut Settings| settings.keepalive_interval = Duration::from_millis(50);
     Setup::new().settings(restless).start().await
 }
 
-/// Opens a stream, of which nothing but signs of life comes, and waits for so many of them.
+/// Opens a stream and waits for this many keep-alive events and nothing else.
 async fn kept_alive(gateway: &Gateway, door: Door, ask: &Ask, signs: usize) -> Opened {
     let opened = within("the head", door.open(gateway, ask)).await;
     let mut stream = opened.expect("the head must not wait for the answer");

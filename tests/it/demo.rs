@@ -1,4 +1,4 @@
-//! `duogate demo` where it is told to be, and what shells can complete.
+//! `duogate demo` on given addresses, and shell completions.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::run;
 
-/// Numbers that were free a moment ago.
+/// Ports that were free a moment ago.
 fn free_ports() -> [String; 2] {
     let bound = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     bound.map(|listener| listener.local_addr().unwrap().port().to_string())

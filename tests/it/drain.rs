@@ -1,4 +1,4 @@
-//! The end of the process: nothing new begins, what is under way goes on for the grace, and nothing holds it up.
+//! Shutdown: nothing new begins, requests under way have the grace period, and nothing delays the end.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn check(service: &str) -> HealthCheckRequest {
     }
 }
 
-/// Two streams in their middle.
+/// Two streams in the middle of their answers.
 async fn in_the_middle(gateway: &Gateway, ways: Ways) -> Vec<Opened> {
     gateway.sim.hold_at(Hold::AfterFirstPiece);
     let mut opened = Vec::new();
@@ -186,7 +186,7 @@ async fn the_hard_stop_ends_everything_at_once() {
         gateway.stop.hard.cancel();
         gateway.ended().await.expect("an end");
         drop(streams);
-        // What there was no time to remove.
+        // Conversations that there was no time to delete.
         gateway.seen().whatever_calls(&[Step::DeleteConversation])
     })
     .await;
@@ -222,7 +222,7 @@ async fn an_unknown_service_has_no_health() {
     let mut health = HealthClient::new(gateway.channel());
     let status = health.check(check("no.such.Service")).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::NotFound);
-    // By hand too, which sees whether the status is the end of the stream, as clients of other languages want it.
+    // Also without a client library: the status must end the stream, as some clients require.
     let body = frame(&check("no.such.Service").encode_to_vec());
     let answer = raw_call(&gateway, "/grpc.health.v1.Health/Check", &[], body).await;
     assert_eq!(answer.status.code(), tonic::Code::NotFound);
@@ -266,12 +266,12 @@ async fn a_connection_that_stays_open_takes_nothing_new() {
         let streams = in_the_middle(&gateway, ways).await;
         gateway.stop.soft.cancel();
         refuses_connections(&gateway).await;
-        // The one HTTP/2 connection of the gRPC client is still open, and takes nothing new.
+        // The gRPC client's HTTP/2 connection is still open, but takes no new call.
         let asked = gateway
             .chats()
             .create_chat_completion(Ask::new("one more").request())
             .await;
-        // Whether the call meets the closing connection or the closed door is the client library's affair.
+        // Whether the call meets the closing connection or the closed port depends on the client library.
         asked.expect_err("a new chat began on a draining gateway");
         assert_eq!(gateway.sim.counts().answers_asked, 2);
         gateway.sim.release();

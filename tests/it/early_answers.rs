@@ -1,5 +1,5 @@
-//! Answers that are ready before their requests have been read. What is left of a body harms no later request of its
-//! connection: the connection goes on, or the answer has said that it does not.
+//! Responses that are ready before their requests have been read. The unread rest of a body affects no later request:
+//! the connection continues, or the response has announced its close.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ const SMALL: usize = 90_000;
 const MIDDLE: usize = 900_000;
 const LARGE: usize = 5_000_000;
 
-/// A request that is answered without its body.
+/// A request that is rejected before its body is read.
 #[derive(Debug, Clone, Copy)]
 struct Refusal {
     door: Door,
@@ -23,7 +23,7 @@ struct Refusal {
     headers: &'static str,
     key: &'static str,
     status: u16,
-    /// What the answer holds, in its head or its body.
+    /// Text in the response's head or body.
     holds: &'static str,
 }
 
@@ -52,7 +52,7 @@ const fn grpc(line: &'static str, headers: &'static str, key: &'static str, stat
 const CHAT: &str = "POST /v1/chat/completions";
 const WEB: &str = "content-type: application/grpc-web+proto\r\nx-grpc-web: 1\r\n";
 
-/// Those of a gateway that has room.
+/// Rejections by a gateway with capacity.
 fn refusals() -> Vec<Refusal> {
     let call = "POST /duogate.v1.ChatService/CreateChatCompletion";
     let mut all = vec![
@@ -95,7 +95,7 @@ fn refusals() -> Vec<Refusal> {
     all
 }
 
-/// Those of one that has none.
+/// Rejections by a gateway at its limit.
 fn refusals_for_want_of_room() -> Vec<Refusal> {
     vec![
         http(CHAT, KEY, 503, "overloaded"),
@@ -105,15 +105,15 @@ fn refusals_for_want_of_room() -> Vec<Refusal> {
     ]
 }
 
-/// How a body goes over the wire.
+/// The framing of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Length,
     Chunked,
     Trailers,
-    /// The client asks whether it may send, and does not.
+    /// With `Expect: 100-continue`, the body held back.
     Expect,
-    /// It asks, and sends all the same.
+    /// With `Expect: 100-continue`, the body sent anyway.
     ExpectAndSend,
 }
 
@@ -166,7 +166,7 @@ impl Form {
     }
 }
 
-/// A good request of somebody who did nothing wrong, and the check of its answer.
+/// A valid request that follows on the same connection.
 fn innocent(door: Door) -> Vec<u8> {
     match door {
         Door::Http => {
@@ -202,11 +202,11 @@ fn address(gateway: &Gateway, door: Door) -> SocketAddr {
     }
 }
 
-/// Asks, checks the answer, and then asks for something good on the same connection.
+/// Sends a request that is rejected, checks the response, and sends a valid one on the same connection.
 async fn refused_and_served(gateway: &Gateway, refusal: &Refusal, form: Form, size: usize) {
     let mut wire = Wire::connect(address(gateway, refusal.door)).await;
     let heard = wire.ask(&form.request(refusal, size)).await;
-    // No answer of 100 came before it.
+    // There was no `100 Continue` before it.
     assert_eq!(heard.status, refusal.status, "{heard:?}");
     let all = format!("{:?}{}", heard.headers, heard.body);
     assert!(all.contains(refusal.holds), "{heard:?}");
@@ -260,7 +260,7 @@ async fn nor_does_one_for_want_of_room() {
     gateway.stop().await;
 }
 
-/// Clients whose sockets took all of it think themselves done, and send what is next behind it.
+/// A client whose socket accepted the whole body sends its next request right behind it.
 #[tokio::test]
 async fn what_was_sent_behind_a_refused_body_is_answered_too() {
     let gateway = small().await;
@@ -277,7 +277,7 @@ async fn what_was_sent_behind_a_refused_body_is_answered_too() {
     gateway.stop().await;
 }
 
-/// A wrong key now and again on one connection, as a client with two of them has it.
+/// Valid and wrong keys alternate on one connection, as from a client with two keys.
 #[tokio::test]
 async fn good_chats_and_refused_ones_take_turns_on_one_connection() {
     let gateway = Gateway::start().await;
@@ -318,11 +318,11 @@ async fn good_chats_and_refused_ones_take_turns_on_one_connection() {
     gateway.stop().await;
 }
 
-/// A body whose end does not come is waited for a little, and then the answer says that the connection ends.
+/// A body that does not end is awaited for a short time, then the response says that the connection closes.
 #[tokio::test]
 async fn a_refused_body_that_trickles_in_is_told_that_its_connection_closes() {
     let gateway = small().await;
-    // A body without a length is too large only once it is here.
+    // A body without a length is too large only once that much has arrived.
     let at_once = refusals().into_iter().filter(|refusal| refusal.status != 413);
     let cases = crossed(at_once, [Form::Length, Form::Chunked]);
     for_some(24, cases, async |(refusal, form)| {
@@ -338,7 +338,7 @@ async fn a_refused_body_that_trickles_in_is_told_that_its_connection_closes() {
     gateway.stop().await;
 }
 
-/// A body that is no body leaves nothing to go on with.
+/// After a malformed body the connection cannot continue.
 #[tokio::test]
 async fn a_body_that_breaks_the_rules_is_told_that_its_connection_closes() {
     let gateway = small().await;
@@ -357,7 +357,8 @@ async fn a_body_that_breaks_the_rules_is_told_that_its_connection_closes() {
     gateway.stop().await;
 }
 
-/// Java's client asks for HTTP/2 in the first request of each connection; such a one sees its answer too.
+/// Java's client offers an upgrade to HTTP/2 in the first request of each connection; it must receive the response,
+/// too.
 #[tokio::test]
 async fn who_asks_for_another_protocol_and_is_refused_sees_the_answer() {
     let gateway = small().await;
@@ -382,7 +383,7 @@ async fn a_refusal_by_a_gateway_that_stops_says_that_the_connection_closes() {
     let refusal = http(CHAT, KEY, 503, "shutting_down");
     let mut wires = Vec::new();
     for form in [Form::Length, Form::Chunked, Form::Expect] {
-        // Heads that are under way when the stop comes.
+        // Heads that are incomplete when the stop comes.
         let bytes = form.request(&refusal, SMALL);
         let mut wire = Wire::connect(gateway.http).await;
         wire.send(&innocent(Door::Http)).await;
@@ -392,7 +393,7 @@ async fn a_refusal_by_a_gateway_that_stops_says_that_the_connection_closes() {
     }
     gateway.stop.soft.cancel();
     for (form, mut wire, bytes) in wires {
-        // Whoever comes too late is cut off; whoever is heard is told.
+        // A late request is cut off; one that is answered learns that the connection closes.
         let _taken = wire.try_send(&bytes[20..]).await;
         if let Some(heard) = wire.hear().await {
             assert!(heard.closes(), "{form:?}: {heard:?}");

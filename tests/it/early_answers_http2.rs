@@ -1,5 +1,5 @@
-//! The same over HTTP/2: the answer, the end of its stream, at most a reset without an error, and the connection goes
-//! on.
+//! The same over HTTP/2: the response, the end of its stream, at most a reset without an error, and the connection
+//! continues.
 
 use std::{future::poll_fn, net::SocketAddr};
 
@@ -81,7 +81,7 @@ fn refusals() -> Vec<Refusal> {
     ]
 }
 
-/// A connection, with what drives it.
+/// A connection and the task that drives it.
 struct Connected {
     requests: SendRequest<Bytes>,
     driver: JoinSet<Result<(), h2::Error>>,
@@ -146,7 +146,7 @@ impl Connected {
     }
 }
 
-/// Reads an answer to the end of its stream.
+/// Reads a response to the end of its stream.
 async fn read(response: Response<h2::RecvStream>) {
     let mut body = response.into_body();
     while let Some(data) = body.data().await {
@@ -156,7 +156,7 @@ async fn read(response: Response<h2::RecvStream>) {
     body.trailers().await.expect("an answer's end");
 }
 
-/// Sends so much; the reason when it was told to stop.
+/// Sends this many bytes; returns the reason of a reset.
 async fn send(body: &mut SendStream<Bytes>, size: usize, ends: bool) -> Option<Reason> {
     let mut left = size;
     while left > 0 {
@@ -196,7 +196,7 @@ async fn a_refusal_leaves_its_connection_as_it_was() {
             let mut connected = connect(address(&gateway, refusal.door)).await;
             for ends in [true, false] {
                 let (response, mut body) = connected.begin(&refusal, announced.then_some(size)).await;
-                // One that never ends says less than it announced.
+                // A body without an end is shorter than announced.
                 let sent = if ends { size } else { size / 2 };
                 let answered = async {
                     let response = response.await.expect("an answer");
@@ -222,7 +222,7 @@ fn address(gateway: &Gateway, door: Door) -> SocketAddr {
     }
 }
 
-/// A crowd that is refused at once is still sending what it had begun: that is no fault of its connection's.
+/// Bodies still being sent after their rejection must not count as protocol errors of the connection.
 #[tokio::test]
 async fn bodies_that_come_after_their_refusals_are_not_held_against_the_connection() {
     const CROWD: u32 = 900;
@@ -274,7 +274,7 @@ async fn bodies_that_come_after_their_refusals_are_not_held_against_the_connecti
     gateway.stop().await;
 }
 
-/// The streams that frames of a kind were for.
+/// The ids of the streams with frames of a kind.
 fn streams(bytes: &[u8], kind: u8) -> std::collections::HashSet<u32> {
     let (mut found, mut rest) = (std::collections::HashSet::new(), bytes);
     while rest.len() >= 9 {

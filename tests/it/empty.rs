@@ -1,4 +1,4 @@
-//! What says nothing is absent: no paragraph without a text, no pair of brackets without a name.
+//! Empty input is treated as absent: no paragraph without text, no brackets without a name.
 
 use duogate::{
     app::client::{
@@ -37,7 +37,7 @@ fn asked(messages: &Value, change: Change) -> Ask {
     Ask::new("").said(json!({ "messages": messages }), change)
 }
 
-/// Messages, and what the upstream is told.
+/// Messages, and the text expected upstream.
 fn told() -> Vec<(Ask, &'static str)> {
     let user = json!({ "role": "user", "content": "hi" });
     let say = |role: &str, content: Value| json!({ "role": role, "content": content });
@@ -90,7 +90,7 @@ fn told() -> Vec<(Ask, &'static str)> {
             ),
             "User: hi\n\nAssistant: Hello.\n\nUser: hi",
         ),
-        // White space is something that was said.
+        // White space is not empty.
         (
             asked(
                 &json!([say("system", json!(" ")), { "role": "user", "name": " ", "content": "\n" }]),

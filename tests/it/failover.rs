@@ -1,4 +1,4 @@
-//! A token that the upstream turns away costs no client anything while others are left.
+//! A credential rejected by the upstream costs no client anything while others are left.
 
 use duogate::sim::{Fault, Page, PageKind, Rule, Step, answer_text};
 use futures::{StreamExt, stream};
@@ -10,7 +10,7 @@ use crate::support::{
 
 const CHATS: usize = 200;
 
-/// How many chats have a token when it fails is a race.
+/// The number of chats on a credential when it fails depends on timing.
 const RACED: &[Step] = &[
     Step::CreateConversation,
     Step::Message,
@@ -18,7 +18,7 @@ const RACED: &[Step] = &[
     Step::DeleteConversation,
 ];
 
-/// 200 chats, 16 at a time. Not one may fail.
+/// 200 chats, 16 at a time; none may fail.
 async fn crowd(gateway: &Gateway, ways: Ways) {
     let chats = stream::iter(0..CHATS).for_each_concurrent(16, async |number| {
         let question = format!("failover {number}");
@@ -76,7 +76,7 @@ async fn a_token_revoked_in_the_middle_of_everything_costs_no_client_anything() 
         };
         tokio::join!(crowd(&gateway, ways), revoke);
         assert_eq!(row(&gateway, 2).await["reason"], "refused");
-        // What the dead token had made cannot be removed any more, and that is nobody's fault.
+        // Conversations of the revoked credential cannot be deleted; that is no breach.
         assert_eq!(gateway.sim.breaches(), Vec::<String>::new());
         gateway.seen().whatever_calls(RACED)
     })

@@ -1,5 +1,5 @@
-//! What a chat can be asked for besides its messages, said to each door in its own words: what has no effect is named,
-//! what the upstream cannot do is refused or left out, what is wrong is told by its field.
+//! Fields of a chat besides its messages, at each door: those without effect are named, those the upstream cannot serve
+//! are rejected or omitted, and invalid ones are rejected by name.
 
 mod growing;
 
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Ask, Change, Gateway, ONCE, Setup, each_door, each_way};
 
-/// A field's name, its value in JSON, and in the gRPC door's words.
+/// A field's name, its value in JSON, and the same for the gRPC door.
 #[derive(Clone)]
 struct Said(&'static str, Value, Change);
 
@@ -128,7 +128,7 @@ fn hints() -> Vec<Said> {
     ]
 }
 
-/// What a service that answers in text cannot give; the name is the refused field's.
+/// Features that an upstream of text cannot provide; the name is the rejected field's.
 fn beyond_text() -> Vec<Said> {
     let tools = json!([{ "type": "function", "function": { "name": "f" } }]);
     let schema = json!({ "type": "json_schema", "json_schema": { "name": "answer", "schema": {} } });
@@ -196,7 +196,7 @@ fn beyond_text() -> Vec<Said> {
     ]
 }
 
-/// What is wrong, by the field that is told.
+/// Invalid values, by the field named in the error.
 fn wrong() -> Vec<Said> {
     let long = "m".repeat(257);
     let message = |message: Value| json!({ "messages": [message] });
@@ -299,7 +299,7 @@ async fn what_asks_for_nothing_is_not_named() {
     .await;
 }
 
-/// Each is refused by its field, with this kind, and goes nowhere.
+/// Each is rejected with this kind and field, and does not go upstream.
 async fn refused(cases: Vec<Said>, kind: &str) {
     each_way(cases, async |said, way| {
         let gateway = Gateway::start().await;

@@ -1,4 +1,4 @@
-//! The upstream may write its answers in many ways. Clients see no difference.
+//! The upstream's many answer formats, which clients must not notice.
 
 use duogate::sim::{Dialect, Form, Shape, Sim, answer_text, usage_of};
 
@@ -6,7 +6,7 @@ use crate::support::{Ask, Gateway, ONCE, Setup, each_door};
 
 const QUESTION: &str = "Grüße an alle, 日本語 und 👋🏽 zugleich?";
 
-/// Names that stand for a way to write, alone and joined.
+/// Names of formats, alone and combined.
 fn forms() -> Vec<String> {
     let alone = Sim::model_names().into_iter();
     let alone = alone.filter(|name| name.starts_with("dialect:") || name.starts_with("usage:"));

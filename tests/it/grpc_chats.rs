@@ -1,5 +1,4 @@
-//! What the gRPC contract lets a client say that the other door says in another form: conversations with tools behind
-//! them.
+//! Conversations with tools in the gRPC contract, which the other door expresses differently.
 
 use duogate::app::client::{
     AudioAnswer, ChatMessage, ContentPart, CreateChatCompletionRequest, FunctionCall, Reasoning, Refusal,
@@ -9,7 +8,7 @@ use prost::Message;
 
 use crate::support::{Ask, Gateway, frame, raw_call};
 
-/// A good request, changed.
+/// A valid request, changed.
 fn with(change: impl FnOnce(&mut CreateChatCompletionRequest)) -> CreateChatCompletionRequest {
     let mut request = Ask::new("hi").proto();
     change(&mut request);

@@ -1,4 +1,4 @@
-//! What the gRPC contract lets a client ask for: what is a hint, and what the upstream cannot do.
+//! Options in the gRPC contract: hints, and features that the upstream lacks.
 
 use duogate::{
     app::client::{
@@ -20,7 +20,7 @@ const METHODS: [&str; 2] = [CREATE, "/duogate.v1.ChatService/StreamChatCompletio
 
 type Request = CreateChatCompletionRequest;
 
-/// A good request, changed.
+/// A valid request, changed.
 fn with(change: impl FnOnce(&mut Request)) -> Request {
     let mut request = Ask::new("hi").proto();
     change(&mut request);
@@ -34,7 +34,7 @@ fn part(part: Part) -> ContentPart {
     }
 }
 
-/// A good request whose message holds one more part.
+/// A valid request whose message has one more part.
 fn with_part(more: Part) -> Request {
     with(|request| request.messages[0].content.push(part(more)))
 }
@@ -120,7 +120,7 @@ async fn hints_are_taken_and_named() {
             fields: fields.into(),
         });
     });
-    // These say nothing: the upstream gives text, calls no tools, and tells no probabilities.
+    // These ask for nothing special: the upstream gives text, calls no tools, and reports no probabilities.
     let harmless = with(|request| {
         request.tools = vec![function("look_up", Some("{}"))];
         request.tool_choice = Some(ToolChoice {
@@ -172,7 +172,7 @@ async fn hints_are_taken_and_named() {
     gateway.stop().await;
 }
 
-/// Requests for what a conversation in text cannot give, the field that is told, and its name.
+/// Requests for features that an upstream of text lacks, the reported field, and its name.
 fn beyond_text() -> Vec<(Request, &'static str, &'static str)> {
     let custom = Tool {
         tool: Some(tool::Tool::Custom(CustomTool {

@@ -1,4 +1,4 @@
-//! What surrounds messages: compression, limits, and ids in heads and trailers.
+//! Around messages: compression, limits, and ids in heads and trailers.
 
 use std::io::{Read, Write};
 
@@ -83,7 +83,7 @@ async fn a_client_that_would_rather_have_it_plain_gets_it_plain() {
         assert_eq!((encoding_of(&answer), answer.body[0]), (None, 0), "{path}");
         let answer = raw_call(&gateway, path, &[], frame(&body)).await;
         assert_eq!((encoding_of(&answer), answer.body[0]), (None, 0), "{path}");
-        // A call that comes compressed is answered alike.
+        // A compressed call gets a compressed response.
         let asked = [("grpc-encoding", "gzip"), habit[0]];
         let answer = raw_call(&gateway, path, &asked, packed(&gzip(&body))).await;
         assert_eq!(
@@ -103,7 +103,7 @@ async fn a_client_that_would_rather_have_it_plain_gets_it_plain() {
 #[tokio::test]
 async fn a_message_that_grows_beyond_the_limit_when_unpacked_is_too_large() {
     let gateway = Gateway::start().await;
-    // 64 MiB of nothing are 64 KiB when packed.
+    // 64 MiB of zeros compress to 64 KiB.
     let bomb = packed(&gzip(&vec![0; 64 << 20]));
     assert!(bomb.len() < 1 << 17, "{}", bomb.len());
     for path in [CREATE, STREAM] {
@@ -163,7 +163,7 @@ async fn the_request_id_stands_in_the_head_and_in_the_trailers() {
         let answer = raw_call(&gateway, STREAM, &id, frame(&cut)).await;
         assert_eq!(answer.status.code(), Code::Aborted);
         assert_eq!(answer.trailers["x-request-id"], "it-is-mine");
-        // A failure at once is head and trailers in one.
+        // An immediate failure is a trailers-only response.
         let answer = raw_call(&gateway, path, &id, frame(&[])).await;
         assert_eq!(answer.headers["x-request-id"], "it-is-mine", "{path}");
         let details = tonic_types::StatusExt::get_error_details(&answer.status);

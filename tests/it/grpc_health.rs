@@ -1,4 +1,4 @@
-//! gRPC's health service: what is watched, what is listed, and the name that tells of the process alone.
+//! gRPC's health service: watching, listing, and the service name that stands for the process alone.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -28,7 +28,7 @@ async fn status_of(gateway: &Gateway, service: &str) -> ServingStatus {
     answer.into_inner().status()
 }
 
-/// The answer to `List`, which the library's own contract does not have yet.
+/// The response of `List`, which the library's own contract lacks.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Listed {
     #[prost(map = "string, message", tag = "1")]
@@ -96,7 +96,7 @@ async fn a_watch_of_what_is_not_known_says_so_and_stays_open() {
     let mut lives = health.watch(named(LIVE)).await.unwrap().into_inner();
     let first = within("the first word", lives.message()).await.unwrap().unwrap();
     assert_eq!(first.status(), ServingStatus::Serving);
-    // The connection goes on, and so do both watches, until the gateway stops.
+    // The connection and both watches continue until the gateway stops.
     assert_eq!(status_of(&gateway, LIVE).await, ServingStatus::Serving);
     let (next, others, ()) = tokio::join!(watch.message(), lives.message(), async {
         gateway.stop.soft.cancel();

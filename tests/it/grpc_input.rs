@@ -1,4 +1,4 @@
-//! Bad input at the gRPC door: the right code, and details that programs can read.
+//! Invalid input at the gRPC door: the right code, and machine-readable details.
 
 use duogate::app::client::{
     ChatMessage, ContentPart, CreateChatCompletionRequest, GetModelRequest, content_part::Part,
@@ -11,14 +11,14 @@ use crate::support::{Ask, Gateway, KEY, Outcome, RawAnswer, failure_of, frame, r
 const CREATE: &str = "/duogate.v1.ChatService/CreateChatCompletion";
 const METHODS: [&str; 2] = [CREATE, "/duogate.v1.ChatService/StreamChatCompletion"];
 
-/// A good request, changed.
+/// A valid request, changed.
 fn with(change: impl FnOnce(&mut CreateChatCompletionRequest)) -> CreateChatCompletionRequest {
     let mut request = Ask::new("hi").proto();
     change(&mut request);
     request
 }
 
-/// A good request with its one message changed.
+/// A valid request with its one message changed.
 fn with_message(change: impl FnOnce(&mut ChatMessage)) -> CreateChatCompletionRequest {
     with(|request| change(&mut request.messages[0]))
 }

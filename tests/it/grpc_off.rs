@@ -1,4 +1,4 @@
-//! A gateway without a gRPC door, and one whose gRPC door does not tell its contract.
+//! A gateway without a gRPC door, and one whose gRPC door has reflection disabled.
 
 use duogate::sim::answer_text;
 use tonic::Code;
@@ -25,7 +25,7 @@ async fn without_the_grpc_door_the_http_door_is_all_that_it_ever_was() {
         .get(gateway.url("/admin/tokens"))
         .bearer_auth(ADMIN_KEY);
     assert_eq!(tokens.send().await.unwrap().status(), 200);
-    // A call of gRPC's is a request for a path that is not there.
+    // A gRPC call is a request for an unknown path.
     for (client, kind) in [
         (&gateway.raw, "application/grpc"),
         (&gateway.web, "application/grpc-web"),

@@ -1,4 +1,4 @@
-//! gRPC's own rules for calls: which methods there are, what media types say, and how many messages a call may have.
+//! gRPC's protocol rules: known methods, media types, and the number of messages in a call.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use duogate::app::client::{GetModelRequest, ListModelsRequest, ListTokensRequest};
@@ -16,7 +16,7 @@ const LIST: &str = "/duogate.v1.ChatService/ListModels";
 const GET: &str = "/duogate.v1.ChatService/GetModel";
 const TOKENS: &str = "/duogate.v1.DiagnosticsService/ListTokens";
 
-/// Calls by hand; the status stands in the head, in the trailers, or in the frame that gRPC-Web has for those.
+/// Calls without a client library. The status is in the head, the trailers, or gRPC-Web's trailer frame.
 async fn call(
     client: &reqwest::Client,
     url: String,
@@ -43,7 +43,7 @@ async fn call(
     (status.expect("a status"), parts.headers)
 }
 
-/// The status in the trailers that are gRPC-Web's last frame.
+/// The trailers in gRPC-Web's last frame.
 fn trailers_in(body: &[u8]) -> HeaderMap {
     let text = String::from_utf8_lossy(body);
     let (_, rest) = text.split_once("grpc-status:").expect("trailers");
@@ -86,7 +86,7 @@ async fn what_is_no_method_is_told_before_a_key_is_asked_for() {
                 }
             }
         }
-        // What is there wants a key.
+        // Existing methods require a key.
         for path in [CREATE, STREAM, LIST, "/duogate.v1.ChatService/Converse"] {
             let url = gateway.grpc_url(path);
             let (status, _) = call(&gateway.raw, url, "application/grpc", None, frame(&[])).await;
@@ -153,7 +153,7 @@ async fn a_call_that_takes_one_message_takes_neither_two_nor_none() {
     }
     assert!(gateway.sim.counts().calls.is_empty(), "nothing was begun");
     gateway.settled().await;
-    // It is no failure of the gateway's.
+    // It does not count as the gateway's failure.
     assert_eq!(gateway.health().await["statistics"]["failed_requests"], 0);
     gateway.stop().await;
 }

@@ -1,4 +1,4 @@
-//! gRPC-Web, as browsers speak it, and what they ask before they call.
+//! gRPC-Web as browsers use it, including preflight requests.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const CREATE: &str = "/duogate.v1.ChatService/CreateChatCompletion";
 const STREAM: &str = "/duogate.v1.ChatService/StreamChatCompletion";
 const PAGE: &str = "https://app.example.com";
 
-/// What a call by gRPC-Web came to: the frames of its body, the trailers that the last one holds, and its head.
+/// The response of a gRPC-Web call: the frames of its body, the trailers in the last one, and its head.
 struct WebAnswer {
     messages: Vec<Vec<u8>>,
     trailers: String,
@@ -63,7 +63,7 @@ async fn answers(gateway: &Gateway) {
         assert!(answer.trailers.contains("x-request-id:"), "{}", answer.trailers);
         assert_eq!(answer.headers["content-type"], "application/grpc-web+proto");
         assert_eq!(answer.headers["access-control-allow-origin"], "*");
-        // What streams must not be held back on the way.
+        // Streams must not be buffered on the way.
         assert_eq!(answer.headers["cache-control"], "no-cache, no-transform");
         assert_eq!(answer.headers["x-accel-buffering"], "no");
         let exposed = answer.headers["access-control-expose-headers"].to_str().unwrap();
@@ -124,7 +124,7 @@ async fn failures_reach_browsers_too() {
     gateway.stop().await;
 }
 
-/// What a browser is told when it asks whether a page may call.
+/// The response to a browser's preflight request.
 async fn ask_first(gateway: &Gateway, page: &str) -> HeaderMap {
     let request = gateway.web.request(Method::OPTIONS, gateway.grpc_url(CREATE));
     let request = request
@@ -149,7 +149,7 @@ async fn pages_of_other_origins_are_not_told_that_they_may_call() {
     assert_eq!(allowed["access-control-allow-origin"], PAGE);
     assert_eq!(allowed["access-control-allow-methods"], "POST");
     let headers = allowed["access-control-allow-headers"].to_str().unwrap();
-    // A wildcard would leave the key out.
+    // A wildcard would not cover `authorization`.
     assert!(headers.contains("authorization"), "{headers}");
     let refused = ask_first(&gateway, "https://elsewhere.example.com").await;
     assert!(

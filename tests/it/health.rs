@@ -1,4 +1,4 @@
-//! What the gateway tells about itself.
+//! The gateway's reports about itself.
 
 use duogate::sim::{Fault, Rule, Step, answer_text};
 use serde_json::Value;

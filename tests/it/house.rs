@@ -1,10 +1,10 @@
-//! The import rule of the house: which room may use which. It reads the sources, so that no forbidden path gets in.
+//! The import rule: which module may use which. It reads the sources, so that no forbidden path gets in.
 
 use std::{fs, path::Path};
 
 use crate::support::paths_from_the_root;
 
-/// What each room may use of the others. A room that is not listed has no rule yet and must get one here.
+/// The modules that each one may use. A new module needs an entry.
 const RULE: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("sim", &[]),
@@ -32,11 +32,11 @@ const RULE: &[(&str, &[&str])] = &[
     ),
     ("cli", &["config", "app", "sim"]),
 ];
-/// Rooms that see all.
+/// Modules that may use all others.
 const SEES_ALL: [&str; 3] = ["app", "lib", "main"];
 const FORBIDDEN_NAMES: [&str; 7] = ["utils", "common", "helpers", "types", "core", "http", "tonic"];
 
-/// Why the room `module` may not use what `path` leads to.
+/// The violation if `module` uses `path`, if it is one.
 fn violation(path: &[String], module: &[String]) -> Option<String> {
     let (room, target) = (module.first()?.as_str(), path.first()?.as_str());
     if room == target || SEES_ALL.contains(&room) {
@@ -58,7 +58,7 @@ fn violations(source: &str, module: &[&str]) -> Vec<String> {
     paths.iter().filter_map(|path| violation(path, &module)).collect()
 }
 
-/// Every source file with its module path.
+/// Collects every source file with its module path.
 fn sources(directory: &Path, module: &[String], found: &mut Vec<(Vec<String>, String)>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -1,5 +1,4 @@
-//! Bodies that come encoded: read like plain ones, within the limit of plain ones, and refused in words where they are no
-//! encoding of anything.
+//! Encoded bodies: read like plain ones, with the same size limit, and rejected with a message if they are malformed.
 
 use std::io::Write;
 
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{ADMIN_KEY, Ask, Failure, Gateway, KEY, Setup, crossed, error_of, for_each, within};
 
 const CHATS: &str = "/v1/chat/completions";
-/// Every coding under the names that clients use, and what it is.
+/// Each coding under the names that clients use.
 const NAMES: [(&str, &str); 8] = [
     ("gzip", "gzip"),
     ("x-gzip", "gzip"),
@@ -133,7 +132,7 @@ async fn the_limit_is_on_what_is_decoded() {
         .settings(|settings| settings.max_body_bytes = LIMIT)
         .start()
         .await;
-    // Text that no coding makes much smaller, and text that all make tiny.
+    // Text that no coding compresses well, and text that all compress to almost nothing.
     let mut random = fastrand::Rng::with_seed(7);
     let noise: String = std::iter::repeat_with(|| random.alphanumeric())
         .take(LIMIT)
@@ -152,7 +151,7 @@ async fn the_limit_is_on_what_is_decoded() {
         },
     )
     .await;
-    // A gigabyte each, were they made whole; their ends are missing, which only who goes there can tell.
+    // A gigabyte each when decoded. Their ends are missing, which only decoding all of it would reveal.
     let piece = encoded("zstd", &vec![b' '; 8 * 1024 * 1024]);
     let mut bomb = piece.repeat(128);
     bomb.pop();
@@ -186,7 +185,7 @@ async fn what_is_no_encoding_is_told_as_that() {
             );
             assert_eq!(failure.should_retry, Some(false));
         }
-        // What is in it is judged as ever.
+        // The decoded content is validated as usual.
         let failure = refused(&gateway, name, encoded(form, b"{")).await;
         assert_eq!((failure.kind, failure.field), ("invalid_request", None), "{name}");
     })
@@ -224,7 +223,7 @@ async fn other_codings_are_refused_and_the_known_ones_named() {
         .header("content-encoding", "gzip");
     let response = twice.body(encoded("gzip", &whole)).send().await.unwrap();
     assert_eq!(error_of(response).await.kind, "unsupported_media_type");
-    // A wrong type is another matter.
+    // A wrong type is a different error.
     let typed = gateway.web.post(gateway.url(CHATS)).bearer_auth(KEY);
     let typed = typed
         .header("content-type", "text/plain")

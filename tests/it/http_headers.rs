@@ -1,4 +1,4 @@
-//! The headers of the HTTP door: what SDKs and browsers read.
+//! The HTTP door's headers, as SDKs and browsers read them.
 
 use duogate::{
     config::UnsupportedParams,
@@ -23,7 +23,7 @@ fn ignored(headers: &HeaderMap) -> Option<&str> {
         .map(|names| names.to_str().unwrap())
 }
 
-/// The parts of `server-timing`, in milliseconds.
+/// A part of `server-timing`, in milliseconds.
 fn timing(headers: &HeaderMap, name: &str) -> Option<f64> {
     let timing = headers["server-timing"].to_str().unwrap();
     let part = timing.split(", ").find_map(|part| part.strip_prefix(name))?;
@@ -78,7 +78,7 @@ async fn agents_that_always_send_tools_can_be_let_in() {
     for answer in gateway.sim.answers() {
         assert_eq!(answer.text, "see [image][image]");
     }
-    // A mistake stays a mistake where the field is obeyed; what is left out is not judged.
+    // An invalid value is rejected where the field is obeyed; an omitted field is not validated.
     let wrong = Ask::new("hi").with(json!({ "tools": 7, "stop": 7 })).json(false);
     assert_eq!(
         error_of(post(&gateway, &wrong).await).await.field.as_deref(),
@@ -141,7 +141,7 @@ async fn a_client_names_its_request_as_it_likes_within_reason() {
     gateway.stop().await;
 }
 
-/// What a browser asks before it lets a page call.
+/// A browser's preflight request.
 async fn preflight(gateway: &Gateway, path: &str, origin: &str) -> HeaderMap {
     let request = gateway.web.request(http::Method::OPTIONS, gateway.url(path));
     let wanted =

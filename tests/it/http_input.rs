@@ -1,4 +1,4 @@
-//! Bad input at the HTTP door: always OpenAI's error shape, with the field that is at fault.
+//! Invalid input at the HTTP door: OpenAI's error format, with the field at fault.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ async fn refused(gateway: &Gateway, body: impl Into<reqwest::Body>) -> Failure {
     failure
 }
 
-/// A good request with some of its fields replaced.
+/// A valid request with some fields replaced.
 fn with(changes: &Value) -> Value {
     let mut body = Ask::new("hi").json(false);
     let fields = changes.as_object().unwrap();
@@ -27,12 +27,12 @@ fn with(changes: &Value) -> Value {
     body
 }
 
-/// A good request with this one message.
+/// A valid request with this one message.
 fn message(message: &Value) -> Value {
     with(&json!({ "messages": [message] }))
 }
 
-/// A good request with these content parts.
+/// A valid request with these content parts.
 fn parts(parts: &Value) -> Value {
     message(&json!({ "role": "user", "content": parts }))
 }
@@ -107,7 +107,7 @@ async fn a_field_at_fault_is_named() {
             message(&json!({ "role": "user", "content": "" })),
             "messages[0].content",
         ),
-        // An array of a struct's values in their order is no object.
+        // An array of a struct's values in order must not be taken for an object.
         (
             with(&json!({ "messages": [["user", "hi", null, null, null, null, null]] })),
             "messages[0]",

@@ -1,4 +1,4 @@
-//! Bodies that are too large, of another type, or not to be read at all.
+//! Bodies that are too large, of another type, or unreadable.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,7 +16,7 @@ async fn small() -> Gateway {
         .await
 }
 
-/// Sends bytes on a connection of its own and reads all that comes.
+/// Sends bytes on a new connection and reads the whole response.
 async fn talk(gateway: &Gateway, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(gateway.http).await.unwrap();
     stream.write_all(bytes).await.unwrap();
@@ -33,7 +33,7 @@ fn head(extra: &str) -> String {
     )
 }
 
-/// A good body of exactly this many bytes.
+/// A valid body of exactly this many bytes.
 fn body_of(size: usize) -> String {
     let empty = Ask::new("").json(false).to_string();
     Ask::new("x".repeat(size - empty.len())).json(false).to_string()
@@ -78,7 +78,7 @@ async fn a_body_without_an_announced_size_is_counted_as_it_comes() {
     let good = format!("{}{}0\r\n\r\n", head(&key), chunk(&body_of(LIMIT)));
     let answer = talk(&gateway, good.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    // The end never comes, so that only counting can tell.
+    // The body never ends, so only counting reveals its size.
     let endless = format!("{}{}{}", head(&key), chunk(&body_of(LIMIT)), chunk("x"));
     let answer = talk(&gateway, endless.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");

@@ -1,4 +1,4 @@
-//! Paths that are not there, and methods and protocols that a path does not have.
+//! Unknown paths, and methods and protocols that a path does not support.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -56,7 +56,7 @@ async fn unknown_paths_and_wrong_methods_get_the_same_shape() {
     gateway.stop().await;
 }
 
-/// Asks for a WebSocket as its clients do, then for the models on the same connection, and gives both answers.
+/// Requests a WebSocket as its clients do, then the models on the same connection, and returns both responses.
 async fn upgrade(gateway: &Gateway, path: &str, protocol: &str, key: &str) -> String {
     let mut stream = TcpStream::connect(gateway.http).await.unwrap();
     let asked = format!(
@@ -96,7 +96,7 @@ async fn who_wants_responses_over_a_websocket_is_sent_back_to_http() {
             assert!(answer.contains("\r\nx-should-retry: false\r\n"), "{answer}");
         }
     }
-    // A key comes first, other protocols are nothing to wait for, and other paths have none.
+    // The key is checked first; other protocols are ignored, and other paths have none.
     let keyless = upgrade(&gateway, "/v1/responses", "websocket", "wrong").await;
     assert!(keyless.starts_with("HTTP/1.1 401 "), "{keyless}");
     let other = upgrade(&gateway, "/v1/responses", "h2c", KEY).await;

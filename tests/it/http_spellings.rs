@@ -1,4 +1,4 @@
-//! Base URLs as people write them: they reach the API's endpoints, and nothing else has a second spelling.
+//! Base URLs as users write them: they reach the API's endpoints, and other paths have no second spelling.
 
 use serde_json::{Value, json};
 use tokio::{
@@ -10,7 +10,7 @@ use crate::support::{
     ADMIN_KEY, Ask, Gateway, KEY, ONCE, Serving, Setup, each_door, error_of, for_each, within,
 };
 
-/// What people give for a base.
+/// Base URLs in use.
 const BASES: [&str; 16] = [
     "/v1",
     "",
@@ -41,13 +41,13 @@ fn bodies() -> [(&'static str, Value); 3] {
     ]
 }
 
-/// Posts with a key as Azure's clients send it.
+/// Posts with the key in the header that Azure's clients use.
 async fn post(gateway: &Gateway, path: &str, body: &Value) -> reqwest::Response {
     let request = gateway.web.post(gateway.url(path)).header("api-key", KEY);
     request.json(body).send().await.unwrap()
 }
 
-/// Posts to a path as it stands, which a client's own parser would not leave it.
+/// Posts to a path unchanged, without a client's normalization.
 async fn raw(gateway: &Gateway, path: &str) -> String {
     let mut stream = TcpStream::connect(gateway.http).await.unwrap();
     let head = format!(
@@ -133,7 +133,7 @@ async fn the_paths_model_is_the_bodys_where_that_has_none() {
             ("openai/gpt-oss/20b", "openai/gpt-oss/20b"),
             ("a/chat/b", "a/chat/b"),
             ("a/deployments/b", "a/deployments/b"),
-            // Words of paths are names too.
+            // Words of paths are also valid ids.
             ("chat", "chat"),
             ("v1", "v1"),
             ("deployments", "deployments"),
@@ -243,7 +243,7 @@ async fn nothing_else_has_a_second_spelling() {
             format!("/v1/chat/completions{path}"),
             coded,
         ] {
-            // The operators' key is no caller's.
+            // The admin key is no caller's key.
             let refused = if key == KEY || other.starts_with("/admin/") {
                 404
             } else {

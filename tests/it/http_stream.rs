@@ -1,16 +1,16 @@
-//! The stream of the HTTP door, where what is left out matters as much as what is sent.
+//! The HTTP door's stream, where absent fields matter as much as those sent.
 
 use serde_json::{Value, json};
 
 use crate::support::{Ask, Gateway, KEY, events_of, post};
 
-/// Whether proxies are told to pass each event on as it comes: those that compress, and nginx.
+/// Checks that proxies are told not to buffer: those that compress, and nginx.
 fn assert_unbuffered(headers: &http::HeaderMap) {
     assert_eq!(headers["cache-control"], "no-cache, no-transform");
     assert_eq!(headers["x-accel-buffering"], "no");
 }
 
-/// What streams at every endpoint.
+/// A streaming request for each endpoint.
 fn streams(text: &str, model: &str) -> [(&'static str, Value); 3] {
     [
         (
@@ -126,7 +126,7 @@ async fn no_proxy_is_let_hold_a_stream_back() {
 
 #[tokio::test]
 async fn an_event_is_one_line_to_every_reader() {
-    // What some languages take for the end of a line, and the other controls.
+    // Characters that some languages take for line ends, and the other control characters.
     const TEXT: &str = "a\u{2028}b\u{2029}c\u{85}d\u{7f}e\u{9f}f\u{b}g\u{c}h\u{1c}i\u{1d}j\u{1e}k\rl\nm";
     let gateway = Gateway::start().await;
     for (path, body) in streams(TEXT, "it-model") {

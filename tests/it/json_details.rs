@@ -1,5 +1,5 @@
-//! JSON that is odd in its details: a byte order mark, halves of surrogates, names that stand twice, figures and depths
-//! that nothing holds. It matters where the value is used, is told by its place there, and nowhere else.
+//! Unusual JSON: a byte order mark, lone surrogates, repeated names, and numbers and depths beyond all limits. It is an
+//! error only where the value is used, and is then reported with its place.
 
 use duogate::{
     config::{Settings, UnsupportedParams},
@@ -19,7 +19,7 @@ async fn send(gateway: &Gateway, path: &str, body: impl Into<reqwest::Body>) -> 
     request.body(body).send().await.unwrap()
 }
 
-/// A chat of one message, with more fields of the body and of the message.
+/// A chat of one message, with additional fields in the body and the message.
 fn chat(body: &str, message: &str) -> String {
     format!(r#"{{"model":"it-model","messages":[{{"role":"user","content":"hi"{message}}}]{body}}}"#)
 }
@@ -61,7 +61,7 @@ async fn a_byte_order_mark_before_the_body_is_no_part_of_it() {
     gateway.stop().await;
 }
 
-/// Bodies that are refused, by the field that is told.
+/// Bodies that are rejected, by the reported field.
 fn refused() -> Vec<(&'static str, String, &'static str)> {
     let text = |text: &str| format!(r#"{{"model":"m","messages":[{{"role":"user","content":{text}}}]}}"#);
     let item = |item: &str| format!(r#"{{"model":"m","input":[{item}]}}"#);
@@ -120,7 +120,7 @@ fn refused() -> Vec<(&'static str, String, &'static str)> {
             "input[0].output[0].text",
         ),
         (RESPONSES, r#"{"model":"m","input":"\ud83d"}"#.to_owned(), "input"),
-        // Names that stand twice, however they are written.
+        // Repeated names, in any notation.
         (CHAT, chat("", r#","role":"system""#), "messages[0].role"),
         (CHAT, chat("", r#","r\u006fle":"system""#), "messages[0].role"),
         (CHAT, chat("", r#","content":null"#), "messages[0].content"),
@@ -169,7 +169,7 @@ fn refused() -> Vec<(&'static str, String, &'static str)> {
             "metadata.k",
         ),
         (RESPONSES, item(r#"{"id":"a","id":"b"}"#), "input[0].id"),
-        // Figures and depths that nothing holds, where they are looked at.
+        // Numbers and depths beyond all limits, where they are used.
         (CHAT, chat(r#","n":1e400"#, ""), "n"),
         (CHAT, chat(r#","max_tokens":-1e400"#, ""), "max_tokens"),
         (CHAT, chat(r#","temperature":1e400"#, ""), "temperature"),
@@ -203,7 +203,7 @@ async fn what_is_odd_where_it_is_used_is_told_by_its_place() {
     gateway.stop().await;
 }
 
-/// What may be odd where nobody looks.
+/// Unusual values in places that are not used.
 fn oddities() -> Vec<String> {
     let deep = format!("{}{}", r#"{"a":["#.repeat(20_000), "]}".repeat(20_000));
     vec![
@@ -233,7 +233,7 @@ async fn what_is_odd_where_nobody_looks_does_not_matter() {
         cases.push((CHAT, chat(&unknown, &unknown)));
         cases.push((COMPLETIONS, completion(&unknown)));
         cases.push((RESPONSES, response(&unknown, &unknown)));
-        // What a message carries besides, and a reasoning item's own words.
+        // Additional fields of a message, and the text of a reasoning item.
         cases.push((
             CHAT,
             chat("", &format!(r#","annotations":{odd},"reasoning_content":{odd}"#)),

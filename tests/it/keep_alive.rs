@@ -1,5 +1,5 @@
-//! Signs of life on gRPC's streams: where they come, that they are not counted, and that clients made before there were any
-//! read the rest as ever.
+//! Keep-alive events on gRPC streams: where they are sent, that they are not numbered, and that clients generated
+//! before they existed read the rest as before.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::support::{Ask, End, Gateway, KEY, Setup, Talk, frame, raw_call};
 const STREAM: &str = "/duogate.v1.ChatService/StreamChatCompletion";
 const CONVERSE: &str = "/duogate.v1.ChatService/Converse";
 
-/// An upstream that keeps its callers waiting at every step, and a gateway that sends signs of life meanwhile.
+/// An upstream that delays every step, and a gateway with a short keep-alive interval.
 async fn slow_upstream() -> Gateway {
     Setup::new()
         .sim(|sim| sim.latency = Duration::from_millis(300))
@@ -27,7 +27,7 @@ async fn slow_upstream() -> Gateway {
         .await
 }
 
-/// The messages of a body. The last frame of gRPC-Web's holds trailers, and is left out.
+/// The messages of a body, without gRPC-Web's trailer frame.
 fn messages(mut body: &[u8]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     while let Some((head, rest)) = body.split_at_checked(5) {
@@ -40,8 +40,8 @@ fn messages(mut body: &[u8]) -> Vec<&[u8]> {
     found
 }
 
-/// Events as a client reads them that was generated before there were signs of life: of a stream (`choice_index`), and
-/// of a conversation (`turn`). What it does not know is no event to it.
+/// Events as parsed by a client generated before keep-alive events existed: of a stream (`choice_index`), and of a
+/// conversation (`turn`). An unknown event is none to it.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Former {
     #[prost(uint32, tag = "1")]

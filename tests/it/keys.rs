@@ -1,4 +1,4 @@
-//! Who may enter: every place a key may stand in, and what is open to everybody.
+//! API keys: every place to send one, and the paths that need none.
 
 use duogate::sim::answer_text;
 use serde_json::Value;

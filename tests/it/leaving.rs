@@ -1,4 +1,4 @@
-//! A client that goes takes its call to the upstream with it, at once, and leaves nothing behind.
+//! A client that disconnects ends its upstream call at once, and leaves nothing behind.
 
 use std::{
     fmt::Debug,
@@ -12,10 +12,10 @@ use duogate::{
 
 use crate::support::{Ask, Gateway, ONCE, Seen, Setup, Way, each_door, each_way, eventually, within};
 
-/// What the gateway promises: the upstream's call is closed within a second of the client's leaving.
+/// The gateway's promise: the upstream call is closed within a second of the client's disconnection.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Begins a chat, waits until the upstream is where `reached` says, and goes.
+/// Begins a chat, waits for `reached`, and disconnects.
 async fn leave(gateway: &Gateway, way: Way, reached: impl Future<Output = ()>) -> Instant {
     let ask = Ask::new("never mind");
     tokio::select! {
@@ -25,7 +25,7 @@ async fn leave(gateway: &Gateway, way: Way, reached: impl Future<Output = ()>) -
     }
 }
 
-/// The upstream's call is closed, everything is given back, and the chat counts as left.
+/// Checks that the upstream call is closed, everything is released, and the chat counts as cancelled.
 async fn check_left(gateway: Gateway, way: impl Debug, left: Instant) -> Seen {
     gateway
         .sim_until("the call is closed", |counts| counts.open() == 0)

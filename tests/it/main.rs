@@ -1,5 +1,4 @@
-//! The gateway's behaviour, seen from outside: over real loopback sockets, in front of the simulated upstream, through
-//! both doors.
+//! End-to-end tests of the gateway over real loopback sockets, in front of the simulated upstream, through both doors.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The metrics page: every metric explained, and the counts what they should be.
+//! The metrics page: every metric has a description, and the values are right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +66,7 @@ async fn every_metric_has_its_help_and_its_type() {
     .await;
 }
 
-/// The series of the page with their values, by name and labels, each of which must be well formed.
+/// All series of the page, by name and labels; each must be well-formed.
 fn series(page: &str) -> BTreeMap<String, f64> {
     let mut series = BTreeMap::new();
     for line in page.lines().filter(|line| !line.starts_with('#')) {
@@ -152,7 +152,7 @@ async fn every_series_of_a_closed_set_begins_at_zero() {
     for series in &expected {
         assert_eq!(found.get(series), Some(&0.0), "{series}");
     }
-    // And none stands there that the sets do not know.
+    // There are no series beyond those.
     for (name, value) in &found {
         let counts = name.contains("_total{") || name.contains("_count{");
         if counts && !name.contains("_accepted_") {

@@ -1,4 +1,4 @@
-//! The models on offer: listed, looked up, renamed, and refused.
+//! The models: list, lookup, aliases and rejection.
 
 use duogate::{
     app::client::{GetModelRequest, ListModelsRequest},
@@ -18,7 +18,7 @@ fn with_key<T>(message: T) -> Request<T> {
     request
 }
 
-/// A gateway with four models, and two names for one of them.
+/// A gateway with four models, one of which has two aliases.
 async fn shop() -> Gateway {
     Setup::new()
         .settings(|settings| {

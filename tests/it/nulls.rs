@@ -1,4 +1,4 @@
-//! Null of an optional field is absent: on every endpoint, and inside of objects too. What must be there is named.
+//! Null in an optional field means absent: on every endpoint, and in nested objects. A required field is reported.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ const CHAT: &str = "/v1/chat/completions";
 const COMPLETIONS: &str = "/v1/completions";
 const RESPONSES: &str = "/v1/responses";
 
-/// A good body of each endpoint, changed.
+/// A valid body for an endpoint, changed.
 fn with(path: &str, changes: &Value) -> Value {
     let mut body = match path {
         CHAT => json!({ "model": "it-model", "messages": [{ "role": "user", "content": "hi" }] }),
@@ -20,7 +20,7 @@ fn with(path: &str, changes: &Value) -> Value {
     body
 }
 
-/// The names of the fields that the document of the running gateway gives a body.
+/// The fields of an endpoint's body according to the gateway's OpenAPI document, and whether they are required.
 async fn fields_of(gateway: &Gateway, path: &str) -> Vec<(String, bool)> {
     let document: Value = gateway.get("/openapi.json").await.json().await.unwrap();
     let body = &document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"];
@@ -64,7 +64,7 @@ async fn every_field_of_the_tables_may_be_null_unless_it_must_be_there() {
     gateway.stop().await;
 }
 
-/// Null, or an empty list, where it means nothing.
+/// Null or an empty list where it has no meaning.
 fn nothing() -> Vec<(&'static str, Value)> {
     let none = "none";
     let function = json!({ "name": "f", "description": null, "parameters": null, "strict": null });

@@ -1,4 +1,4 @@
-//! Both doors on one port, told apart by what is sent.
+//! Both doors on one port, distinguished by the request.
 
 use crate::support::{Ask, Authority, Door, Gateway, KEY, ONCE, Setup, each_door};
 
@@ -8,7 +8,7 @@ async fn it_answers(gateway: &Gateway, door: Door) {
         let outcome = way.ask(gateway, &Ask::new("one port")).await;
         outcome.assert_whole(&duogate::sim::answer_text("one port"));
     }
-    // HTTP/2 alone does not make it a call of gRPC's.
+    // HTTP/2 alone does not make a gRPC call.
     let health = gateway.raw.get(gateway.url("/health")).send().await.unwrap();
     assert_eq!(health.status(), 200);
     assert_eq!(health.version(), http::Version::HTTP_2);

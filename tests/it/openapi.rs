@@ -1,4 +1,4 @@
-//! The OpenAPI document and the page that shows it: what they say is what the gateway has, and nothing secret.
+//! The OpenAPI document and its page: they match the gateway's routes, and contain no secret.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::{ADMIN_KEY, Gateway, KEY, Setup, TOKENS, error_of};
 
-/// Routes that are for people, and the document's own.
+/// Routes for people, and the document's own.
 const UNDOCUMENTED: [&str; 7] = [
     "/openapi.json",
     "/docs",
@@ -73,7 +73,7 @@ async fn each_path_has_just_the_methods_that_the_document_gives_it() {
     gateway.stop().await;
 }
 
-/// Every text between `before` and a quote in the sources of the rooms that have routes.
+/// Every text between `before` and a quote in the sources of modules with routes.
 fn literals(directory: &Path, before: &str, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -160,7 +160,7 @@ async fn each_operation_says_which_key_it_wants() {
                 if path.starts_with("/admin") { ways.len() } else { 0 },
                 "{path}"
             );
-            // The paths that want one are those which refuse a caller without.
+            // The document must require a key exactly on the paths that reject a caller without one.
             let place = path.replace("{id}", "one").replace("{hash}", "01234567");
             let method: Method = method.to_uppercase().parse().unwrap();
             let request = gateway.web.request(method, gateway.url(&place));

@@ -1,10 +1,10 @@
-//! Errors name the fields of the endpoint that was asked, not those of another.
+//! Errors name the fields of the endpoint that was called, not another's.
 
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Setup, error_of, for_each, post};
 
-/// A request of each endpoint's whose conversation is these texts, and the field that holds it.
+/// A request of each endpoint with these texts as its conversation, and the field they are in.
 fn asked(texts: &[&str]) -> [(&'static str, &'static str, Value); 3] {
     let messages: Vec<Value> = texts
         .iter()
@@ -29,7 +29,7 @@ fn asked(texts: &[&str]) -> [(&'static str, &'static str, Value); 3] {
     ]
 }
 
-/// A gateway with little room.
+/// A gateway with low limits.
 async fn small() -> Gateway {
     Setup::new()
         .settings(|settings| {
@@ -40,7 +40,7 @@ async fn small() -> Gateway {
         .await
 }
 
-/// Asks for a whole answer and for a stream, and holds both failures to what they must name.
+/// Asks for a whole answer and for a stream, and checks the field that both failures name.
 async fn refused(gateway: &Gateway, path: &str, body: &Value, field: &str) {
     for stream in [false, true] {
         let mut body = body.clone();

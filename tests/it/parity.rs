@@ -1,5 +1,5 @@
-//! What the other scenarios do not meet, through every way: each behaviour of the upstream that has a name, pools in
-//! disorder, and every kind of question.
+//! Cases that the other scenarios lack, through every way: each named behaviour of the upstream, pools in bad states,
+//! and every kind of question.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     verdicts,
 };
 
-/// One chat on a gateway of its own.
+/// One chat on its own gateway.
 #[derive(Clone)]
 struct Scenario {
     name: String,
@@ -21,7 +21,7 @@ struct Scenario {
     ask: Ask,
 }
 
-/// It goes by its name where it fails.
+/// Failures show only its name.
 impl std::fmt::Debug for Scenario {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)
@@ -34,7 +34,7 @@ fn ordinary() -> Setup {
         .settings(|settings| settings.max_retries = 1)
 }
 
-/// Waits on the upstream end soon, where something never comes.
+/// Short upstream timeouts, for behaviours that never respond.
 fn impatient() -> Setup {
     ordinary().settings(|settings| settings.timeout = Duration::from_millis(1500))
 }
@@ -77,7 +77,7 @@ impl Scenario {
     }
 }
 
-/// That the doors agree is all that is asked here; what they should say is told elsewhere.
+/// Checks only that the doors agree; the expected answers are in other tests.
 async fn compare(scenarios: impl IntoIterator<Item = Scenario>) {
     each_way(scenarios, Scenario::run).await;
 }
@@ -167,11 +167,11 @@ async fn both_doors_tell_the_same_of_every_kind_of_question() {
     .await;
 }
 
-/// Who asks one door alone is compared with nothing. A new place needs a reason here.
+/// A test of one door alone is compared with nothing, so each file with one is listed here with its reason.
 #[test]
 fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
-    /// A chat that stands in the way of a conversation, rests on HTTP/2, meets a limit that is one door's own, or a gateway
-    /// that has only one of the doors.
+    /// The chat prepares a conversation, depends on HTTP/2, meets a limit of one door, or the gateway has only one
+    /// door.
     const ALONE: [&str; 7] = [
         "connections.rs",
         "converse.rs",
@@ -181,7 +181,7 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
         "reload.rs",
         "slow.rs",
     ];
-    /// What is no chat: models, operating, connections, certificates.
+    /// Not chats: models, admin operations, connections, certificates.
     const NO_CHAT: [&str; 5] = [
         "admin/requests.rs",
         "connections.rs",
@@ -189,7 +189,7 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
         "slow.rs",
         "tls.rs",
     ];
-    /// What is about one wire's own form: frames, heads, bodies, places for keys and ids, certificates, deadlines and comments.
+    /// One door's wire format: frames, heads, bodies, places of keys and ids, certificates, deadlines and comments.
     const BY_HAND: [&str; 36] = [
         "abuse.rs",
         "admission.rs",
@@ -251,7 +251,7 @@ fn no_chat_that_both_doors_offer_is_asked_of_one_alone() {
     assert_eq!(with(&by_hand), BY_HAND);
 }
 
-/// The scenarios' files by their names, without blanks.
+/// The scenario files with their text, white space removed.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let (mut found, mut places) = (Vec::new(), vec![root.clone()]);

@@ -1,4 +1,4 @@
-//! Tokens that fail and come back: nobody but the health page notices, and no client is the one to find out.
+//! Credentials that fail and recover: only the health page shows it, and no client is used for the half-open probe.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ async fn tokens_that_are_accepted_again_come_back_without_a_chat() {
             chat(&gateway, ways.nth(number), "all together").await;
         }
         gateway.settled().await;
-        // Probes, and what the other chats left to be removed.
+        // Probes, and deletions of what the other chats left.
         let seen = gateway.stop().await;
         seen.whatever_calls(&[Step::ListProjects, Step::DeleteConversation])
     })

@@ -1,4 +1,4 @@
-//! What explorers see without a key: the services, and the whole schema with its comments.
+//! Reflection without a key: the services, and the whole schema with its comments.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::support::Gateway;
 
-/// What is asked.
+/// A reflection request.
 #[derive(Debug, Clone, PartialEq)]
 enum Question {
     Services,
@@ -19,7 +19,7 @@ enum Question {
     Nothing,
 }
 
-/// What is told.
+/// A reflection response.
 #[derive(Debug, PartialEq)]
 enum Told {
     Services(Vec<String>),
@@ -28,8 +28,8 @@ enum Told {
     Error(Code),
 }
 
-/// One version of the reflection protocol; the two differ in nothing but their packages. Each question is asked when the
-/// one before it was answered, all on one stream.
+/// One version of the reflection protocol; the versions differ only in their packages. Requests are sent one after
+/// another on one stream, each after the previous response.
 macro_rules! explorer {
     ($version:ident) => {
         pub(super) mod $version {
@@ -113,7 +113,7 @@ mod by {
     explorer!(v1alpha);
 }
 
-/// What both versions tell.
+/// The responses of both versions.
 async fn ask(gateway: &Gateway, questions: &[Question]) -> [Vec<Told>; 2] {
     let (first, second) = tokio::join!(
         by::v1::ask(gateway, questions),
@@ -122,7 +122,7 @@ async fn ask(gateway: &Gateway, questions: &[Question]) -> [Vec<Told>; 2] {
     [first, second]
 }
 
-/// What both versions tell alike.
+/// The responses of both versions, which must be equal.
 async fn ask_alike(gateway: &Gateway, questions: &[Question]) -> Vec<Told> {
     let [first, second] = ask(gateway, questions).await;
     assert_eq!(first, second);
@@ -152,7 +152,7 @@ async fn both_versions_list_exactly_the_services_that_are_there_without_a_key() 
         .into_iter()
         .zip(reflection)
     {
-        // Each version tells of itself; who asks in one has no use for the other.
+        // Each version lists itself and not the other.
         let names = ["duogate.v1.ChatService", "grpc.health.v1.Health", own].map(str::to_owned);
         assert_eq!(told, [Told::Services(names.to_vec())]);
     }
@@ -240,7 +240,7 @@ async fn names_follow_protobufs_rules_of_scope() {
     let known = [
         "duogate.v1.Model",
         "duogate.v1.Role",
-        // The values of an enum stand beside it.
+        // The values of an enum are in the scope around it.
         "duogate.v1.ROLE_USER",
         "duogate.v1.FINISH_REASON_STOP",
         "grpc.health.v1.HealthCheckResponse.ServingStatus",
@@ -276,7 +276,7 @@ async fn names_follow_protobufs_rules_of_scope() {
     gateway.stop().await;
 }
 
-/// Every name that a file declares, by protobuf's rules of scope.
+/// Every name declared in a file, by protobuf's scoping rules.
 fn names_in(file: &FileDescriptorProto) -> Vec<String> {
     fn of_enum(scope: &str, one: &EnumDescriptorProto, names: &mut Vec<String>) {
         names.push(format!("{scope}.{}", one.name()));

@@ -1,4 +1,4 @@
-//! What no other try would heal is told at once, and as what it is.
+//! Failures that no retry would fix are reported at once and accurately.
 
 use std::time::Duration;
 

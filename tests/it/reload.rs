@@ -19,7 +19,7 @@ use crate::support::{
 const FIRST: &str = "sk-reload-first-0123456789";
 const SECOND: &str = "sk-reload-second-0123456789";
 
-/// Clients of both doors.
+/// Clients for both doors.
 struct Doors {
     web: reqwest::Client,
     models: String,
@@ -36,7 +36,7 @@ impl Doors {
         }
     }
 
-    /// Whether each door takes a key, HTTP first.
+    /// Whether each door accepts a key, HTTP first.
     async fn take(&self, key: &str) -> [bool; 2] {
         let models = self.web.get(&self.models).bearer_auth(key);
         let status = models.send().await.unwrap().status();
@@ -50,7 +50,7 @@ impl Doors {
         [status == 200, listed.is_ok()]
     }
 
-    /// Waits until both doors take `good` and refuse `bad`.
+    /// Waits until both doors accept `good` and reject `bad`.
     async fn only(&self, good: &str, bad: &str) {
         eventually("the new keys count at both doors", async || {
             self.take(good).await == [true; 2] && self.take(bad).await == [false; 2]
@@ -67,7 +67,7 @@ fn write(directory: &Path, name: &str, text: &str) {
 async fn a_changed_key_file_counts_at_both_doors_without_a_restart() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path();
-    // As Kubernetes mounts secrets: the file is a link into a directory that is a link itself.
+    // Kubernetes mounts secrets this way: the file is a link into a directory that is itself a link.
     let mount = |version: &str, key: &str| {
         fs::create_dir(root.join(version)).unwrap();
         write(&root.join(version), "keys", key);
@@ -165,7 +165,7 @@ async fn changed_limits_count_for_what_comes_from_then_on() {
             let outcome = way.ask(&gateway, &Ask::new("after").key(Some(OTHER_KEY))).await;
             outcome.assert_failed("unauthenticated");
         }
-        // The limit of the other door is its contract's.
+        // The other door's size limit is fixed by its contract.
         let large = Door::Http.chat(&gateway, &Ask::new("x".repeat(1024))).await;
         large.assert_failed("request_too_large");
         gateway.sim.release();

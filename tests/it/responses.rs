@@ -1,4 +1,4 @@
-//! The responses endpoint: its objects and events to the letter, failures, and clients that leave.
+//! The responses endpoint: its exact objects and events, failures, and clients that disconnect.
 
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ async fn a_failure_behind_a_status_that_is_out_already_has_a_beginning_too() {
             "response.failed"
         ]
     );
-    // SDKs raise what stands in `error`; the schema has the same beside it.
+    // SDKs raise the content of `error`; the schema has the same fields beside it.
     let error = &events[2];
     assert_eq!(error["error"]["code"], "upstream_unavailable");
     assert_eq!(error["error"]["type"], "server_error");

@@ -1,4 +1,4 @@
-//! What the responses endpoint reads: all forms of input, what is refused by name, and what is left out.
+//! Input of the responses endpoint: all its forms, fields rejected by name, and fields omitted.
 
 use duogate::config::{Settings, UnsupportedParams};
 use serde_json::{Value, json};
@@ -260,7 +260,7 @@ async fn what_is_not_supported_can_be_left_out_and_is_named() {
         .into_iter()
         .filter(|(_, kind, _)| *kind == "unsupported_parameter");
     for_each(unsupported, async |(more, _, field)| {
-        // A hosted tool's item is all that there is in its input.
+        // A hosted tool's item is the whole input.
         if field == "input[0].type" {
             return;
         }

@@ -1,4 +1,4 @@
-//! Responses that are kept: gone on from, looked up, forgotten, and never shown to another key.
+//! Stored responses: continued, retrieved, deleted, and never visible to another key.
 
 use duogate::config::Settings;
 use serde_json::{Value, json};
@@ -218,7 +218,7 @@ async fn the_items_of_an_input_are_listed_page_by_page() {
     gateway.stop().await;
 }
 
-/// What makes a store small.
+/// A change that makes the store small.
 type Room = fn(&mut Settings);
 
 #[tokio::test]

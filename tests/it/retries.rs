@@ -1,4 +1,4 @@
-//! A fault of the service before the answer's first text is tried again, and the client never knows.
+//! Upstream faults before the first text of an answer are retried, and the client does not notice.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use duogate::sim::{Fault, Rule, Step, answer_text};
 
 use crate::support::{Ask, ONCE, Setup, crossed, each_door, each_way};
 
-/// Faults that another try heals, by their names.
+/// Faults that a retry fixes, by name.
 const PASSING: [&str; 12] = [
     "fault:500",
     "fault:500-html",
@@ -21,14 +21,14 @@ const PASSING: [&str; 12] = [
     "fault:empty-body",
     "fault:redirect",
 ];
-/// Faults of a token, told in places where one would not look first.
+/// Faults of a credential, reported in unexpected places.
 const TOKENS_FAULTS: [&str; 3] = ["fault:error-first", "fault:error-body", "fault:429-bare"];
 
 fn named(name: &str) -> Fault {
     Fault::Named(name.to_owned())
 }
 
-/// How often the upstream was asked for an answer, whatever came of it.
+/// Number of answers asked for, whatever their outcome.
 fn attempts(gateway: &crate::support::Gateway) -> u64 {
     gateway.sim.counts().calls_of(Step::Answer)
 }
@@ -180,7 +180,7 @@ async fn a_redirect_to_the_same_place_is_followed_and_one_to_another_never() {
                 gateway.sim.forget();
             }
         }
-        // The cookie must never reach it.
+        // The redirect's target, which must never receive the cookie.
         let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let location = format!("http://{}/chat", elsewhere.local_addr().unwrap());
         let code = 307;

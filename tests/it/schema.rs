@@ -1,4 +1,4 @@
-//! The gRPC contract: everything that OpenAI's API can be asked for has a field in it, and what was published stays.
+//! The gRPC contract: it has a field for everything in OpenAI's API, and published parts do not change.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -11,13 +11,13 @@ use prost_types::{
 
 const REQUEST: &str = "CreateChatCompletionRequest";
 
-/// OpenAI's fields, and where each stands in the contract: a path from the request message.
+/// OpenAI's fields and their places in the contract: a path from the request message.
 const FIELDS: &[(&str, &str)] = &[
     ("audio", "audio"),
     ("audio.format", "audio.format"),
     ("audio.voice", "audio.voice"),
     ("frequency_penalty", "frequency_penalty"),
-    // Deprecated there; its successors say the same.
+    // Deprecated in OpenAI's API in favour of the fields named here.
     ("function_call", "tool_choice.function"),
     ("functions", "tools.function"),
     ("functions[].description", "tools.function.description"),
@@ -125,7 +125,7 @@ const FIELDS: &[(&str, &str)] = &[
     ),
 ];
 
-/// OpenAI's fields that are no fields here, and why.
+/// OpenAI's fields without an equivalent, and why.
 const NOT_NEEDED: &[(&str, &str)] = &[
     ("stream", "the RPC says whether the answer streams"),
     (
@@ -134,7 +134,7 @@ const NOT_NEEDED: &[(&str, &str)] = &[
     ),
 ];
 
-/// What a message may hold, in the same way.
+/// The fields of a message, in the same way.
 const MESSAGE_FIELDS: &[(&str, &str)] = &[
     ("audio", "messages.audio"),
     ("content", "messages.content"),
@@ -174,7 +174,7 @@ const PARTS: &[(&str, &str)] = &[
     ("text", "messages.content.text"),
 ];
 
-/// A schema's messages, enums and services by name. None is nested but the entries of maps.
+/// A schema's messages, enums and services by name. Only map entries are nested.
 struct Schema {
     messages: BTreeMap<String, DescriptorProto>,
     enums: BTreeMap<String, EnumDescriptorProto>,
@@ -182,7 +182,7 @@ struct Schema {
 }
 
 impl Schema {
-    /// What stands in one or several sets of descriptors together.
+    /// Reads one or several descriptor sets together.
     fn read(sets: &[&[u8]]) -> Self {
         let sets = sets
             .iter()
@@ -216,7 +216,7 @@ impl Schema {
     }
 }
 
-/// The texts in quotes in a source's part from `from` to the first `until` after it.
+/// The quoted texts in a part of a source, from `from` to the first `until` after it.
 fn quoted<'a>(source: &'a str, from: &str, until: &str) -> Vec<&'a str> {
     let (_, rest) = source.split_once(from).expect(from);
     let (part, _) = rest.split_once(until).expect(until);
@@ -230,7 +230,7 @@ fn source(name: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// The names of the HTTP door's table of fields: the first text of each row.
+/// The names in the HTTP door's table of fields: the first text of each row.
 fn fields_of_the_http_door() -> Vec<String> {
     let source = source("fields.rs");
     let (_, table) = source.split_once("static CHAT: &[Field] = &[").unwrap();
@@ -278,7 +278,7 @@ fn every_field_that_openais_api_can_be_asked_for_has_one_in_the_grpc_contract() 
             "content of the type '{name}' has no counterpart in proto/"
         );
     }
-    // And the other way round: what the contract has, OpenAI's API has, or its comment says what it is for.
+    // In reverse: each field of the contract is in OpenAI's API, or its comment explains it.
     for field in &schema.messages[REQUEST].field {
         let has_name = |(_, path): &(&str, &str)| path.split('.').next() == Some(field.name());
         assert!(

@@ -1,4 +1,4 @@
-//! Who may see the metrics, and where requests come from.
+//! Access to the metrics, and client addresses in the log.
 
 use duogate::config::Settings;
 use serde_json::Value;
@@ -13,7 +13,7 @@ fn watched(settings: &mut Settings) {
     settings.metrics_key = Some(METRICS_KEY.into());
 }
 
-/// The status of a path with a key in one of the three headers.
+/// The status of a path with a key in this header.
 async fn status(gateway: &Gateway, path: &str, header: &str, key: &str) -> u16 {
     let value = if header == "authorization" {
         format!("Bearer {key}")

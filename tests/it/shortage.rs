@@ -1,5 +1,4 @@
-//! A gateway whose own machine has nothing left: nobody else is blamed for it, its callers are asked to come back, and it
-//! recovers by itself.
+//! A gateway without descriptors: it blames nobody else, asks callers to retry, and recovers by itself.
 
 use std::{
     fs,
@@ -13,11 +12,11 @@ use futures::future::join_all;
 
 use crate::support::{Ask, Door, Gateway, KEY, Serving, TOKENS, Way, eventually, within};
 
-/// Enough to start and to serve a few chats; each takes one for its call to the upstream.
+/// Enough to start and serve a few chats; each takes one for its upstream call.
 const DESCRIPTORS: u32 = 60;
 const CHATS: usize = 100;
 
-/// Settings in a directory, with an upstream that is called by this host name.
+/// Writes settings for an upstream under this host name.
 fn settle(directory: &Path, sim: &Sim, host: &str) {
     let endpoints = sim.endpoints();
     let named = |url: String| url.replace("127.0.0.1", host);
@@ -34,7 +33,7 @@ fn settle(directory: &Path, sim: &Sim, host: &str) {
     fs::write(directory.join(".env"), lines.join("\n")).unwrap();
 }
 
-/// The sum of all series of the page that begin so and hold `part`.
+/// The sum of all series of this metric with `part` in their labels.
 fn total(page: &str, name: &str, part: &str) -> f64 {
     let lines = page
         .lines()
@@ -60,7 +59,7 @@ async fn crowd_without_descriptors(host: &str) {
     gateway.sim.hold_at(Hold::AfterFirstPiece);
     let refused = AtomicUsize::new(0);
     let chats = join_all((0..CHATS).map(async |number| {
-        // Calls of gRPC's share a connection, so that it is the upstream that cannot be called.
+        // gRPC calls share a connection, so that only the upstream call lacks a descriptor.
         let door = if number % 5 == 0 { Door::Http } else { Door::Grpc };
         let way = Way { door, streamed: true };
         let question = format!("question {number}");
@@ -115,7 +114,7 @@ async fn crowd_without_descriptors(host: &str) {
     }
     drop(gateway);
     let log = serving.stop().await;
-    // Every sort of warning comes at most once in five seconds.
+    // Each kind of warning appears at most once in five seconds.
     let most = usize::try_from(began.elapsed().as_secs()).unwrap() / 5 + 1;
     for line in ["could not be accepted", "nothing left for a call"] {
         let count = log.iter().filter(|told| told.contains(line)).count();

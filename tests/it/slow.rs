@@ -1,4 +1,4 @@
-//! Clients that take their time to ask: heads and bodies that trickle in end when their time is over, at both doors.
+//! Slow clients: heads and bodies that trickle in are cut off by their timeouts, at both doors.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -22,13 +22,13 @@ const BODY_TIMEOUT: Duration = Duration::from_millis(300);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// Little time for heads.
+/// A short timeout for heads.
 async fn impatient() -> Gateway {
     let hurry = |settings: &mut duogate::config::Settings| settings.header_read_timeout = HEAD_TIMEOUT;
     Setup::new().settings(hurry).start().await
 }
 
-/// Little time for bodies.
+/// A short timeout for bodies.
 async fn impatient_for_bodies() -> Gateway {
     let hurry = |settings: &mut duogate::config::Settings| settings.body_read_timeout = BODY_TIMEOUT;
     Setup::new().settings(hurry).start().await
@@ -41,8 +41,8 @@ fn address(gateway: &Gateway, door: Door) -> SocketAddr {
     }
 }
 
-/// Sends `first` at once and then a byte of `rest` now and again, over and over, until the connection is closed; says
-/// after how long it was.
+/// Sends `first` at once and then repeats `rest` slowly, byte by byte, until the connection is closed; returns the time
+/// that took.
 async fn trickle(address: SocketAddr, first: &[u8], rest: &[u8]) -> Duration {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let began = Instant::now();
@@ -55,12 +55,12 @@ async fn trickle(address: SocketAddr, first: &[u8], rest: &[u8]) -> Duration {
                 break;
             }
         }
-        // Nothing to say, or nobody to say it to.
+        // Nothing to send, or the connection does not take it.
         std::future::pending::<()>().await;
     };
     let mut answer = Vec::new();
     let read = async {
-        // A connection that is reset is closed as well.
+        // A reset connection is closed, too.
         let _closed = reader.read_to_end(&mut answer).await;
     };
     let closed = async {
@@ -93,7 +93,7 @@ async fn a_head_of_http_1_that_trickles_in_is_cut_off() {
 async fn a_preface_of_http_2_that_trickles_in_is_cut_off() {
     let gateway = impatient().await;
     for door in Door::BOTH {
-        // Ten times slower than the time for it allows.
+        // Ten times slower than the timeout allows.
         let (first, rest) = PREFACE.split_at(5);
         let slowly: Vec<u8> = rest.iter().copied().take(12).collect();
         let after = trickle(address(&gateway, door), first, &slowly).await;
@@ -110,7 +110,7 @@ async fn headers_of_http_2_that_never_end_are_cut_off() {
         // `:method: POST` by the static table, and no END_HEADERS.
         let open_block: &[u8] = &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x83];
         let continuation: &[u8] = &[0, 0, 1, 9, 0, 0, 0, 0, 1, 0x86];
-        // A frame that says it is longer than what comes of it.
+        // A frame that announces more than is sent of it.
         let long_frame: &[u8] = &[0, 16, 0, 1, 4, 0, 0, 0, 1];
         for (what, start, rest) in [
             ("a block without its end", open_block, &[][..]),
@@ -139,7 +139,7 @@ async fn a_connection_of_http_2_may_rest_between_its_calls() {
     let mut idle = TcpStream::connect(gateway.grpc).await.unwrap();
     idle.write_all(&[PREFACE, SETTINGS].concat()).await.unwrap();
     sleep(2 * HEAD_TIMEOUT).await;
-    // A ping, which an open connection answers.
+    // A ping, which shows that the connection is open.
     idle.write_all(&[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
         .await
         .unwrap();
@@ -154,7 +154,7 @@ async fn a_connection_of_http_2_may_rest_between_its_calls() {
 
 #[tokio::test]
 async fn pings_of_a_client_are_answered_and_never_held_against_it() {
-    /// As many as a client that pings every 30 seconds sends in an hour, and at once.
+    /// As many as a client sends in an hour that pings every 30 seconds, all at once.
     const PINGS: usize = 120;
     let gateway = Gateway::start().await;
     let mut client = Attacker::connect(gateway.grpc).await;

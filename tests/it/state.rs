@@ -1,5 +1,5 @@
-//! The program's end, in order and out of it: what a killed process left behind the next one removes, and what was held
-//! against a token still is.
+//! Orderly and abrupt ends of the program: the next process deletes the conversations that a killed one left, and keeps
+//! its credentials' cooldowns.
 
 #![cfg(unix)]
 
@@ -21,7 +21,7 @@ use crate::support::{
 };
 
 const WARM: usize = 2;
-/// Whether a chat finds a conversation that stands ready is a matter of time.
+/// Whether a chat finds a warm conversation depends on timing.
 pub(crate) const STOCK: &[Step] = &[Step::CreateConversation, Step::DeleteConversation];
 
 pub(crate) async fn upstream() -> Sim {
@@ -32,7 +32,7 @@ pub(crate) async fn upstream() -> Sim {
     Sim::start(config).await.unwrap()
 }
 
-/// The program in front of an upstream. Dropping it kills it.
+/// The program in front of an upstream. Dropping it kills the process.
 struct Process {
     child: Child,
     said: Arc<Mutex<String>>,
@@ -76,7 +76,7 @@ impl Process {
         Self::of(&mut command)
     }
 
-    /// What `started` names, in the place and with the surroundings of `usual`.
+    /// Starts `started`, with the arguments and environment of `usual`.
     fn run(started: &mut Command, usual: &Command) -> Self {
         let environment = usual.get_envs().filter_map(|(name, value)| Some((name, value?)));
         started
@@ -144,7 +144,7 @@ impl Process {
     }
 }
 
-/// Streams in their middle.
+/// Opens streams and reads the first text of each.
 async fn streams(gateway: &Gateway, ways: Ways, asks: impl IntoIterator<Item = Ask>) -> Vec<Opened> {
     gateway.sim.hold_at(Hold::AfterFirstPiece);
     let opening = asks.into_iter().enumerate().map(async |(number, ask)| {
@@ -155,8 +155,8 @@ async fn streams(gateway: &Gateway, ways: Ways, asks: impl IntoIterator<Item = A
     within("the streams are in their middle", join_all(opening)).await
 }
 
-/// Waits until the upstream holds what is in use and what stands ready, and nothing is just being made: a process that
-/// is killed between a call and its answer cannot know what it made.
+/// Waits until the upstream has exactly the conversations in use and in the warm pool, and none is being created: a
+/// process killed between a call and its response cannot know about it.
 async fn quiet(gateway: &Gateway, in_use: usize, ready: usize) {
     eventually("nothing is being made or removed", async || {
         let health = gateway.health().await;
@@ -279,13 +279,13 @@ async fn a_state_directory_serves_one_process_at_a_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signal_lets_streams_end_within_the_grace_and_tells_the_others() {
     each_crowd(ONCE, async |(), ways| {
-        const STREAMS: usize = 200;
+        const STREAMS: usize = 100;
         let question = "one two three four";
         let (upstream, place) = (upstream().await, tempfile::tempdir().unwrap());
         let sim = upstream.control();
         let mut process = Process::spawn(&upstream, place.path(), &[("SHUTDOWN_GRACE", "3")]);
         let gateway = process.serving(&upstream).await;
-        // By pairs, so that either kind is at each door.
+        // By pairs, so that each door has both kinds.
         let asks = (0..STREAMS).map(|number| match number % 4 {
             0 | 1 => Ask::new(question),
             _ => Ask::new(question).model("fault:stall"),
@@ -314,7 +314,7 @@ async fn a_signal_lets_streams_end_within_the_grace_and_tells_the_others() {
     .await;
 }
 
-/// Opening a pipe that nobody reads does not return, as little as a call of a disk that does not answer.
+/// Opening a pipe without a reader blocks, like a call to a disk that does not respond.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_does_not_answer_holds_up_no_chat_and_no_end() {
     each_crowd(ONCE, async |(), ways| {
@@ -336,7 +336,7 @@ async fn a_disk_that_does_not_answer_holds_up_no_chat_and_no_end() {
             process.said().contains("the disk of STATE_DIR does not answer")
         })
         .await;
-        // What the engine does by itself goes on: a benched token is tried again.
+        // Background work continues: a credential is probed after its cooldown.
         eventually("the token is tried again", async || {
             process.said().contains("the token's trial failed")
         })
@@ -350,7 +350,7 @@ async fn a_disk_that_does_not_answer_holds_up_no_chat_and_no_end() {
     .await;
 }
 
-/// Files may grow to so little that the disk is full at once.
+/// A file size limit makes the disk appear full at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_costs_no_chat() {
     each_crowd(ONCE, async |(), ways| {
@@ -376,7 +376,7 @@ async fn a_full_disk_costs_no_chat() {
     .await;
 }
 
-/// What it stands for may be on a disk of the same kind.
+/// The file behind the pipe's path may be on a disk that does not respond.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_file_that_does_not_answer_holds_up_neither_chats_nor_the_end() {
     each_way(ONCE, async |(), way| {

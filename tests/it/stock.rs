@@ -1,5 +1,5 @@
-//! Conversations that stand ready: they spare chats the way to a conversation, cost the upstream nothing more, and are
-//! never left behind.
+//! The warm pool: chats take a conversation from it instead of creating one, the upstream gets no additional calls, and
+//! none is left behind.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn chat(gateway: &Gateway, way: Way, question: &str) {
     outcome.assert_whole(&answer_text(question));
 }
 
-/// How many stand ready in each account, as `/health` tells it.
+/// The size of each account's warm pool, according to `/health`.
 async fn standing(gateway: &Gateway) -> Vec<u64> {
     let health = gateway.health().await;
     let rows = health["token_pool"]["tokens"].as_array().expect("rows").clone();
@@ -34,7 +34,7 @@ async fn standing(gateway: &Gateway) -> Vec<u64> {
     rows.collect()
 }
 
-/// Waits until each account holds so many that stand ready, and the upstream holds no others.
+/// Waits until the warm pools have these sizes, and the upstream has no other conversations.
 async fn until_standing(gateway: &Gateway, wanted: &[u64]) {
     let all = wanted.iter().sum::<u64>();
     eventually("the stock is as wanted, and all else is removed", async || {
@@ -43,7 +43,7 @@ async fn until_standing(gateway: &Gateway, wanted: &[u64]) {
     .await;
 }
 
-/// A gateway of one token whose stock is full.
+/// A gateway with one credential whose warm pool is full.
 async fn full(setup: Setup, ways: Ways) -> Gateway {
     let gateway = setup.start().await;
     for number in 0..4 {
@@ -164,7 +164,7 @@ async fn a_stock_that_nobody_uses_runs_out_by_itself() {
         let counts = gateway.sim.counts();
         assert!(counts.conversations_made > 2, "something stood ready: {counts:?}");
         assert_eq!(counts.conversations_made, counts.conversations_deleted);
-        // Whether the second chat finds one that stands ready, and whether that is still wanted, is a matter of time.
+        // Whether the second chat finds a warm conversation, and whether that is still wanted, depends on timing.
         let seen = gateway.stop().await;
         seen.whatever_calls(&[Step::CreateConversation, Step::DeleteConversation])
     })

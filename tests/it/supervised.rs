@@ -1,4 +1,4 @@
-//! The words that a supervisor hears, such as systemd with `Type=notify`.
+//! Notifications to a supervisor, such as systemd with `Type=notify`.
 
 #![cfg(unix)]
 
@@ -30,7 +30,7 @@ impl Supervisor {
         let mut message = [0; 4096];
         let length = loop {
             match self.0.recv(&mut message) {
-                // A child of some test has ended.
+                // A signal: a child of some test has ended.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 received => break received.expect("a message of the gateway"),
             }
@@ -44,12 +44,12 @@ fn start(directory: &Path, socket: &str) -> Serving {
     Serving::start_in(directory, &[("HOST", "127.0.0.1"), ("NOTIFY_SOCKET", socket)])
 }
 
-/// The monotonic clock, as Linux tells it.
+/// Checks a timestamp against Linux's monotonic clock.
 fn assert_is_now(line: &str) {
     let told: f64 = line.strip_prefix("MONOTONIC_USEC=").unwrap().parse().unwrap();
     let uptime = fs::read_to_string("/proc/uptime").unwrap();
     let now: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
-    // Uptime counts a machine's sleep, which the clock does not.
+    // Uptime includes the machine's sleep, the clock does not.
     assert!(told > 0.0 && told / 1e6 <= now + 1.0, "{line}, {now}");
 }
 
@@ -76,7 +76,7 @@ async fn a_supervisor_hears_of_the_start_of_reloads_and_of_the_end() {
     reloads();
     assert_eq!(supervisor.hears(), serves);
 
-    // A file that changes is a reload too, and one that is wrong leaves the gateway ready.
+    // A changed file causes a reload as well, and an invalid one leaves the gateway ready.
     fs::write(place.path().join(".env"), format!("{SETTINGS}TIMEOUT=x\n")).unwrap();
     reloads();
     let refused = supervisor.hears();
@@ -106,7 +106,7 @@ async fn a_supervisor_may_listen_in_the_abstract_space() {
     serving.stop().await;
 }
 
-/// Nobody listens, nobody reads, or there is nothing of the kind: the gateway serves and ends as ever.
+/// Without a listener, without a reader or without a socket the gateway serves and ends as usual.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supervisor_that_does_not_listen_is_no_fault() {
     let place = place();

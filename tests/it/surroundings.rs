@@ -1,4 +1,4 @@
-//! What stands around the program: proxies, trusted certificates, and certificates of its own that are past their time.
+//! The environment of the program: proxies, trusted certificates, and its own expired certificates.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Authority, KEY, Running, TOKENS, duogate};
 
-/// Runs the program while this runtime goes on.
+/// Runs the program without blocking this runtime.
 async fn run(
     directory: &Path,
     arguments: &[&str],
@@ -19,7 +19,7 @@ async fn run(
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// Settings with one token, whose upstream takes calls at `project` that come from `site`.
+/// Settings with one credential, and an upstream that serves `project` for calls from `site`.
 fn settle(directory: &Path, project: &str, site: &str) {
     let lines = [
         format!("API_KEYS=[\"{KEY}\"]"),
@@ -41,7 +41,7 @@ async fn no_proxy_may_name_everything_or_a_host_with_its_port() {
     let place = tempfile::tempdir().unwrap();
     let endpoints = upstream.endpoints();
     settle(place.path(), &endpoints.project, &endpoints.site);
-    // Nobody listens there: what goes by it fails.
+    // Nobody listens there: calls through it fail.
     let proxy = ("HTTP_PROXY", "http://127.0.0.1:9");
     let (here, elsewhere) = (
         upstream.addr().to_string(),

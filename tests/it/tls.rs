@@ -1,4 +1,4 @@
-//! TLS on the doors: who is let in, and how new certificates take the place of old ones.
+//! TLS on the doors: client certificates, and the reload of replaced certificates.
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
@@ -13,7 +13,7 @@ use tonic::Code;
 
 use crate::support::{Ask, Authority, Door, Gateway, ONCE, Pair, Setup, each_door, eventually};
 
-/// A directory with a certificate of `authority`'s in it.
+/// A directory with a certificate signed by `authority`.
 fn place(authority: &Authority) -> (TempDir, Pair) {
     let place = tempfile::tempdir().unwrap();
     let pair = authority.sign();
@@ -74,7 +74,7 @@ async fn handshakes_that_never_end_hold_nobody_up() {
         }
         chats(&gateway, door).await;
         gateway.settled().await;
-        // Nor do they hold the end up.
+        // Nor do they delay the end.
         let seen = gateway.stop().await;
         for mut stream in silent {
             assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
@@ -108,7 +108,7 @@ async fn what_is_no_tls_is_turned_away_and_others_go_on() {
     .await;
 }
 
-/// A door that asks for certificates, tried by a client of `gateway`'s with one of its own.
+/// Whether a door that requires certificates accepts a client with `pair`.
 async fn enters(gateway: &Gateway, door: Door, authority: &Authority, pair: Option<&Pair>) -> bool {
     match door {
         Door::Http => {
@@ -200,8 +200,8 @@ async fn new_certificates_are_shown_without_a_restart_and_bad_ones_never() {
             .await;
         }
 
-        // A certificate without its key, then half a file, then none: the second stays. The third, that comes last, proves
-        // that each was looked at: they are taken in their order.
+        // A certificate without its key, then half a file, then none: the second one stays in use. The third, valid one
+        // proves that each state was looked at, since they are read in order.
         let third = authority.sign();
         let stays = async |what: &str| {
             tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
@@ -225,7 +225,7 @@ async fn new_certificates_are_shown_without_a_restart_and_bad_ones_never() {
     .await;
 }
 
-/// A volume as Kubernetes makes it: files are links into a directory that is itself behind a link, which is switched.
+/// A volume as Kubernetes mounts it: files are links into a directory behind another link, which is switched.
 fn mount(volume: &Path, version: &str, pair: &Pair) {
     let directory = volume.join(version);
     fs::create_dir(&directory).unwrap();

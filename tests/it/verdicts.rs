@@ -1,4 +1,4 @@
-//! What follows from a failed call, written down a second time: each fault at each step of a chat, through every way.
+//! The consequences of a failed call, repeated here: each fault at each step of a chat, through every way.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use duogate::sim::{Fault, Page, PageKind, Rule, Step, answer_text};
 
 use crate::support::{Ask, Setup, crossed, each_way};
 
-/// What a chat with two tokens and one retry comes to.
+/// The result of a chat with two credentials and one retry.
 #[derive(Debug, Clone, Copy)]
 struct Verdict {
-    /// What every call of the step meets.
+    /// The fault of every call of the step.
     fault: &'static str,
-    /// What the client reads.
+    /// The error kind that the client receives.
     kind: &'static str,
-    /// Calls of the step until then.
+    /// Number of calls of the step.
     tries: u64,
-    /// What each token that was tried is afterwards, and why.
+    /// The state and unavailable reason of each tried credential afterwards.
     token: (&'static str, Option<&'static str>),
-    /// Whether another try after the first fault makes the chat whole.
+    /// Whether a retry after a single fault completes the chat.
     curable: bool,
 }
 
@@ -29,7 +29,7 @@ const STEPS: [Step; 5] = [
     Step::Answer,
 ];
 
-/// Lists and new projects are in nothing that could be gone: there 404 is the service's own fault.
+/// These calls name nothing that could be gone, so a 404 is the service's own fault.
 const NAMELESS: [Step; 2] = [Step::ListProjects, Step::CreateProject];
 
 const READY: (&str, Option<&str>) = ("ready", None);
@@ -52,8 +52,8 @@ const fn verdict(
     }
 }
 
-/// A token's fault costs it its place and no retry, and both tokens are tried; what is gone is made anew once, beside
-/// the retries; what is refused ends the chat; the service's faults are tried again as often as is set.
+/// A credential's fault costs no retry, and both credentials are tried; a conversation that is gone is replaced once,
+/// in addition to the retries; a rejection ends the chat; the service's faults are retried as often as configured.
 const TABLE: &[Verdict] = &[
     verdict("401", "credentials_rejected", 2, REFUSED, true),
     verdict("403", "credentials_rejected", 2, REFUSED, true),

@@ -1,4 +1,4 @@
-//! The answers of the HTTP door to the letter, byte by byte; only ids and times are made alike.
+//! The HTTP door's responses byte by byte; only ids and times are normalized.
 
 use duogate::sim::{Fault, Rule, Step};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What the process environment says. Most of it is somebody else's.
+//! The layer of the process environment, most of which belongs to other programs.
 
 use super::{Layer, near_miss};
 use crate::config::{dotenv, links, names, problems::Report, table::Variable};
@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 
 const LABEL: &str = "the environment";
 
-/// Two layers: the variables by their own names, and over which those win, by the same names in another case.
+/// Two layers: variables under other spellings of their names (first), and under their exact names, which win.
 pub(super) fn layers(environment: &[(OsString, OsString)], report: &mut Report) -> (Layer, Layer) {
     let mut exact = Layer::new(LABEL);
     let mut others = Layer::new(format!("{LABEL}, in another spelling"));
@@ -51,7 +51,8 @@ pub(super) fn layers(environment: &[(OsString, OsString)], report: &mut Report) 
     (others, exact)
 }
 
-/// By name, so that the outcome does not hang on the order of the environment. A name that is not Unicode is not ours.
+/// Sorted by name, so that the result does not depend on the environment's order. Names that are not Unicode are
+/// skipped.
 fn sorted(environment: &[(OsString, OsString)]) -> Vec<(&str, &OsStr)> {
     let mut entries: Vec<(&str, &OsStr)> = environment
         .iter()
@@ -61,7 +62,7 @@ fn sorted(environment: &[(OsString, OsString)]) -> Vec<(&str, &OsStr)> {
     entries
 }
 
-/// The value, unless it cannot be one, or is none of a person's making.
+/// The value as text. `None`, with a problem or warning, if it is not UTF-8 or was injected by a container platform.
 fn text<'a>(variable: &Variable, name: &str, value: &'a OsStr, report: &mut Report) -> Option<&'a str> {
     let Some(text) = value.to_str() else {
         report.problem(variable.name, "is not valid UTF-8".to_owned(), Some(LABEL));

@@ -1,10 +1,10 @@
-//! Who may ask, and for what: keys and models.
+//! Variables for access: keys, proxies, web origins and models.
 
 use super::{ROW, Variable, json, path};
 use crate::config::secrets::{self, Sort};
 use crate::config::{EXAMPLE_ADMIN_KEY, EXAMPLE_METRICS_KEY, models, origins, proxies};
 
-/// Keys. The list stands before the file, which adds to it.
+/// Keys. The list comes before its file, which adds to it.
 pub(super) const ACCESS: &[Variable] = &[
     Variable {
         name: "REQUIRE_API_KEY",
@@ -65,7 +65,7 @@ pub(super) const ACCESS: &[Variable] = &[
     CORS,
 ];
 
-/// Counting machines.
+/// The key of monitoring systems.
 const METRICS_KEY: Variable = Variable {
     name: "METRICS_KEY",
     otherwise: "none: callers' keys open /metrics",
@@ -82,7 +82,7 @@ const METRICS_KEY: Variable = Variable {
     ..ROW
 };
 
-/// Who stands in front of the gateway.
+/// Proxies in front of the gateway.
 const TRUSTED_PROXIES: Variable = Variable {
     name: "TRUSTED_PROXIES",
     default: "[]",
@@ -105,7 +105,7 @@ const TRUSTED_PROXIES: Variable = Variable {
     ..ROW
 };
 
-/// Web pages.
+/// Web origins.
 const CORS: Variable = Variable {
     name: "CORS_ALLOW_ORIGINS",
     default: r#"["*"]"#,
@@ -120,7 +120,7 @@ const CORS: Variable = Variable {
     ..ROW
 };
 
-/// Models and other names for them.
+/// Models and their aliases.
 pub(super) const MODELS: &[Variable] = &[
     Variable {
         name: "AVAILABLE_MODELS",

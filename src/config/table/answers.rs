@@ -1,8 +1,8 @@
-//! How long, how often and how much.
+//! Variables for times, retries and limits.
 
 use super::{ROW, Variable, seconds};
 
-/// Waits and retries.
+/// Timeouts and retries.
 pub(super) const TIME: &[Variable] = &[
     Variable {
         name: "TIMEOUT",
@@ -161,7 +161,7 @@ pub(super) const TIME: &[Variable] = &[
     },
 ];
 
-/// Sizes and numbers.
+/// Size and number limits.
 pub(super) const LIMITS: &[Variable] = &[
     Variable {
         name: "MAX_BODY_BYTES",

@@ -1,6 +1,6 @@
-//! The one table of variables: everything about each, in the order in which they are documented.
+//! The table of all variables, in the order of the documentation.
 //!
-//! Loading, `describe`, `.env.example` and `docs/configuration.md` all follow it, so a new variable is one row here
+//! Loading, `describe`, `.env.example` and `docs/configuration.md` all follow it, so a new variable takes one row here
 //! and one field of the settings.
 
 mod access;
@@ -13,33 +13,33 @@ mod upstream;
 use super::given::{Complaints, Given};
 use super::settings::Settings;
 
-/// One variable: what the documentation says of it, and how it is read and shown.
+/// One variable: its documentation, and how it is read and displayed.
 pub struct Variable {
     /// Its exact name.
     pub name: &'static str,
-    /// The default as one would write it; empty when there is none.
+    /// The default as a user would write it; empty if there is none.
     pub default: &'static str,
-    /// What holds when there is no default, in words.
+    /// The effect of leaving it unset if there is no default, in words.
     pub otherwise: &'static str,
-    /// A value that works, where the default shows nothing; empty otherwise.
+    /// A valid value, if the default shows none; empty otherwise.
     pub example: &'static str,
-    /// What it means, in one sentence.
+    /// Its meaning, in one sentence.
     pub meaning: &'static str,
-    /// Which values it may have.
+    /// Its valid values.
     pub limits: &'static str,
-    /// Whether a change counts while the gateway runs, and not only after a restart.
+    /// Whether a change takes effect without a restart.
     pub live: bool,
-    /// Whether a blank value says something (an empty list) and not just "unset".
+    /// Whether a blank value is a value (an empty list) and not the same as unset.
     pub(super) blank_is_a_value: bool,
-    /// Checks a value and takes it over. After an error the settings are of no use any more.
+    /// Checks a value and stores it. After an error the settings are unusable.
     pub(super) set: fn(&mut Settings, &mut Given<'_>) -> Result<(), Complaints>,
-    /// The effective value, secrets hidden.
+    /// The effective value, without secrets.
     pub(super) show: fn(&Settings) -> String,
-    /// Whether two settings differ in it, where what is shown does not tell.
+    /// Compares the variable in two settings, if the displayed values are not enough for that.
     pub(super) differ: Option<fn(&Settings, &Settings) -> bool>,
 }
 
-/// Variables that belong together.
+/// A group of variables.
 pub struct Group {
     /// Its heading.
     pub title: &'static str,
@@ -86,7 +86,7 @@ static GROUPS: [Group; 9] = [
     },
 ];
 
-/// Every variable by group, in the order of the documentation.
+/// All variables by group, in the order of the documentation.
 #[must_use]
 pub fn groups() -> &'static [Group] {
     &GROUPS
@@ -97,7 +97,7 @@ pub(super) fn variables() -> impl Iterator<Item = &'static Variable> {
     GROUPS.iter().flat_map(|group| group.variables)
 }
 
-/// A row with everything left out, to be filled by struct update.
+/// An empty row for struct update.
 const ROW: Variable = Variable {
     name: "",
     default: "",
@@ -112,12 +112,12 @@ const ROW: Variable = Variable {
     differ: None,
 };
 
-/// Text as JSON, which keeps names with commas apart.
+/// Text as JSON, which keeps names with commas distinct.
 fn json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// A time in seconds, as one would write it.
+/// A time in seconds, as a user would write it.
 fn seconds(time: std::time::Duration) -> String {
     time.as_secs_f64().to_string()
 }
@@ -127,7 +127,7 @@ fn path(path: Option<&std::path::Path>) -> String {
     path.map_or_else(|| "none".to_owned(), |path| path.display().to_string())
 }
 
-/// The word that stands for a choice.
+/// The word for a chosen value.
 fn word<T: PartialEq>(choices: &[(&'static str, T)], chosen: &T) -> String {
     choices
         .iter()

@@ -1,8 +1,8 @@
-//! How tokens are used and spared, and what is done with the conversations in their accounts.
+//! Variables for the credentials' use and cooldowns, and for conversations in their accounts.
 
 use super::{ROW, Variable, path, seconds};
 
-/// Tokens and conversations.
+/// Credentials and conversations.
 pub(super) const POOL: &[Variable] = &[
     Variable {
         name: "TOKEN_COOLDOWN",
@@ -116,5 +116,5 @@ pub(super) const POOL: &[Variable] = &[
     },
 ];
 
-/// No bench lasts longer, as the upstream's own `Retry-After` is capped too.
+/// Longest cooldown; the upstream's own `Retry-After` is capped to it as well.
 const LONGEST_BENCH: std::time::Duration = std::time::Duration::from_secs(3600);

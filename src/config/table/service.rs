@@ -1,4 +1,4 @@
-//! The process itself: its name, its two doors, its threads and its logs.
+//! Variables for the process: name, doors, threads and logs.
 
 use super::{ROW, Variable, word};
 use crate::config::given::Given;
@@ -111,7 +111,7 @@ pub(super) const SERVICE: &[Variable] = &[
     },
 ];
 
-/// What is logged, and how.
+/// Logging.
 pub(super) const LOGS: &[Variable] = &[
     Variable {
         name: "LOG_FORMAT",
@@ -142,8 +142,8 @@ pub(super) const LOGS: &[Variable] = &[
 
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 
-/// Reads a filter for logs. The filter's own parser takes a mistyped level for a module's name and then logs that
-/// module in full, so every part must say its level.
+/// Reads a log filter. The filter's own parser takes a misspelled level for a module name and then logs that module in
+/// full, so every part must state its level.
 fn level(given: &Given<'_>) -> Result<String, String> {
     const EXPECTED: &str = "off, error, warn, info, debug or trace, or such as info,duogate=debug";
     let text = given.text(EXPECTED)?;

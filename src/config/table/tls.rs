@@ -1,4 +1,4 @@
-//! TLS on the doors. The files are read when the doors open, and again whenever they change.
+//! Variables for TLS on the doors. The files are read when the doors open, and again whenever they change.
 
 use super::{ROW, Variable, path, word};
 use crate::config::settings::ClientAuth;

@@ -1,4 +1,4 @@
-//! The upstream: where it is, with which tokens, and how it is spoken to.
+//! Variables for the upstream: its URLs, credentials and headers.
 
 use super::{ROW, Variable, path, word};
 use crate::config::given::Given;
@@ -7,7 +7,7 @@ use crate::config::secrets::{self, Sort};
 use crate::config::settings::{Settings, UnmarkedEnd, UnsupportedParams};
 use crate::config::urls::{BaseUrl, ProxyUrl};
 
-/// The list of tokens stands before their file, which adds to it.
+/// The list of credentials comes before its file, which adds to it.
 pub(super) const UPSTREAM: &[Variable] = &[
     Variable {
         name: "TARGET_API_URL",

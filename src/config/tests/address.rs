@@ -1,4 +1,4 @@
-//! Hosts on one port, and where a running gateway is.
+//! Hosts on one port, and the address of a running gateway.
 
 use super::Setup;
 use crate::config::{HttpAddress, at, http_address};

@@ -1,4 +1,4 @@
-//! How the text of a `.env` file is read.
+//! Parsing of `.env` text.
 
 use super::{Setup, exposed};
 use crate::config::dotenv::{BadLine, Entry, parse, unquote};

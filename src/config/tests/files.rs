@@ -1,4 +1,4 @@
-//! Files that are missing, broken or hold secrets.
+//! Files that are missing, malformed or contain secrets.
 
 use super::{Setup, exposed};
 

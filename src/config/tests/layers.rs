@@ -1,4 +1,4 @@
-//! Which layer wins, and how each is read.
+//! The precedence of the layers, and how each is read.
 
 use super::{Setup, exposed};
 use crate::config::{Flags, LogFormat, Sources};

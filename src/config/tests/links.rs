@@ -1,9 +1,9 @@
-//! What platforms put into the environment for their services.
+//! Service links injected into the environment by container platforms.
 
 use super::{Setup, problem_of};
 use crate::config::{Settings, table};
 
-/// The names that Kubernetes makes for a Service with this name's first words, and that hold an address with its scheme.
+/// Whether Kubernetes sets this variable, to a URL-like address, for a Service named by its first words.
 fn names_for_services(variable: &str) -> bool {
     let forms = ["_PORT", "_PORT_50051_TCP", "_PORT_50051_UDP", "_SERVICE_PORT"];
     forms.iter().any(|form| {

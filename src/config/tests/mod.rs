@@ -1,4 +1,4 @@
-//! Tests of the settings. None of them touches the process environment: all layers are handed in.
+//! Tests of the settings. All layers are passed in, so none of them touches the process environment.
 
 mod address;
 mod dotenv;
@@ -19,8 +19,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// A directory with configuration files, and what else a process is started with. Keys are not required unless
-/// [`Setup::strict`] says so, since most tests are about something else.
+/// A directory with configuration files, and the other sources. Keys are not required unless [`Setup::strict`] is used,
+/// since most tests are about something else.
 struct Setup {
     directory: TempDir,
     sources: Sources,
@@ -77,7 +77,7 @@ impl Setup {
         self.load().unwrap_or_else(|problems| panic!("{problems}"))
     }
 
-    /// The lines of the problems; panics when there are none.
+    /// The problems as lines; panics if there are none.
     fn problems(&self) -> Vec<String> {
         self.load().unwrap_err().iter().map(ToString::to_string).collect()
     }
@@ -88,7 +88,7 @@ fn with(name: &str, value: &str) -> Loaded {
     Setup::new().environment(name, value).loaded()
 }
 
-/// The only problem that this value of a variable causes.
+/// The only problem caused by this value of a variable.
 fn problem_of(name: &str, value: &str) -> String {
     let problems = Setup::new().environment(name, value).problems();
     assert_eq!(problems.len(), 1, "{problems:?}");

@@ -1,4 +1,4 @@
-//! Names in other spellings, and names that were meant for others.
+//! Other spellings of names, and unknown names that resemble a variable's.
 
 use super::{Setup, exposed};
 use crate::config::{Loaded, table};
@@ -47,7 +47,7 @@ fn every_variable_is_known_in_lower_case() {
     };
     for variable in table::variables() {
         let lower = variable.name.to_ascii_lowercase();
-        // Wrong or right, it changes something.
+        // Valid or not, the value has an effect.
         let value = "x\u{7}x";
         let in_file = |name: &str| outcome(Setup::new().dotenv(&format!("{name}={value}\n")));
         assert_eq!(in_file(&lower), in_file(variable.name));
@@ -176,7 +176,7 @@ fn near_misses_in_the_environment_are_told_where_they_can_hardly_be_somebody_els
     );
 }
 
-/// What stands in the environments of desktops, shells, containers, pods and build machines.
+/// Usual environment variables of desktops, shells, containers, pods and build machines.
 const USUAL: &str = "PATH HOME USER LOGNAME SHELL PWD OLDPWD SHLVL TERM LANG LC_ALL LANGUAGE HOSTNAME HOSTTYPE MACHTYPE \
     OSTYPE MAIL EDITOR PAGER VISUAL DISPLAY WAYLAND_DISPLAY XAUTHORITY XDG_RUNTIME_DIR XDG_SESSION_ID XDG_DATA_DIRS \
     DBUS_SESSION_BUS_ADDRESS DESKTOP_SESSION SESSION_MANAGER SSH_AUTH_SOCK SSH_CONNECTION SSH_TTY GPG_AGENT_INFO PS1 \

@@ -1,4 +1,4 @@
-//! Hosts, ports, URLs and the headers that go there.
+//! Hosts, ports, URLs and headers.
 
 use super::{Setup, problem_of, with};
 use crate::config::{BaseUrl, Flags};

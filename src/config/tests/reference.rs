@@ -1,4 +1,4 @@
-//! `.env.example` and `docs/configuration.md` say what the table says.
+//! Compares `.env.example` and `docs/configuration.md` with the table.
 
 use super::{Setup, exposed};
 use crate::config::{EXAMPLE_KEY, Settings, Variable, dotenv, groups, table};
@@ -13,7 +13,7 @@ const HEADING: &str = "\
 const MARK: &str = "<!-- variables:";
 const END: &str = "<!-- end of variables -->";
 
-/// A live line where the default or an example makes sense as it is, a commented one otherwise.
+/// The variable's line: active if its default or example works as it is, commented out otherwise.
 fn example_line(variable: &Variable) -> String {
     match (variable.default, variable.example) {
         ("", example) => format!("# {}={example}", variable.name),
@@ -74,7 +74,7 @@ fn in_repository(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// Compares a file with what it should hold; writes it when asked to.
+/// Compares a file with its expected text; writes it if `UPDATE_REFERENCE` is set.
 fn hold(name: &str, should: &str) {
     let path = in_repository(name);
     if std::env::var_os("UPDATE_REFERENCE").is_some() {

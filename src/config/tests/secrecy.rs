@@ -1,4 +1,4 @@
-//! Keys and tokens: what they may hold, and that nothing shows them.
+//! Keys and credentials: valid characters, and that nothing displays them.
 
 use super::{Setup, exposed, problem_of, with};
 
@@ -181,8 +181,8 @@ fn no_problem_shows_a_value_whichever_variable_holds_it() {
         );
     }
     let problems = setup.load().unwrap_err();
-    // A path may hold nearly anything; the two files that are read at once do not exist, those of TLS and the directory
-    // of state are looked at later. Everything else is wrong by its form.
+    // Most texts are valid paths. The two secret files are read at once and do not exist; those of TLS and the state
+    // directory are read later. Every other value is malformed.
     let read_later = 4;
     assert_eq!(
         problems.iter().count(),

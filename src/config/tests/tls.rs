@@ -1,4 +1,4 @@
-//! What belongs together in TLS.
+//! TLS settings that depend on each other.
 
 use super::{Setup, problem_of};
 use crate::config::ClientAuth;

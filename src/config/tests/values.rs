@@ -1,4 +1,4 @@
-//! Which values single variables take.
+//! The values that single variables accept.
 
 use super::{Setup, exposed, problem_of, with};
 use crate::config::{LogFormat, UnmarkedEnd, UnsupportedParams};

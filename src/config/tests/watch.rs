@@ -5,7 +5,7 @@ use crate::config::{Settings, Watch, differences};
 use std::fs;
 use std::path::Path;
 
-/// A watch that has read its settings once, and has nothing left to look at.
+/// A watch that has loaded its settings and has no pending change.
 fn settled(setup: &Setup) -> Watch {
     let mut watch = Watch::new(setup.sources.clone());
     watch.load().unwrap_or_else(|problems| panic!("{problems}"));
@@ -13,7 +13,7 @@ fn settled(setup: &Setup) -> Watch {
     watch
 }
 
-/// Looks until a change has settled, and tells the keys then.
+/// Looks until a change has settled, and returns the keys after it.
 fn keys_after_change(watch: &mut Watch) -> Vec<String> {
     assert!(
         watch.look().is_none(),
@@ -112,7 +112,7 @@ fn a_bad_file_is_told_once_and_a_mended_one_counts() {
         assert!(!problems.to_string().contains("secret"), "{problems}");
         assert!(watch.look().is_none() && watch.look().is_none());
     }
-    // What mends it is the file that was missing; the one that named it stays as it is.
+    // Creating the missing file is enough; the file that names it stays unchanged.
     write(&setup, "missing", "b\n");
     assert_eq!(keys_after_change(&mut watch), ["b"]);
 }
@@ -121,7 +121,7 @@ fn a_bad_file_is_told_once_and_a_mended_one_counts() {
 #[test]
 fn links_that_are_swapped_beneath_a_path_are_seen_through() {
     use std::os::unix::fs::symlink;
-    // As Kubernetes mounts secrets: keys -> ..data/keys, ..data -> a directory with a date for its name.
+    // Kubernetes mounts secrets this way: keys -> ..data/keys, ..data -> a directory named after a date.
     let setup = Setup::new().dotenv("API_KEYS_FILE=keys\n");
     let root = setup.directory.path();
     let place = |version: &str, key: &str| {

@@ -1,4 +1,4 @@
-//! The files of TLS, read and taken apart.
+//! Reading and parsing of the certificate files.
 
 use std::{io, path::Path};
 
@@ -9,13 +9,13 @@ use tokio::io::AsyncReadExt;
 use super::{TlsError, TlsFile, TlsFiles, Validity};
 use crate::telemetry::Shortage;
 
-/// The largest file that is read, in bytes. A bundle of every public root is a quarter of it.
+/// The largest file that is read, in bytes. A bundle of all public CA certificates is a quarter of it.
 const LARGEST: u64 = 1024 * 1024;
 
-/// Tells one state of all files from another.
+/// A hash over the contents of all files.
 pub(super) type Digest = [u8; 32];
 
-/// What stands in the files.
+/// The parsed contents of the files.
 pub(super) struct Contents {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
@@ -61,12 +61,13 @@ impl Contents {
         self.digest
     }
 
-    /// When the gateway's own certificate is valid.
+    /// The validity of the gateway's own certificate.
     pub(super) fn validity(&self) -> Option<Validity> {
         self.certificates.first().and_then(Validity::of)
     }
 
-    /// The certificate's SHA-256, as `openssl x509 -fingerprint -sha256` tells it, without the colons.
+    /// The certificate's SHA-256 fingerprint in hex, as `openssl x509 -fingerprint -sha256` prints it but without
+    /// colons.
     pub(super) fn fingerprint(&self) -> String {
         let digest = self.certificates.first().map(Sha256::digest);
         let bytes = digest.iter().flatten();
@@ -74,7 +75,7 @@ impl Contents {
     }
 }
 
-/// Why a file holds no key that can be used. The common cases are named.
+/// Why a file contains no usable key; the common mistakes are named.
 fn why_no_key(pem: &[u8]) -> &'static str {
     let text = String::from_utf8_lossy(pem);
     let is_encrypted = |line: &str| {

@@ -1,11 +1,11 @@
-//! From when to when a certificate is valid.
+//! The validity period of a certificate.
 
 use std::time::SystemTime;
 
 use rustls::pki_types::CertificateDer;
 use x509_cert::{Certificate, der::Decode};
 
-/// From when to when a certificate is valid.
+/// The validity period of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
     /// Its beginning.
@@ -24,7 +24,7 @@ impl Validity {
         })
     }
 
-    /// What is wrong with the certificate at a time, if anything is.
+    /// A warning when the certificate is not valid at `now`.
     #[must_use]
     pub fn complaint(&self, now: SystemTime) -> Option<String> {
         let shown = |time| humantime::format_rfc3339_seconds(time);

@@ -1,4 +1,4 @@
-//! Calls that break the contract: each is recorded as a sentence, and answered as the service would.
+//! Calls that violate the contract: each is recorded as a sentence, and answered as the service would.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::{SimConfig, SimControl};
 use super::{Talk, World, segment};
 
-/// Sends a request and expects a status and one breach that says so.
+/// Sends a request, and expects a status and exactly one breach that contains the words.
 pub(super) async fn is_a_breach(control: &SimControl, request: RequestBuilder, status: u16, words: &str) {
     control.forget();
     let response = request.send().await.unwrap();

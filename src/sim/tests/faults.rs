@@ -1,4 +1,4 @@
-//! Each fault as a client meets it.
+//! The faults as a client sees them.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,7 +10,7 @@ use super::{World, content, drained};
 
 const TEXT: &str = "one two three four";
 
-/// What a model makes of a message: the stream and whether its body was whole.
+/// A model's answer to a message: the stream, and whether its body was complete.
 async fn streamed(model: &str) -> (String, bool) {
     let world = World::new().await;
     let answered = drained(world.ask(model, TEXT).await).await;

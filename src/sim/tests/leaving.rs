@@ -1,4 +1,4 @@
-//! Answers that are held or stalled, and clients that leave them.
+//! Held or stalled answers, and clients that disconnect from them.
 
 use std::time::Duration;
 

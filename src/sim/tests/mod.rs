@@ -1,4 +1,4 @@
-//! The simulated upstream, asked by a plain HTTP client that keeps to the contract unless a test says not.
+//! Tests of the simulated upstream with a plain HTTP client that follows the contract unless a test says otherwise.
 
 mod breaches;
 mod control;
@@ -18,7 +18,7 @@ use super::{Counts, Rule, Sim, SimConfig, SimControl};
 
 pub(super) const TOKEN: &str = "sim-token";
 
-/// A simulator and a client of it.
+/// A simulator and a client for it.
 pub(super) struct World {
     pub(super) sim: Sim,
     pub(super) control: SimControl,
@@ -26,7 +26,7 @@ pub(super) struct World {
     pub(super) site: String,
 }
 
-/// A conversation with the project that it is in.
+/// A conversation and its project.
 #[derive(Clone)]
 pub(super) struct Talk {
     pub(super) project: Value,
@@ -64,14 +64,14 @@ impl World {
         }
     }
 
-    /// A world in which one rule holds.
+    /// A world with one rule.
     pub(super) async fn scripted(rule: Rule) -> Self {
         let world = Self::new().await;
         world.control.script(rule);
         world
     }
 
-    /// A call without a page.
+    /// A call with only the cookie.
     pub(super) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         let address = format!("{}{path}", self.sim.origin());
         self.client
@@ -79,7 +79,7 @@ impl World {
             .header("cookie", format!("token={TOKEN}"))
     }
 
-    /// A call from a page of the site.
+    /// A call with `origin` and `referer` of a page of the site.
     pub(super) fn paged(&self, method: Method, path: &str, page: &str) -> RequestBuilder {
         let referer = format!("{}/{page}", self.site);
         self.bare(method, path)
@@ -147,7 +147,7 @@ impl World {
         )
     }
 
-    /// A conversation that a message was posted on.
+    /// A conversation to which a message was posted.
     pub(super) async fn told(&self, text: &str) -> Talk {
         let talk = self.talk().await;
         let response = self.message(&talk, text).send().await.unwrap();
@@ -155,7 +155,7 @@ impl World {
         talk
     }
 
-    /// The answer of a model to a message, from its head on.
+    /// The response to a message with a model, from its head on.
     pub(super) async fn ask(&self, model: &str, text: &str) -> Response {
         let talk = self.told(text).await;
         self.answer(&talk, model).send().await.unwrap()
@@ -171,7 +171,7 @@ impl World {
     }
 }
 
-/// Everything that arrives of a body, and whether it was whole.
+/// The received part of a body, and whether it was complete.
 pub(super) async fn drained(mut response: Response) -> (String, bool) {
     let mut bytes = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Calls that are well-formed and come when they should not.
+//! Well-formed calls in the wrong order.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The ways an answer can be written.
+//! The formats of an answer.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Calls that keep to the contract, from the first to the last.
+//! Calls that follow the contract, from the first to the last.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
-//! Lines on their way to the log. Whoever logs hands them over and goes on: a thread of its own writes them, so that a
-//! reader that stalls, a full disk and a closed pipe hold up nobody and nothing.
+//! The queue of log lines. Callers enqueue and continue; a dedicated thread writes, so that a stalled reader, a full
+//! disk or a closed pipe blocks nothing.
 //!
-//! What waits is bounded in bytes, and beyond that the newest line is lost. A line that cannot be written is lost too,
-//! and the next one is tried all the same. All of them are counted, and one line says how many they were once the
-//! writing has caught up.
+//! The queue is bounded in bytes, and when it is full the newest line is lost. A line that cannot be written is lost
+//! too, and the next one is tried all the same. Lost lines are counted, and reported in one line once the writer has
+//! caught up.
 
 use std::{
     collections::VecDeque,
@@ -17,18 +17,17 @@ use std::{
     time::Duration,
 };
 
-/// The most that may wait, in bytes of memory.
+/// Maximum size of the queue, in bytes of memory.
 pub(super) const BOUND: usize = 8 << 20;
-/// Lines are gathered up to this size. A pipe takes so much as a whole or not at all, and never mixes it with what others
-/// write to it.
+/// Lines are batched up to this size: a write of up to 4096 bytes to a pipe is atomic (`PIPE_BUF`).
 const CHUNK: usize = 4096;
-/// How soon a descriptor that would block is tried again.
+/// Interval between retries on a descriptor that would block.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Says in a line of its own how many lines were lost.
+/// Formats the line that reports a number of lost lines.
 pub(super) type Notice = fn(u64) -> String;
 
-/// The lines that wait. Cheap to clone; all clones are one queue.
+/// The queued lines. Cheap to clone; clones share the queue.
 #[derive(Clone)]
 pub(super) struct Lines {
     shared: Arc<Shared>,
@@ -37,27 +36,27 @@ pub(super) struct Lines {
 #[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// There is something to write.
+    /// Signalled when there is something to write.
     work: Condvar,
-    /// All is written.
+    /// Signalled when everything is written.
     rest: Condvar,
     lost: AtomicU64,
 }
 
 #[derive(Default)]
 struct Queue {
-    /// Whole lines, some in each; none is longer than its capacity.
+    /// Each chunk contains whole lines, and is never longer than its capacity.
     chunks: VecDeque<Vec<u8>>,
-    /// The memory of the chunks, and of the one that is being written.
+    /// Memory of the chunks, including the one that is being written.
     held: usize,
-    /// An empty chunk for the next line.
+    /// An empty chunk to reuse.
     spare: Option<Vec<u8>>,
-    /// The writer has nothing to do.
+    /// The writer is waiting for work.
     idle: bool,
 }
 
 impl Queue {
-    /// Takes whole lines; false when there is no room.
+    /// Enqueues whole lines; false when there is no room.
     fn take(&mut self, text: &[u8]) -> bool {
         if let Some(last) = self.chunks.back_mut()
             && last.len() + text.len() <= last.capacity()
@@ -95,10 +94,10 @@ fn count(text: &[u8]) -> u64 {
 }
 
 impl Lines {
-    /// Lines that a thread of their own writes to `out` until the process ends.
+    /// A queue with a thread that writes it to `out` until the process ends.
     ///
     /// # Errors
-    /// When there can be no such thread.
+    /// When the thread cannot be started.
     pub(super) fn start(out: impl Write + Send + 'static, notice: Notice) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let writer = Writer {
@@ -114,7 +113,7 @@ impl Lines {
         Ok(Self { shared })
     }
 
-    /// Takes over text that consists of whole lines. Waits for no reader.
+    /// Enqueues text that consists of whole lines. Never blocks on the output.
     pub(super) fn push(&self, text: &[u8]) {
         let mut queue = self.shared.lock();
         if !queue.take(text) {
@@ -122,7 +121,7 @@ impl Lines {
             self.shared.lose(text);
             return;
         }
-        // Waking is a call of the kernel, which a busy writer does without.
+        // A wake-up is a system call; a busy writer needs none.
         let was_idle = mem::take(&mut queue.idle);
         drop(queue);
         if was_idle {
@@ -130,7 +129,7 @@ impl Lines {
         }
     }
 
-    /// Waits until all is written or lost; false when that took longer than `patience`.
+    /// Blocks until everything is written or lost; false when that took longer than `patience`.
     pub(super) fn flush(&self, patience: Duration) -> bool {
         let queue = self.shared.lock();
         let waited = self
@@ -141,7 +140,7 @@ impl Lines {
         queue.idle
     }
 
-    /// Lines that were lost so far.
+    /// Number of lines lost so far.
     pub(super) fn lost(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
     }
@@ -167,7 +166,7 @@ impl Shared {
         self.lost.fetch_add(count(text), Ordering::Relaxed);
     }
 
-    /// The next chunk. Waits for it.
+    /// The next chunk; blocks until there is one.
     fn next(&self) -> Vec<u8> {
         let mut queue = self.lock();
         loop {
@@ -184,14 +183,14 @@ impl Shared {
     }
 }
 
-/// What the thread works with.
+/// The state of the writing thread.
 struct Writer<W> {
     shared: Arc<Shared>,
     out: W,
     notice: Notice,
-    /// Of the lines that were lost, those that were told.
+    /// Lost lines that have been reported.
     told: u64,
-    /// The last line was cut in its middle.
+    /// The last line was written only in part.
     torn: bool,
 }
 
@@ -212,7 +211,7 @@ impl<W: Write> Writer<W> {
 
     /// Writes whole lines; false when some of them are lost.
     fn write(&mut self, text: &[u8]) -> bool {
-        // What is left of a line that was cut must not run into the next one.
+        // Ends the partial line, so that the next one starts on its own.
         if self.torn {
             self.torn = !self.put(b"\n").is_empty();
         }
@@ -229,7 +228,7 @@ impl<W: Write> Writer<W> {
         false
     }
 
-    /// Writes as much as can be, and hands back the rest.
+    /// Writes as much as possible, and returns the rest.
     fn put<'a>(&mut self, text: &'a [u8]) -> &'a [u8] {
         let mut left = text;
         while !left.is_empty() {
@@ -237,7 +236,7 @@ impl<W: Write> Writer<W> {
                 Ok(0) => break,
                 Ok(written) => left = left.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Others may have made it non-blocking: its reader is slow, and no more.
+                // Another process may have made the shared descriptor non-blocking; its reader is merely slow.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(AGAIN),
                 Err(_) => break,
             }
@@ -245,7 +244,7 @@ impl<W: Write> Writer<W> {
         left
     }
 
-    /// Says how many lines were lost, once for them all.
+    /// Reports the lines lost since the last report.
     fn tell(&mut self) {
         let lost = self.shared.lost.load(Ordering::Relaxed);
         if lost > self.told {

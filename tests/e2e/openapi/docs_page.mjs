@@ -1,7 +1,7 @@
-// The docs page in a browser that reaches nothing but this machine: all operations are there, nothing is asked of any
-// other place, and a chat can be tried out.
+// The docs page in a browser that can reach only this machine: it lists all operations, makes no request to another
+// machine, and can run a chat.
 //
-// Environment: URL, KEY, MODEL, NODE_PACKAGES, CHROMIUM, SCREENSHOTS (a directory). Prints one line a check.
+// Environment: URL, KEY, MODEL, NODE_PACKAGES, CHROMIUM, SCREENSHOTS (a directory). Prints one line per check.
 
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -17,7 +17,7 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  // Whatever is not on this machine is looked for where nobody is.
+  // Requests to other machines go to a proxy that does not exist.
   "--proxy-server=http://127.0.0.1:9",
 ];
 

@@ -1,4 +1,4 @@
-//! Who may operate the gateway.
+//! Access to the admin operations.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 const SERVICE: &str = "duogate.v1.DiagnosticsService";
-/// Every operation, with a path that would reach it.
+/// All operations, with paths that would reach them.
 const ROUTES: [(&str, &str); 9] = [
     ("GET", "/admin/tokens"),
     ("POST", "/admin/tokens"),

@@ -1,4 +1,4 @@
-//! The explained choice of a token.
+//! The explained choice of a credential.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use duogate::{
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{hire, operated, row, sha256};
 use crate::support::{Ask, Desk, ONCE, TOKENS, each_door, each_way, within};
 
-/// A token that says of itself that it was over in 2001.
+/// A credential whose own expiry was in 2001.
 fn expired() -> String {
     let claims = BASE64_URL_SAFE_NO_PAD.encode(r#"{"exp":1000000000}"#);
     format!("e30.{claims}.c2lnbmF0dXJl")

@@ -1,4 +1,4 @@
-//! The conversations on the upstream in the operator's hands.
+//! Admin operations on the upstream's conversations.
 
 use duogate::{
     config::Settings,
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::operated;
 use crate::support::{Ask, Desk, ONCE, Setup, TOKENS, each_door, each_way, eventually, within};
 
-/// Conversations that somebody else has in each account.
+/// Conversations in each account that are not the gateway's.
 const FOREIGN: usize = 3;
 
 fn lived_in() -> Setup {
@@ -19,7 +19,7 @@ fn lived_in() -> Setup {
         .settings(|settings: &mut Settings| settings.warm_conversations = 1)
 }
 
-/// How many conversations the accounts of the first two tokens hold.
+/// Number of conversations in the accounts of the first two credentials.
 fn left(desk: Desk<'_>) -> u64 {
     let counts = desk.gateway.sim.counts();
     let held = TOKENS
@@ -45,7 +45,7 @@ async fn clearing_ours_leaves_what_is_in_use_and_what_is_not_ours() {
         gateway.sim.hold_at(Hold::AfterFirstPiece);
         let mut opened = door.open(&gateway, &Ask::new("mine")).await.unwrap();
         within("the first text", opened.first_text()).await;
-        // The chat took one that stood ready, and another may be on its way in its place.
+        // The chat took a warm one, and its replacement may be on its way.
         eventually("the stock is full again", async || {
             desk.conversations().await["ready"] == 2
         })
@@ -83,7 +83,7 @@ async fn clearing_the_accounts_leaves_nothing_but_what_is_in_use() {
             desk.door
         );
         assert_eq!(left(desk), 1);
-        gateway.sim.forget(); // the upstream calls it a breach to touch what is not ours
+        gateway.sim.forget(); // deleting foreign conversations is a breach
         gateway.sim.release();
         within("the end", opened.finish())
             .await

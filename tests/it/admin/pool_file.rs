@@ -1,4 +1,4 @@
-//! `TOKEN_POOL_FILE` in the operator's hands.
+//! Admin operations with a `TOKEN_POOL_FILE`.
 
 use std::{fs, path::PathBuf};
 
@@ -9,7 +9,7 @@ use crate::support::{Desk, Gateway, TOKENS, each_door};
 
 const NEW: &str = "it-token-new";
 
-/// A gateway whose one token stands in a file.
+/// A gateway whose only credential is in a file.
 async fn with_file() -> (Gateway, PathBuf, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pool");

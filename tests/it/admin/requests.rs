@@ -1,4 +1,4 @@
-//! The chats under way in the operator's hands.
+//! Admin operations on chats in flight.
 
 use duogate::{
     config::Settings,
@@ -10,7 +10,7 @@ use crate::support::{
     Ask, Desk, Door, Gateway, ONCE, Seen, TOKENS, assert_not_found, each_door, each_way, within,
 };
 
-/// The one chat under way, once the upstream holds its answer.
+/// The only chat in flight, once its answer is open on the upstream.
 async fn only_chat(desk: Desk<'_>) -> serde_json::Value {
     let held = desk
         .gateway
@@ -21,7 +21,7 @@ async fn only_chat(desk: Desk<'_>) -> serde_json::Value {
     rows.remove(0)
 }
 
-/// Nothing is under way any more, nothing is left behind, and so many chats failed otherwise.
+/// Checks that nothing is in flight or left behind, and that this many chats failed for other reasons.
 async fn all_is_given_back(gateway: Gateway, desk: Door, failed: u64) -> Seen {
     gateway
         .sim_until("the call is closed", |counts| counts.open() == 0)

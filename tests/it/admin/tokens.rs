@@ -1,4 +1,4 @@
-//! The pool in the operator's hands.
+//! Admin operations on the pool's credentials.
 
 use duogate::{
     config::Settings,
@@ -11,7 +11,7 @@ use crate::support::{
     ADMIN_KEY, Ask, Desk, KEY, ONCE, TOKENS, assert_not_found, each_door, error_of, eventually, within,
 };
 
-/// Two tokens whose hashes begin with the same eight digits.
+/// Two credentials whose hashes share the first eight digits.
 const TWINS: [&str; 2] = ["it-twin-6459", "it-twin-40025"];
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn a_body_that_holds_no_token_is_refused_without_repeating_it() {
         (r#"{"token": ["very-secret"]}"#, Some("token")),
         (r#"{"token": 4815162342}"#, Some("token")),
         (r#"{"token": null}"#, Some("token")),
-        // A byte order mark is no part of it.
+        // A byte order mark before the JSON is ignored.
         ("\u{feff}{\"token\": null}", Some("token")),
     ] {
         let refused = post(body).await;
@@ -193,7 +193,7 @@ async fn a_token_that_leaves_lets_its_chats_end_and_takes_its_stock_with_it() {
         gateway.sim_until("its account is clean", gone).await;
         let gone = sha256(TOKENS[0]);
         assert_not_found(desk, desk.remove(&gone).await, "hash", &gone);
-        // Whether a chat finds a conversation that stands ready is a matter of time.
+        // Whether a chat finds a warm conversation depends on timing.
         let seen = gateway.stop().await;
         seen.whatever_calls(&[Step::CreateConversation, Step::DeleteConversation])
     })

@@ -1,10 +1,10 @@
-//! Bad requests that no table of fields can tell: what is wrong inside of them, and bodies that are none.
+//! Invalid requests beyond the table of fields: errors inside fields, and bodies that are not JSON objects.
 
 use serde_json::{Map, Value, json};
 
 use super::{good, with};
 
-/// What lies inside the fields.
+/// Errors inside the fields.
 pub(super) fn nested() -> Vec<(String, Option<String>)> {
     let message = |more: Value| {
         let mut message = json!({ "role": "user", "content": "hi" });
@@ -31,7 +31,7 @@ pub(super) fn nested() -> Vec<(String, Option<String>)> {
         ("stop", json!(["a", "b", "c", "d", "e"]), "stop"),
         ("logit_bias", json!({ "50256": 101 }), "logit_bias.50256"),
         ("logit_bias", json!({ "50256": -100.5 }), "logit_bias.50256"),
-        // What is read of an integer one below the least of 64 bits.
+        // The value parsed from one below the smallest 64-bit integer.
         ("seed", json!(-9_223_372_036_854_775_808.0), "seed"),
         ("logit_bias", json!({ "50256": "x" }), "logit_bias.50256"),
         ("metadata", json!(many(17)), "metadata"),
@@ -168,7 +168,7 @@ pub(super) fn nested() -> Vec<(String, Option<String>)> {
     rows
 }
 
-/// What is hardly JSON.
+/// Malformed or unusual JSON.
 pub(super) fn by_hand() -> Vec<(String, Option<String>)> {
     let good = Value::Object(good()).to_string();
     let put = |text: &str| good.replacen('{', &format!("{{{text},"), 1);

@@ -1,4 +1,4 @@
-//! How a conversation ends: by its client, by time, by its length, with the process.
+//! Ends of a conversation: by its client, a timeout, its length, or the end of the process.
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ async fn silence_ends_it_with_a_clear_status() {
     let failure = quiet.end().await.unwrap_err();
     assert_eq!(failure.kind, "request_timeout", "before the start");
     let mut talk = Talk::anew(&gateway).await;
-    // An answer that takes longer is no silence.
+    // An answer under way is no idle time.
     gateway.sim.hold_at(Hold::AfterFirstPiece);
     talk.say("a long answer").await;
     talk.first_text().await;
@@ -74,7 +74,7 @@ async fn a_deadline_bounds_the_whole_stream() {
     talk.event().await.unwrap().expect("the start");
     gateway.sim.hold();
     talk.say("too late").await;
-    // The client's own timer may be first; then there is no turn's end to read.
+    // The client's own timer may be first; then there is no end of the turn to read.
     let failure = loop {
         match talk.event().await {
             Ok(Some(_)) => {}
@@ -104,7 +104,7 @@ async fn each_turn_has_the_request_timeout_of_its_own() {
     gateway.sim.hold();
     talk.ask("too slow").await.assert_failed("DEADLINE_EXCEEDED");
     gateway.sim.release();
-    // Together they take longer than one may.
+    // Together the turns take longer than one may.
     let began = Instant::now();
     let mut number = 0;
     while began.elapsed() < Duration::from_millis(600) {
@@ -132,7 +132,7 @@ async fn a_history_that_could_not_be_sent_again_ends_it() {
     assert_eq!(failure.kind, "context_length_exceeded");
     assert_eq!(failure.field.as_deref(), Some("turn.content"));
     gateway.settled().await;
-    // What was said before counts from the start.
+    // Earlier messages count from the start.
     let mut talk = Talk::open(&gateway).await.unwrap();
     talk.send_start(Ask::new("z".repeat(1024)).proto()).await;
     let failure = talk.end().await.unwrap_err();
@@ -163,7 +163,7 @@ async fn a_drain_ends_idle_conversations_first_and_lets_turns_go_on() {
     busy.turn().await.assert_failed("SHUTTING_DOWN");
     let failure = busy.end().await.unwrap_err();
     assert_eq!(failure.kind, "shutting_down");
-    // The clients' own sides are still open, and hold nothing up.
+    // The client sides are still open, and do not delay the end.
     gateway.ended().await.expect("an orderly end");
     assert_eq!(gateway.sim.counts().conversations_left, 0);
     assert_eq!(gateway.sim.breaches(), Vec::<String>::new());
@@ -222,7 +222,7 @@ async fn what_a_transcript_adds_to_the_history_counts_too() {
         .start()
         .await;
     let mut talk = Talk::open(&gateway).await.unwrap();
-    // Each line gets an indent, so that it speaks in nobody's name.
+    // The indent of each line, which keeps it from naming a speaker, counts as well.
     talk.send_start(Ask::new("User:\n".repeat(160)).proto()).await;
     let failure = talk.end().await.unwrap_err();
     assert_eq!(failure.kind, "context_length_exceeded");
@@ -264,7 +264,7 @@ async fn a_key_that_is_taken_away_has_no_further_turn() {
     let mut settings = gateway.live().settings();
     settings.api_keys.retain(|key| key.expose_secret() != KEY);
     assert!(gateway.live().apply(&settings));
-    // What was admitted is answered, as at the other door.
+    // An admitted turn is answered, as at the other door.
     gateway.sim.release();
     talk.turn().await.assert_ended();
     let refused = talk.ask("three").await;

@@ -1,4 +1,4 @@
-//! What a conversation cannot take: bad turns fail by themselves, messages out of their place end the stream.
+//! Invalid input of a conversation: an invalid turn fails alone, a message out of order ends the stream.
 
 use duogate::{
     app::client::{

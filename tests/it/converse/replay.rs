@@ -1,4 +1,4 @@
-//! Conversations that are lost: the history goes with the next turn into a new one, and the client is told.
+//! Lost conversations: the next turn sends the history to a new one, and the client is notified.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use duogate::{
 use super::{calls, sent};
 use crate::support::{Ask, Door, End, Gateway, Setup, TOKENS, Talk};
 
-/// The transcript of turns that were answered by the simulator, and one more.
+/// The transcript of turns answered by the simulator, and one more turn.
 fn transcript<T: AsRef<str>>(turns: &[T], last: &str) -> String {
     let told = turns.iter().map(AsRef::as_ref);
     let told = told.map(|turn| format!("User: {turn}\n\nAssistant: {}\n\n", answer_text(turn)));
     told.collect::<String>() + "User: " + last
 }
 
-/// Tokens that were refused are tried again soon.
+/// Refused credentials are tried again soon.
 fn short_cooldown() -> Setup {
     Setup::new().settings(|settings| settings.token_cooldown = Duration::from_millis(200))
 }
 
-/// The token whose account holds the only conversation.
+/// The credential whose account has the only conversation.
 fn holder(gateway: &Gateway) -> String {
     let counts = gateway.sim.counts();
     let holds = |(token, held): (&String, &u64)| (*held > 0).then(|| token.clone());
@@ -55,9 +55,9 @@ async fn a_token_that_dies_between_turns_costs_one_conversation_and_one_event() 
     let mut wanted = texts.clone();
     wanted[10] = transcript(&texts[..10], &texts[10]);
     assert_eq!(sent(&gateway), wanted, "the history once, each later turn alone");
-    // One message more than turns: the one that met the dead token.
+    // One message more than turns: the one sent with the revoked credential.
     assert_eq!(calls(&gateway), [2, 21, 20]);
-    // With the token its conversation can be removed.
+    // With the credential restored its conversation can be deleted.
     for token in TOKENS {
         gateway.sim.restore(token);
     }
@@ -73,7 +73,7 @@ async fn a_token_that_is_known_as_dead_is_not_asked() {
     talk.ask("one").await.assert_whole(&answer_text("one"));
     let token = holder(&gateway);
     gateway.sim.revoke(&token);
-    // Others find out: as many chats as there are tokens reach each of them.
+    // Other chats discover it: with as many as there are credentials, each is used.
     for _ in TOKENS {
         let chat = Door::Http.chat(&gateway, &Ask::new("find out")).await;
         chat.assert_whole(&answer_text("find out"));
@@ -84,7 +84,7 @@ async fn a_token_that_is_known_as_dead_is_not_asked() {
     assert_eq!(outcome.replay(), Some(ReplayReason::TokenLost));
     assert_eq!(gateway.sim.counts().calls_with(&token, Step::Message), before);
     drop(talk);
-    // What is in the dead token's account can nobody remove.
+    // The conversation in the revoked account cannot be deleted.
     gateway
         .sim_until("all others are removed", |counts| counts.conversations_left == 1)
         .await;
@@ -195,11 +195,11 @@ async fn a_turn_is_cancelled_before_its_answer_starts_and_while_it_waits() {
     gateway.sim.release();
     let second = talk.turn().await;
     assert_eq!((second.number, second.end), (2, End::Cancelled));
-    // What was given up before its time came was never said; what was under way was.
+    // A turn cancelled while queued is not part of the history; one cancelled under way is.
     let third = talk.turn().await;
     third.assert_whole(&answer_text("User: one\n\nUser: three"));
     assert_eq!(third.replay(), Some(ReplayReason::TurnCut));
-    // One that is over stays as it was.
+    // Cancelling a finished turn has no effect.
     talk.cancel(3).await;
     talk.cancel(0).await;
     talk.ask("four").await.assert_whole(&answer_text("four"));
@@ -244,7 +244,7 @@ async fn an_answer_that_a_limit_ends_is_whole_and_the_next_turn_goes_elsewhere()
     outcome.assert_whole("You said: before ");
     let outcome = talk.ask("three").await;
     assert_eq!(outcome.replay(), Some(ReplayReason::TurnCut));
-    // The transcript holds the stop text, and so does the answer that repeats it: it ends there.
+    // The transcript contains the stop sequence, and so does the answer that repeats it: it ends there.
     assert_eq!(outcome.end, End::Whole("stop".to_owned()));
     let history = "User: one\n\nAssistant: You said: one\n\nUser: before STOP after\n\nAssistant: You said: before \n\n";
     assert_eq!(sent(&gateway)[2], format!("{history}User: three"));
@@ -310,7 +310,7 @@ async fn turns_that_come_and_go_make_no_more_conversations_than_chats_may() {
     while began.elapsed() < Duration::from_millis(900) {
         talk.say("never mind").await;
         talk.cancel(0).await;
-        // It may be given up before its time came, or after.
+        // The cancellation may come before or after the turn begins.
         assert_eq!(talk.turn().await.end, End::Cancelled);
         turns += 1;
     }

@@ -1,5 +1,5 @@
-//! What goes beyond what is known of OpenAI's vocabulary and limits, said to each door in its own words. What is left out
-//! is not judged first, and what is refused is refused for what it is.
+//! Values beyond OpenAI's known vocabulary and limits, at each door. An omitted field is not validated first, and a
+//! rejected one is rejected for the right reason.
 
 use duogate::{
     app::client::{
@@ -15,7 +15,7 @@ fn lenient(settings: &mut Settings) {
     settings.unsupported_params = UnsupportedParams::Ignore;
 }
 
-/// Hints in words that nobody knows yet; the name is the one that is told.
+/// Hints with unknown values; the name is the one reported.
 fn unknown_hints() -> Vec<Said> {
     vec![
         Said("reasoning_effort", json!({ "reasoning_effort": "ultra" }), |it| {
@@ -37,7 +37,7 @@ fn tool_json(name: &str) -> Value {
     json!({ "type": "function", "function": { "name": name } })
 }
 
-/// Beyond what is known of tools, formats and content; the name is that of the refused field.
+/// Unknown kinds of tools, formats and content; the name is the rejected field's.
 fn unknown_kinds() -> Vec<Said> {
     let image = json!({ "type": "image_url", "image_url": { "url": "data:,", "detail": "forensic" } });
     vec![
@@ -50,7 +50,7 @@ fn unknown_kinds() -> Vec<Said> {
         Said("tools", json!({ "tools": [tool_json("mcp.server/f")] }), |it| {
             it.tools = vec![function("mcp.server/f")];
         }),
-        // A kind of a later schema has nothing that this one knows.
+        // A kind from a later schema, with no known field.
         Said("tools", json!({ "tools": [{ "type": "program" }] }), |it| {
             it.tools = vec![Tool::default()];
         }),
@@ -167,7 +167,7 @@ fn unknown_kinds() -> Vec<Said> {
     ]
 }
 
-/// Plainly wrong where it is obeyed; where it is left out nobody looks. The name is the one that is told then.
+/// Invalid where the field is obeyed; not validated where it is omitted. The name is the one reported then.
 fn wrong_but_left_out() -> Vec<Said> {
     vec![
         Said("tools", json!({ "tools": [tool_json("")] }), |it| {
@@ -291,7 +291,7 @@ async fn what_is_left_out_is_not_judged() {
             outcome.ignored
         );
         let name = &outcome.ignored[0];
-        // Content goes by its kind, which each door calls by a name of its own.
+        // Content parts are named by their kind, which differs between the doors.
         let part = said.1.get("messages").is_some();
         assert!(part || name == said.0, "{said:?} {way:?}: {name}");
         gateway.stop().await

@@ -1,11 +1,11 @@
-//! A question, as either door wants it.
+//! A question in the form of either door.
 
 use duogate::app::client::{ChatMessage, ContentPart, CreateChatCompletionRequest, Role, content_part::Part};
 use serde_json::{Value, json};
 
 use super::KEY;
 
-/// What a client asks. By default one user message to a model of no special behaviour, with a good key.
+/// A client's request. By default one user message to an ordinary model, with a valid key.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
     pub(crate) model: String,
@@ -13,13 +13,13 @@ pub(crate) struct Ask {
     pub(crate) key: Option<String>,
     /// More fields of the JSON body.
     pub(crate) more: Value,
-    /// The same for the other door, where [`Self::proto`] does not know it by itself.
+    /// The same for the gRPC door, if [`Self::proto`] does not translate it.
     to_grpc: Option<Change>,
-    /// What the client calls its request.
+    /// The client's own id of the request.
     pub(crate) id: Option<&'static str>,
 }
 
-/// Says something in the gRPC door's own words.
+/// Sets something in the gRPC door's message.
 pub(crate) type Change = fn(&mut CreateChatCompletionRequest);
 
 impl Ask {
@@ -39,26 +39,26 @@ impl Ask {
         self
     }
 
-    /// More fields of the JSON body, of which the other door knows those that [`Self::proto`] does.
+    /// Adds fields to the JSON body that [`Self::proto`] translates.
     pub(crate) fn with(mut self, more: Value) -> Self {
         self.more = more;
         self
     }
 
-    /// More fields of the JSON body, and what says the same to the other door.
+    /// Adds fields to the JSON body, and their equivalent at the gRPC door.
     pub(crate) fn said(mut self, more: Value, to_grpc: Change) -> Self {
         self.more = more;
         self.to_grpc = Some(to_grpc);
         self
     }
 
-    /// The client names its request.
+    /// Sets the client's own id of the request.
     pub(crate) fn id(mut self, id: &'static str) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// So many answers are asked for.
+    /// Number of answers asked for.
     pub(crate) fn answers(&self) -> usize {
         let count = self.more.get("n").and_then(Value::as_u64).unwrap_or(1);
         usize::try_from(count).unwrap()

@@ -1,4 +1,4 @@
-//! The catalogue of errors as clients may rely on it, written down a second time so that no change of it goes unseen.
+//! The catalogue of errors that clients rely on, repeated here so that no change goes unnoticed.
 
 use tonic::Code;
 
@@ -15,8 +15,8 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// The HTTP status of a failure of this kind. An upstream that is not even asked, since it keeps failing, is the
-    /// one kind with two: there the client is asked to come back, and when.
+    /// The HTTP status of a failure of this kind. Only an upstream that is not called, because its breaker is open, has
+    /// a second one: it asks the client to retry after a time.
     pub(crate) fn status_of(&self, failure: &Failure) -> u16 {
         let unasked = failure.retry_after.is_some() && failure.should_retry == Some(true);
         match self.kind {
@@ -39,7 +39,7 @@ const fn row(kind: &'static str, status: u16, family: &'static str, code: &'stat
     }
 }
 
-/// A kind whose OpenAI code is its own name.
+/// A kind whose OpenAI code equals its own name.
 const fn plain(kind: &'static str, status: u16, family: &'static str, grpc: Code) -> Row {
     row(kind, status, family, kind, grpc)
 }

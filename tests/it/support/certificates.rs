@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tonic::transport::ClientTlsConfig;
 
-/// Somebody who signs certificates.
+/// A certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, as PEM.
@@ -30,7 +30,7 @@ impl Pair {
         fs::write(directory.join("tls.key"), &self.key).unwrap();
     }
 
-    /// Whether this is the certificate that a door shows now.
+    /// Whether a door presents this certificate now.
     pub(crate) async fn is_shown(&self, authority: &Authority, door: SocketAddr) -> bool {
         let stream = authority.connect(door, &[b"h2"]).await;
         stream.get_ref().1.peer_certificates().unwrap()[0] == self.der
@@ -48,12 +48,12 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A certificate for whoever listens on loopback, or calls from there.
+    /// A certificate for servers and clients on loopback.
     pub(crate) fn sign(&self) -> Pair {
         self.sign_as(|_| ())
     }
 
-    /// The same, valid from one day to another.
+    /// The same, valid between two days.
     pub(crate) fn sign_between(&self, from: (i32, u8, u8), to: (i32, u8, u8)) -> Pair {
         self.sign_as(|params| {
             params.not_before = date_time_ymd(from.0, from.1, from.2);
@@ -61,7 +61,7 @@ impl Authority {
         })
     }
 
-    /// What a server of TLS shows `pair` with.
+    /// The TLS server that presents `pair`.
     pub(crate) fn acceptor(&self, pair: &Pair) -> TlsAcceptor {
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
@@ -86,7 +86,7 @@ impl Authority {
         }
     }
 
-    /// For an HTTP client that trusts this authority alone and shows `pair`.
+    /// An HTTP client that trusts only this authority and presents `pair`.
     pub(crate) fn web(&self, pair: Option<&Pair>) -> reqwest::ClientBuilder {
         let root = reqwest::Certificate::from_pem(self.pem().as_bytes()).unwrap();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([root]);
@@ -111,7 +111,7 @@ impl Authority {
         }
     }
 
-    /// A connection in TLS and nothing more; `protocols` are offered by ALPN.
+    /// A plain TLS connection; `protocols` are offered by ALPN.
     pub(crate) async fn connect(&self, door: SocketAddr, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();

@@ -1,4 +1,4 @@
-//! Operating the gateway through either door. Both render the same, so both are read as the same JSON.
+//! Admin operations through either door. Both return the same data, so both are read as the same JSON.
 
 use duogate::app::client::{self, Door as ProtoDoor, diagnostics_service_client::DiagnosticsServiceClient};
 use reqwest::Method;
@@ -7,17 +7,17 @@ use tonic::{Request, Status, transport::Channel};
 
 use super::{Door, Failure, Gateway, error_of, failure_of};
 
-/// The operators' key, in gateways that have one.
+/// The admin key, in gateways that have one.
 pub(crate) const ADMIN_KEY: &str = "adm-it-0123456789abcdef";
 
-/// A door to operate through.
+/// A door for admin operations.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Desk<'a> {
     pub(crate) gateway: &'a Gateway,
     pub(crate) door: Door,
 }
 
-/// What an operation comes to.
+/// The result of an operation.
 pub(crate) type Told = Result<Value, Failure>;
 
 impl<'a> Desk<'a> {
@@ -206,7 +206,7 @@ impl<'a> Desk<'a> {
         })
     }
 
-    /// Clears conversations of the scope that OpenAI's door calls so.
+    /// Clears the conversations of a scope, by its name at the HTTP door.
     pub(crate) async fn clear(self, scope: &str) -> Told {
         match self.door {
             Door::Http => {
@@ -233,7 +233,7 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// What was named is not there; over gRPC the details name it, which is checked for every status.
+/// The named thing does not exist; over gRPC the error details name it, which is checked for every status.
 #[track_caller]
 pub(crate) fn assert_not_found(desk: Desk<'_>, told: Told, field: &str, name: &str) {
     let refused = told.unwrap_err();
@@ -243,7 +243,7 @@ pub(crate) fn assert_not_found(desk: Desk<'_>, told: Told, field: &str, name: &s
     assert!(refused.message.contains(name), "{refused:?}");
 }
 
-/// A call with the operators' key.
+/// A call with the admin key.
 pub(crate) fn keyed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     let value = format!("Bearer {ADMIN_KEY}").parse().unwrap();
@@ -257,7 +257,7 @@ fn told<T>(answer: Result<tonic::Response<T>, Status>) -> Result<T, Failure> {
         .map_err(|status| failure_of(&status, false))
 }
 
-/// A name of an enum as the other door spells it; none for what says nothing.
+/// An enum value's name as the other door spells it; null for an unspecified one.
 fn spelled(name: &str, prefix: &str) -> Value {
     match name.strip_prefix(prefix).unwrap() {
         "UNSPECIFIED" => Value::Null,

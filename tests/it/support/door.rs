@@ -1,4 +1,4 @@
-//! The two doors behind one face: a question in, an outcome out.
+//! The two doors behind one interface: a question in, an outcome out.
 
 use std::time::Duration;
 
@@ -18,29 +18,29 @@ pub(crate) struct Way {
     pub(crate) streamed: bool,
 }
 
-/// What a chat came to, as its client sees it.
+/// The outcome of a chat, as its client sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) id: String,
     pub(crate) model: String,
     /// Names of the fields that had no effect.
     pub(crate) ignored: Vec<String>,
-    /// The answers, or what has come of them: one, where no more were asked for.
+    /// The answers, or what has arrived of them; one unless more were asked for.
     pub(crate) choices: Vec<Choice>,
     pub(crate) usage: Option<Usage>,
     pub(crate) failure: Option<Failure>,
 }
 
-/// One of the answers to a question.
+/// One answer to a question.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Choice {
     pub(crate) text: String,
     pub(crate) reasoning: String,
-    /// OpenAI's word for why it ended; none where it did not.
+    /// OpenAI's finish reason, if there was one.
     pub(crate) finish: Option<String>,
 }
 
-/// What a chat cost.
+/// The usage of a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) prompt: u64,
@@ -49,7 +49,7 @@ pub(crate) struct Usage {
     pub(crate) reasoning: u64,
 }
 
-/// A failure of the catalogue; that its rendering is the catalogue's has been checked.
+/// A failure, checked to be rendered as in the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// The kind's name, the same on both wires.
@@ -57,9 +57,9 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) field: Option<String>,
     pub(crate) retry_after: Option<Duration>,
-    /// What clients are told about sending the request again; in band there is no room for it.
+    /// Whether clients should retry. In-band errors have no room for it.
     pub(crate) should_retry: Option<bool>,
-    /// It came after the head of a good answer.
+    /// Whether it came after a successful head.
     pub(crate) in_band: bool,
 }
 
@@ -71,7 +71,7 @@ impl Outcome {
         }
     }
 
-    /// The text of the first answer, or what has come of it.
+    /// The text of the first answer, as far as it has arrived.
     pub(crate) fn text(&self) -> &str {
         self.choices.first().map_or("", |choice| &choice.text)
     }
@@ -80,17 +80,17 @@ impl Outcome {
         self.choices.first().map_or("", |choice| &choice.reasoning)
     }
 
-    /// OpenAI's word for why the first answer ended; none where it did not.
+    /// OpenAI's finish reason of the first answer, if there was one.
     pub(crate) fn finish(&self) -> Option<&str> {
         self.choices.first()?.finish.as_deref()
     }
 
-    /// Every answer came to its end.
+    /// Whether every answer is complete.
     pub(crate) fn is_finished(&self) -> bool {
         !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some())
     }
 
-    /// The answer is whole and says `text`.
+    /// Checks that the answer is complete and has this text.
     #[track_caller]
     pub(crate) fn assert_whole(&self, text: &str) {
         assert_eq!(self.failure, None, "the chat failed");
@@ -101,7 +101,7 @@ impl Outcome {
         assert!(usage.total >= usage.prompt + usage.completion, "{usage:?}");
     }
 
-    /// The chat failed with this kind, and pretends nothing else.
+    /// Checks that the chat failed with this kind, and does not look complete.
     #[track_caller]
     pub(crate) fn assert_failed(&self, kind: &str) -> &Failure {
         let Some(failure) = &self.failure else {
@@ -115,10 +115,10 @@ impl Outcome {
 }
 
 impl Door {
-    /// For what is no chat: those go through [`super::each_door`] and its like.
+    /// For tests without chats: those use [`super::each_door`] and the like.
     pub(crate) const BOTH: [Door; 2] = [Door::Http, Door::Grpc];
 
-    /// The ways to chat through it.
+    /// The ways to chat through this door.
     pub(crate) const fn ways(self) -> [Way; 2] {
         let (door, whole) = (self, false);
         [
@@ -136,7 +136,7 @@ impl Door {
     /// Asks for the whole answer.
     pub(crate) async fn chat(self, gateway: &Gateway, ask: &Ask) -> Outcome {
         let noted = gateway.chats_seen.begin(ask, false);
-        // Scenarios hold many of these, in tests whose stack is small.
+        // Boxed: scenarios hold many of these, and tests have small stacks.
         let outcome = match self {
             Door::Http => Box::pin(http::chat(gateway, ask)).await,
             Door::Grpc => Box::pin(grpc::chat(gateway, ask)).await,
@@ -145,7 +145,7 @@ impl Door {
         outcome
     }
 
-    /// Asks for a stream, and comes back when the door says that it has begun.
+    /// Asks for a stream, and returns once it has begun.
     pub(crate) async fn open(self, gateway: &Gateway, ask: &Ask) -> Result<Opened, Failure> {
         let noted = gateway.chats_seen.begin(ask, true);
         let opened = match self {
@@ -188,7 +188,7 @@ impl Way {
     }
 }
 
-/// A stream that has begun. Dropping it leaves it.
+/// A stream that has begun. Dropping it disconnects.
 #[derive(Debug)]
 pub(crate) struct Opened {
     stream: Stream,
@@ -211,7 +211,7 @@ enum Stream {
 }
 
 impl Opened {
-    /// Takes one more event in; false at the end.
+    /// Reads one more event; false at the end.
     pub(crate) async fn advance(&mut self) -> bool {
         let more = match &mut self.stream {
             Stream::Http(opened) => opened.advance().await,
@@ -224,7 +224,7 @@ impl Opened {
         more
     }
 
-    /// How many signs of life have come: comments, or events that are not counted.
+    /// Number of keep-alives: comments, or events without a number.
     pub(crate) fn signs(&self) -> usize {
         match &self.stream {
             Stream::Http(opened) => opened.comments,
@@ -232,7 +232,7 @@ impl Opened {
         }
     }
 
-    /// What has come so far.
+    /// The part received so far.
     pub(crate) fn so_far(&self) -> &Outcome {
         match &self.stream {
             Stream::Http(opened) => &opened.outcome,
@@ -240,7 +240,7 @@ impl Opened {
         }
     }
 
-    /// Reads until there is some text.
+    /// Reads until there is text.
     pub(crate) async fn first_text(&mut self) {
         while self.so_far().text().is_empty() {
             assert!(self.advance().await, "the stream ended before any text");

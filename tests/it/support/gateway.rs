@@ -1,4 +1,4 @@
-//! A gateway in front of a simulated upstream, both in this process and on ports of their own.
+//! A gateway in front of a simulated upstream, both in this process on ports of their own.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -17,13 +17,13 @@ use super::{
     within,
 };
 
-/// A key that opens the doors, and one more.
+/// Two valid keys.
 pub(crate) const KEY: &str = "sk-it-0123456789abcdef";
 pub(crate) const OTHER_KEY: &str = "sk-it-fedcba9876543210";
 /// The upstream's accounts.
 pub(crate) const TOKENS: [&str; 3] = ["it-token-one", "it-token-two", "it-token-three"];
 
-/// What a gateway is started with: three tokens, any model, and short waits.
+/// The configuration of a gateway: three credentials, any model, and short delays.
 #[derive(Debug)]
 pub(crate) struct Setup {
     sim: SimConfig,
@@ -46,9 +46,9 @@ impl Setup {
             tokens: TOKENS.map(Into::into).to_vec(),
             available_models: Vec::new(),
             retry_delay: Duration::from_millis(2),
-            // Calls can be counted exactly where nothing is made in advance; tests of the stock ask for it.
+            // Without the warm pool calls can be counted exactly; its tests enable it.
             warm_conversations: 0,
-            // Longer than any test has patience for: what holds an end up is seen.
+            // Longer than any test waits, so that a delayed end is noticed.
             shutdown_grace: Duration::from_secs(3600),
             ..Settings::default()
         };
@@ -59,24 +59,24 @@ impl Setup {
         }
     }
 
-    /// So many of the tokens.
+    /// Only this many of the credentials.
     pub(crate) fn tokens(self, count: usize) -> Self {
         self.settings(|settings| settings.tokens.truncate(count))
     }
 
-    /// Changes what the simulated upstream is like.
+    /// Changes the simulated upstream.
     pub(crate) fn sim(mut self, change: impl FnOnce(&mut SimConfig)) -> Self {
         change(&mut self.sim);
         self
     }
 
-    /// Changes the settings; addresses of the upstream are filled in later.
+    /// Changes the settings; the upstream's URLs are filled in later.
     pub(crate) fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         self
     }
 
-    /// Certificates out of the directory that [`Pair::write`] wrote to.
+    /// Uses the certificates that [`Pair::write`] wrote to a directory.
     pub(crate) fn tls(self, directory: &std::path::Path) -> Self {
         self.settings(|settings| {
             settings.tls_cert = Some(directory.join("tls.crt"));
@@ -94,7 +94,7 @@ impl Setup {
         self.start_with(None, None).await
     }
 
-    /// Starts it, with clients that trust `authority` alone and show `pair`.
+    /// Starts it, with clients that trust only `authority` and present `pair`.
     pub(crate) async fn start_with(self, authority: Option<&Authority>, pair: Option<&Pair>) -> Gateway {
         let Self {
             sim,
@@ -115,7 +115,7 @@ impl Setup {
             App::bind(&settings, Surroundings::Ignored).await.unwrap()
         };
         let http = app.http_address();
-        // Where nobody listens, for a gateway without that door.
+        // An address without a listener, for a gateway without this door.
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let grpc = app.grpc_address().unwrap_or(nowhere);
         let live = app.live();
@@ -153,7 +153,7 @@ impl Setup {
     }
 }
 
-/// Port 0 is two free ports, so one that is free is looked for; somebody else may be faster.
+/// Port 0 would be two different ports, so this looks for a free one; another process may take it first.
 async fn bind_one_port(settings: &mut Settings) -> App {
     loop {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -168,21 +168,21 @@ async fn bind_one_port(settings: &mut Settings) -> App {
     }
 }
 
-/// A gateway that runs. Dropping it ends it.
+/// A running gateway. Dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) sim: SimControl,
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
     scheme: &'static str,
-    /// What can change while it runs, where it runs in this process.
+    /// The handle for changing settings, if it runs in this process.
     live: Option<Live>,
     /// For the HTTP door.
     pub(crate) web: reqwest::Client,
-    /// HTTP/2 by prior knowledge, for gRPC by hand.
+    /// HTTP/2 with prior knowledge, for gRPC without a client library.
     pub(crate) raw: reqwest::Client,
     channel: Channel,
-    /// What its clients asked for and got.
+    /// The requests and responses of its clients.
     pub(crate) chats_seen: Chats,
     pub(crate) stop: Stop,
     running: JoinSet<Result<(), StartError>>,
@@ -190,9 +190,9 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway that runs in a process of its own, in front of an upstream of the caller's.
+    /// A gateway in its own process, with an upstream of the caller's.
     pub(crate) fn elsewhere(http: SocketAddr, grpc: SocketAddr, sim: SimControl) -> Self {
-        // A gateway in this process would have done it.
+        // A gateway in this process would have installed it.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let endpoint = Endpoint::from_shared(format!("http://{grpc}")).unwrap();
         let web = || reqwest::Client::builder().no_proxy().tls_certs_only([]);
@@ -216,7 +216,7 @@ impl Gateway {
         Setup::new().start().await
     }
 
-    /// What can change while it runs.
+    /// The handle for changing settings.
     pub(crate) fn live(&self) -> &Live {
         self.live.as_ref().expect("it runs in this process")
     }
@@ -241,18 +241,18 @@ impl Gateway {
             .max_encoding_message_size(ROOM)
     }
 
-    /// `GET`s a path with a good key.
+    /// `GET`s a path with a valid key.
     pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
         let request = self.web.get(self.url(path)).bearer_auth(KEY);
         request.send().await.unwrap()
     }
 
-    /// `/health` with a good key.
+    /// `/health` with a valid key.
     pub(crate) async fn health(&self) -> Value {
         self.get("/health").await.json().await.unwrap()
     }
 
-    /// Chats under way by token, the busiest first, as `/health` tells it.
+    /// Chats in flight by credential according to `/health`, the busiest first.
     pub(crate) async fn in_flight(&self) -> Vec<u64> {
         let health = self.health().await;
         let rows = health["token_pool"]["tokens"].as_array().expect("rows").clone();
@@ -262,13 +262,12 @@ impl Gateway {
         rows
     }
 
-    /// Waits until the upstream has counted what is wanted.
+    /// Waits until the upstream's counts are as wanted.
     pub(crate) async fn sim_until(&self, what: &str, wanted: impl Fn(&Counts) -> bool) {
         within(what, self.sim.wait_until(wanted)).await;
     }
 
-    /// Waits until nothing is under way and nothing is left behind, and checks that no rule of the upstream's was
-    /// broken.
+    /// Waits until nothing is in flight or left behind, and checks that there was no breach of the upstream's contract.
     pub(crate) async fn settled(&self) {
         let quiet = |counts: &Counts| counts.open() == 0 && counts.conversations_left == 0;
         self.sim_until("every conversation is removed", quiet).await;
@@ -281,12 +280,12 @@ impl Gateway {
         assert_eq!(self.sim.breaches(), Vec::<String>::new());
     }
 
-    /// One of the rows about tokens on the health page.
+    /// A row of the credentials on the health page.
     pub(crate) async fn token_row(&self, index: usize) -> Value {
         self.health().await["token_pool"]["tokens"][index].clone()
     }
 
-    /// Ends the upstream: from now on its connections are refused. Tells where it was.
+    /// Stops the upstream: its connections are refused from now on. Returns its address.
     pub(crate) async fn end_upstream(&mut self) -> SocketAddr {
         let upstream = self.upstream.take().expect("an upstream that runs");
         let address = upstream.addr();
@@ -294,25 +293,25 @@ impl Gateway {
         address
     }
 
-    /// Starts the upstream again where it was, with the accounts that it had.
+    /// Restarts the upstream at this address with its former accounts.
     pub(crate) async fn restart_upstream(&mut self, address: SocketAddr) {
         let upstream = Sim::resume(address, self.sim.clone()).await.unwrap();
         self.upstream = Some(upstream);
     }
 
-    /// Waits until the gateway has ended by itself.
+    /// Waits until the gateway has ended.
     pub(crate) async fn ended(&mut self) -> Result<(), StartError> {
         let ended = within("the gateway's end", self.running.join_next()).await;
         ended.expect("it runs").unwrap()
     }
 
-    /// What came of its chats, and the upstream's calls until now.
+    /// The outcomes of its chats, and the upstream's calls so far.
     pub(crate) fn seen(&self) -> Seen {
         self.chats_seen.seen(&self.sim)
     }
 
-    /// Ends the gateway in order, then the upstream, and checks that nothing was left behind. Says what came of its
-    /// chats.
+    /// Stops the gateway in order, then the upstream, and checks that nothing is left behind. Returns the outcomes of
+    /// its chats.
     pub(crate) async fn stop(mut self) -> Seen {
         self.stop.soft.cancel();
         self.ended().await.unwrap();

@@ -1,4 +1,4 @@
-//! A client of the gRPC door that trusts nothing: events in their order, details in every status.
+//! A strict client of the gRPC door: it checks the order of events, and the details of every status.
 
 use duogate::app::client::{
     self as proto, CreateChatCompletionResponse, FinishReason, Role, StreamChatCompletionResponse,
@@ -41,7 +41,7 @@ pub(crate) async fn open(gateway: &Gateway, ask: &Ask) -> Result<GrpcOpened, Fai
     }
 }
 
-/// Fields of the request that had no effect, as the answer names them.
+/// Fields of the request without effect, as named by the response.
 fn ignored(metadata: &MetadataMap) -> Vec<String> {
     let names = metadata
         .get("x-duogate-ignored")
@@ -105,7 +105,7 @@ pub(crate) fn usage(figures: Figures) -> Usage {
     }
 }
 
-/// The failure that a status tells, its rendering checked against the catalogue.
+/// The failure in a status, its rendering checked against the catalogue.
 pub(crate) fn failure_of(status: &Status, in_band: bool) -> Failure {
     let details = status.get_error_details();
     let info = details.error_info();
@@ -151,14 +151,14 @@ pub(crate) fn failure_of(status: &Status, in_band: bool) -> Failure {
 pub(crate) struct GrpcOpened {
     events: Streaming<StreamChatCompletionResponse>,
     count: u32,
-    /// Signs of life.
+    /// Number of keep-alive events.
     pub(crate) signs: usize,
     ended: bool,
     pub(crate) outcome: Outcome,
 }
 
 impl GrpcOpened {
-    /// Takes one event in; false at the end.
+    /// Reads one event; false at the end.
     pub(crate) async fn advance(&mut self) -> bool {
         if self.ended {
             return false;
@@ -190,7 +190,7 @@ impl GrpcOpened {
         let unfinished = unfinished.count();
         let choice = &mut self.outcome.choices[event.choice_index as usize];
         let event_of = event.event.expect("an event");
-        // The usage is of all choices together.
+        // The usage covers all choices together.
         let goes_on = choice.finish.is_none() || matches!(event_of, Event::Usage(_));
         assert!(goes_on, "after the finish came {event_of:?}");
         match event_of {

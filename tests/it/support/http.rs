@@ -1,4 +1,4 @@
-//! A client of the HTTP door that trusts nothing: every chunk is checked against what OpenAI's clients need.
+//! A strict client of the HTTP door: it checks every chunk for what OpenAI's clients need.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub(crate) async fn open(gateway: &Gateway, ask: &Ask) -> Result<HttpOpened, Fai
     Ok(HttpOpened::new(response, ask.answers()))
 }
 
-/// Fields of the request that had no effect, as the answer names them.
+/// Fields of the request without effect, as named by the response.
 fn ignored(headers: &HeaderMap) -> Vec<String> {
     let names = headers
         .get("x-duogate-ignored")
@@ -80,7 +80,7 @@ async fn send(gateway: &Gateway, ask: &Ask, stream: bool) -> reqwest::Response {
     request.json(&ask.json(stream)).send().await.unwrap()
 }
 
-/// The failure that a response holds, its rendering checked against the catalogue.
+/// The failure in a response, its rendering checked against the catalogue.
 pub(crate) async fn error_of(response: reqwest::Response) -> Failure {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
@@ -110,7 +110,7 @@ pub(crate) async fn error_of(response: reqwest::Response) -> Failure {
     failure
 }
 
-/// An error body. All four keys must be there, and nothing else.
+/// Parses an error body. It must have exactly the four keys.
 fn failure(body: &Value, in_band: bool) -> Failure {
     let error = body["error"].as_object().expect("an error object");
     let mut keys: Vec<_> = error.keys().map(String::as_str).collect();
@@ -156,7 +156,7 @@ fn usage(value: &Value) -> Usage {
 pub(crate) struct HttpOpened {
     response: reqwest::Response,
     unread: Vec<u8>,
-    /// Whether each answer's role has come.
+    /// Whether each answer's role has arrived.
     begun: Vec<bool>,
     done: bool,
     created: Value,
@@ -165,7 +165,7 @@ pub(crate) struct HttpOpened {
 }
 
 impl HttpOpened {
-    /// So many answers were asked for.
+    /// A stream with this many answers.
     pub(crate) fn new(response: reqwest::Response, answers: usize) -> Self {
         let ignored = ignored(response.headers());
         Self {
@@ -183,7 +183,7 @@ impl HttpOpened {
         }
     }
 
-    /// Takes one block in, a comment or an event; false at the end.
+    /// Reads one block, a comment or an event; false at the end.
     pub(crate) async fn advance(&mut self) -> bool {
         let Some(block) = self.block().await else {
             assert!(
@@ -209,7 +209,7 @@ impl HttpOpened {
         true
     }
 
-    /// The next block of lines, each of which must be one line here.
+    /// The next block, which must be a single line here.
     async fn block(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand, frame by frame, for what no client library sends.
+//! HTTP/2 frame by frame, for what no client library sends.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -31,7 +31,7 @@ pub(crate) fn framed(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Headers as HPACK has them in its plainest form.
+/// Headers in HPACK's plainest encoding.
 pub(crate) fn packed<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in headers {
@@ -62,14 +62,14 @@ pub(crate) fn call() -> Vec<u8> {
     packed(plain)
 }
 
-/// A connection whose other end trusts nothing.
+/// A connection of a misbehaving peer.
 pub(crate) struct Attacker {
     pub(crate) read: OwnedReadHalf,
     pub(crate) write: OwnedWriteHalf,
 }
 
 impl Attacker {
-    /// Connects, and says hello as HTTP/2 wants it.
+    /// Connects, and sends the connection preface.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let (read, write) = TcpStream::connect(address).await.unwrap().into_split();
         let mut attacker = Self { read, write };
@@ -82,13 +82,13 @@ impl Attacker {
         attacker
     }
 
-    /// Sends as much as is taken; false when the connection was closed, or no more is taken.
+    /// Sends as much as possible; false when the connection was closed, or takes no more.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
         let patience = Duration::from_secs(1);
         matches!(timeout(patience, self.write.write_all(bytes)).await, Ok(Ok(())))
     }
 
-    /// The same, while what comes back is read away.
+    /// The same, while reading the gateway's frames.
     pub(crate) async fn send_reading(self, bytes: &[u8]) -> Told {
         let Self { mut read, mut write } = self;
         let reading = async {
@@ -105,7 +105,7 @@ impl Attacker {
     }
 }
 
-/// What the gateway said, as frames.
+/// The gateway's frames.
 pub(crate) struct Told(pub(crate) Vec<u8>);
 
 impl Told {
@@ -123,7 +123,7 @@ impl Told {
         found
     }
 
-    /// The connection was given up for this reason.
+    /// Checks that the connection was closed with this reason.
     #[track_caller]
     pub(crate) fn assert_gone_away(&self, reason: u32) {
         let reasons: Vec<u32> = self

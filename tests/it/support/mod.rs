@@ -1,5 +1,5 @@
-//! What every scenario stands on: a gateway in front of a simulated upstream, and clients of both doors that check the
-//! wire's own rules in everything that they read.
+//! The base of every scenario: a gateway in front of a simulated upstream, and clients of both doors that check the
+//! wire protocol in everything they read.
 
 mod ask;
 mod catalogue;

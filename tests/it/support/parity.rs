@@ -1,8 +1,8 @@
-//! Every scenario runs once for each door, on gateways of its own, and what came of it through the one must be what came
-//! through the other: text, reasoning, finish, usage and failure of each chat in the order in which they began, the calls
-//! to the upstream by step, and what was said to it.
+//! Every scenario runs once for each door on separate gateways, and both results must be equal: text, reasoning, finish
+//! reason, usage and failure of each chat in the order of their beginning, the upstream's calls by step, and the texts
+//! sent to it.
 //!
-//! There is no list of ways to chat besides these functions: who wants one is compared.
+//! These functions are the only source of ways to chat, so every scenario that chats is compared.
 
 mod tests;
 
@@ -16,10 +16,10 @@ use duogate::sim::{SimControl, Step};
 
 use super::{Ask, Choice, Door, Failure, Outcome, Way, for_some};
 
-/// For a scenario of one case.
+/// For a scenario with one case.
 pub(crate) const ONCE: [(); 1] = [()];
 
-/// The ways that a crowd's chats take in turn.
+/// The ways used in turn by a crowd's chats.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ways(&'static [Way]);
 
@@ -28,7 +28,7 @@ impl Ways {
     const GRPC: Self = Self(&Door::Grpc.ways());
     const MIXED: Self = Self(&[Self::HTTP.0[0], Self::GRPC.0[1], Self::GRPC.0[0], Self::HTTP.0[1]]);
 
-    /// This one for every chat.
+    /// This way for every chat.
     pub(crate) fn of(way: Way) -> Self {
         match way.door {
             Door::Http => Self::HTTP.only(way.streamed),
@@ -41,7 +41,7 @@ impl Ways {
         Self(&self.0[index..=index])
     }
 
-    /// The way of the chat of this number: a whole answer where it is even, else a stream.
+    /// The way of the chat with this number: a whole answer if it is even, else a stream.
     pub(crate) fn nth(self, number: usize) -> Way {
         self.0[number % self.0.len()]
     }
@@ -64,7 +64,7 @@ pub(crate) async fn each_door<C: Clone + Debug>(
     cases: impl IntoIterator<Item = C>,
     scenario: impl AsyncFn(C, Door) -> Seen,
 ) {
-    /// Pairs of gateways.
+    /// Number of gateway pairs running concurrently.
     const AT_ONCE: usize = 8;
     for_some(AT_ONCE, cases, async |case| {
         let (http, grpc) = tokio::join!(
@@ -76,8 +76,8 @@ pub(crate) async fn each_door<C: Clone + Debug>(
     .await;
 }
 
-/// Runs `scenario`, in which many chats take the ways in turn, for every case: through either door, and through both
-/// at once.
+/// Runs `scenario`, whose many chats use the ways in turn, for every case: through either door, and through both at
+/// once.
 pub(crate) async fn each_crowd<C: Clone + Debug>(
     cases: impl IntoIterator<Item = C>,
     scenario: impl AsyncFn(C, Ways) -> Seen,
@@ -91,7 +91,7 @@ pub(crate) async fn each_crowd<C: Clone + Debug>(
     }
 }
 
-/// What a client asked for and what it got, as far as both wires can tell it.
+/// A client's request and its result, as far as both wires can express it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Chat {
     asked: String,
@@ -101,35 +101,35 @@ struct Chat {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum CameTo {
-    /// The client went before the end, with so much of a stream.
+    /// The client disconnected after this much of a stream.
     Left { text: String },
     End {
         model: String,
         ignored: Vec<String>,
         choices: Vec<Choice>,
-        /// Of the prompt, of the answer, and of both.
+        /// Of the prompt, of the answer, and their sum.
         usage: Option<(u64, u64, u64)>,
         failure: Option<Told>,
     },
 }
 
-/// A failure. Of the time to wait only whether there is one: it runs out.
+/// A failure. Of the retry delay only its presence is compared, since it runs down.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Told {
     kind: &'static str,
-    /// Not of bad input, of which each door speaks in its own form's terms.
+    /// Omitted for invalid input, which each door describes in terms of its own format.
     message: Option<String>,
-    /// Not of a model that is not there, which gRPC tells as a resource.
+    /// Omitted for an unknown model, which gRPC reports as a resource.
     field: Option<String>,
     in_band: bool,
-    /// In band OpenAI's wire has no room for these.
+    /// Omitted in band, where OpenAI's wire has no room for it.
     has_time_to_wait: Option<bool>,
     should_retry: Option<bool>,
 }
 
 const BAD_INPUT: [&str; 2] = ["invalid_request", "unsupported_parameter"];
 
-/// What is left out goes by OpenAI's word for it where that has another for the contract's.
+/// The name of an omitted field: OpenAI's, if it differs from the contract's.
 fn field(name: &str) -> String {
     let name = match name {
         "image_url" => "image",
@@ -174,11 +174,11 @@ impl CameTo {
     }
 }
 
-/// The chats of one gateway, written down as they go.
+/// The chats of one gateway, recorded as they run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chats(Arc<Mutex<Vec<Chat>>>);
 
-/// The place where a chat that is under way will be written down.
+/// The record of a chat in flight.
 #[derive(Debug)]
 pub(crate) struct Noted {
     chats: Chats,
@@ -199,7 +199,7 @@ impl Chats {
         }
     }
 
-    /// All of them, in the order in which they began, and what the upstream was called for and told.
+    /// All chats in the order of their beginning, and the upstream's calls and texts.
     pub(crate) fn seen(&self, sim: &SimControl) -> Seen {
         let said = sim
             .answers()
@@ -221,7 +221,7 @@ impl Noted {
         self.write(CameTo::end(outcome));
     }
 
-    /// The client goes, and has heard so much.
+    /// Records that the client disconnects after this much.
     pub(crate) fn leave(&self, outcome: &Outcome) {
         let text = outcome.text().to_owned();
         self.write(CameTo::Left { text });
@@ -232,19 +232,19 @@ impl Noted {
     }
 }
 
-/// What came of a scenario.
+/// The result of a scenario.
 #[derive(Debug)]
 pub(crate) struct Seen {
     chats: Vec<Chat>,
-    /// Calls of the upstream, by step.
+    /// Upstream calls by step.
     calls: BTreeMap<Step, u64>,
-    /// Models and messages that the upstream was asked for an answer to, in the order of the alphabet.
+    /// The models and messages that answers were asked for, sorted.
     said: Vec<(String, String)>,
     by_hand: bool,
 }
 
 impl Seen {
-    /// Calls of these steps are not compared: how many there are is a matter of time, not of doors.
+    /// Ignores calls of these steps: their number depends on timing, not on the door.
     pub(crate) fn whatever_calls(mut self, steps: &[Step]) -> Self {
         self.calls.retain(|step, _| !steps.contains(step));
         if steps.contains(&Step::Answer) {
@@ -253,20 +253,20 @@ impl Seen {
         self
     }
 
-    /// No calls are compared: the scenario's chats, or what the gateway does by itself, race for them.
+    /// Ignores all calls: their number is a race between chats or background work.
     pub(crate) fn chats_alone(mut self) -> Self {
         self.calls.clear();
         self.said.clear();
         self
     }
 
-    /// The scenario's clients speak the wire by hand, so only what came to the upstream can be compared.
+    /// Compares only the upstream's side, for scenarios whose clients use no client library.
     pub(crate) fn by_hand(mut self) -> Self {
         self.by_hand = true;
         self
     }
 
-    /// Of the answers only how each chat ended: how far they had come by then is a race.
+    /// Compares only how each chat ended: their progress until then is a race.
     pub(crate) fn ends_alone(mut self) -> Self {
         for chat in &mut self.chats {
             if let CameTo::End { choices, .. } = &mut chat.came_to {
@@ -276,20 +276,20 @@ impl Seen {
         self
     }
 
-    /// The chats that ask these words: what becomes of the others is chance.
+    /// Keeps only the chats with these words: the outcome of the others is chance.
     pub(crate) fn asking(mut self, words: &str) -> Self {
         self.chats.retain(|chat| chat.asked.contains(words));
         self
     }
 
-    /// Of equal chats one is left: how many there are is a matter of time.
+    /// Removes repeated chats: their number depends on timing.
     pub(crate) fn each_once(mut self) -> Self {
         self.chats.sort_unstable();
         self.chats.dedup();
         self
     }
 
-    /// What came of another gateway in the same scenario comes on top.
+    /// Adds the result of another gateway of the same scenario.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.chats.extend(other.chats);
         self.said.extend(other.said);
@@ -303,7 +303,7 @@ impl Seen {
     fn assert_same(&self, other: &Self, what: &str) {
         assert!(self.by_hand || !self.chats.is_empty(), "no chat was seen: {what}");
         for (one, another) in self.chats.iter().zip(&other.chats) {
-            // Compared first: what is equal may be megabytes, and need not be printed.
+            // Compared first: equal results may be megabytes, and need not be printed.
             if one != another {
                 let (one, another) = (shortened(one), shortened(another));
                 panic!("{what}\n{one}\n{another}");

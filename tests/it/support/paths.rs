@@ -1,6 +1,6 @@
-//! Paths in Rust sources, as far as they can be told from the text.
+//! Paths in Rust sources, as far as the text reveals them.
 
-/// Everything in a source file that is a path from the crate's root, as the room `crate` or `super`s lead to.
+/// Every path in a source file that starts at the crate's root, by `crate` or by enough `super`s.
 pub(crate) fn paths_from_the_root(source: &str, module: &[String]) -> Vec<Vec<String>> {
     let tokens = tokens(source);
     let mut paths = Vec::new();
@@ -19,7 +19,7 @@ pub(crate) fn paths_from_the_root(source: &str, module: &[String]) -> Vec<Vec<St
     paths
 }
 
-/// Takes one path with all its groups, `a::{b::c, d}` being two, and says where it ends.
+/// Expands one path with all its groups (`a::{b::c, d}` is two), and returns its end.
 fn expand(tokens: &[String], mut at: usize, prefix: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> usize {
     let depth = prefix.len();
     loop {
@@ -57,19 +57,19 @@ fn expand(tokens: &[String], mut at: usize, prefix: &mut Vec<String>, found: &mu
     at
 }
 
-/// The path from the crate's root, where it can be told to begin there.
+/// The path from the crate's root, if it certainly starts there.
 fn absolute(path: &[String], module: &[String]) -> Option<Vec<String>> {
     if path.first().is_some_and(|first| first == "crate") {
         return Some(path[1..].to_vec());
     }
     let path = path.strip_prefix(&["self".to_owned()]).unwrap_or(path);
     let supers = path.iter().take_while(|segment| *segment == "super").count();
-    // Inside a module within the file fewer `super`s lead out of it, so this may only see too much, and what it
-    // sees too much of has no room's name.
+    // Inside a module within the file fewer `super`s lead out of it, so this may only find too much, and what it finds
+    // in excess has no module's name.
     (supers >= module.len() && supers > 0).then(|| path[supers..].to_vec())
 }
 
-/// Identifiers and the marks that matter in paths; comments and literals are left out.
+/// The identifiers and punctuation that matter in paths, without comments and literals.
 fn tokens(source: &str) -> Vec<String> {
     let chars: Vec<char> = source.chars().collect();
     let mut tokens = Vec::new();

@@ -1,23 +1,23 @@
-//! Bodies posted as they are to any path of the HTTP door, and answers made alike for comparison.
+//! Bodies posted unchanged to any path of the HTTP door, and responses normalized for comparison.
 
 use serde_json::Value;
 
 use super::{Gateway, KEY};
 
-/// Posts a body with a good key.
+/// Posts a body with a valid key.
 pub(crate) async fn post(gateway: &Gateway, path: &str, body: &Value) -> reqwest::Response {
     let request = gateway.web.post(gateway.url(path)).bearer_auth(KEY);
     request.json(body).send().await.unwrap()
 }
 
-/// Posts a body and gives status and text of the answer, its ids and times made alike.
+/// Posts a body, and returns status and text of the response with ids and times normalized.
 pub(crate) async fn text_of(gateway: &Gateway, path: &str, body: &Value) -> String {
     let response = post(gateway, path, body).await;
     let status = response.status();
     format!("{status}\n{}", alike(&response.text().await.unwrap()))
 }
 
-/// Numbers all ids of one kind in the order in which they come, and hides times.
+/// Numbers the ids of each kind in their order, and hides times.
 pub(crate) fn alike(text: &str) -> String {
     const DIGITS: usize = 32;
     let mut text = text.to_owned();
@@ -53,7 +53,7 @@ fn id_after(text: &str, prefix: &str, digits: usize) -> Option<usize> {
     })
 }
 
-/// The data of every event; each must be in the form that `named` events or plain ones have.
+/// The data of every event; each must have the form of `named` events or of plain ones.
 pub(crate) fn events_of(text: &str, named: bool) -> Vec<Value> {
     assert!(text.ends_with("\n\n"), "half an event at the end: {text}");
     let blocks = text

@@ -1,4 +1,4 @@
-//! The program itself, as a child of the test.
+//! The program as a child process of the test.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
-/// The program, with nothing around it but this environment.
+/// The program with exactly this environment.
 pub(crate) fn duogate(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_duogate"));
     command
@@ -54,7 +54,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Waits for its end; what it says in the meantime is read along, so that it never waits for its reader.
+    /// Waits for its end, while draining its output so that it never blocks.
     pub(crate) fn output(mut self) -> Output {
         let mut child = std::mem::replace(&mut self.0, Command::new("true").spawn().unwrap());
         let id = child.id();
@@ -87,29 +87,29 @@ impl Running {
 pub(crate) struct Serving {
     child: Running,
     lines: mpsc::Receiver<String>,
-    /// All that it has logged and that was waited for.
+    /// The part of its log that was read so far.
     pub(crate) log: Vec<String>,
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
 }
 
 impl Serving {
-    /// Starts it on free ports of loopback in a directory that holds its settings, and waits until it serves.
+    /// Starts it on free loopback ports in a directory with its settings, and waits until it serves.
     pub(crate) fn start(directory: &Path) -> Self {
         Self::start_in(directory, &[("HOST", "127.0.0.1")])
     }
 
-    /// The same with an environment of its own.
+    /// The same with an additional environment.
     pub(crate) fn start_in(directory: &Path, environment: &[(&str, &str)]) -> Self {
         Self::start_with(directory, environment, "0")
     }
 
-    /// The same, with the gRPC door elsewhere or off.
+    /// The same with another gRPC port, or `off`.
     pub(crate) fn start_with(directory: &Path, environment: &[(&str, &str)], grpc_port: &str) -> Self {
         Self::start_as(directory, environment, grpc_port, |command| command)
     }
 
-    /// As [`Serving::start`], with no more than so many descriptors, which the program cannot change.
+    /// As [`Serving::start`], with a limit on descriptors that the program cannot raise.
     pub(crate) fn start_limited(directory: &Path, descriptors: u32) -> Self {
         Self::start_soft(directory, descriptors, descriptors)
     }
@@ -141,7 +141,7 @@ impl Serving {
         grpc_port: &str,
         change: impl FnOnce(Command) -> Command,
     ) -> Self {
-        // Clients of it need one, and no gateway in this process has set it up.
+        // Clients need it, and no gateway in this process has installed it.
         let _is_there_already = rustls::crypto::ring::default_provider().install_default();
         let environment = [environment, &[("LOG_FORMAT", "json")]].concat();
         let arguments = ["serve", "--port", "0", "--grpc-port", grpc_port];
@@ -174,7 +174,7 @@ impl Serving {
         serving
     }
 
-    /// Waits for a line that holds `word`.
+    /// Waits for a line with `word`.
     pub(crate) fn until(&mut self, word: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
@@ -192,8 +192,7 @@ impl Serving {
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
-    /// Ends it in order, while clients of this runtime go on hearing what it says to them. Hands back all that it has
-    /// logged.
+    /// Stops it in order, while clients in this runtime keep reading. Returns its whole log.
     pub(crate) async fn stop(self) -> Vec<String> {
         self.signal("-TERM");
         let Self {

@@ -1,4 +1,4 @@
-//! gRPC calls made by hand, for what a well-behaved client never sends.
+//! gRPC calls without a client library, for what a well-behaved client never sends.
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::{Gateway, KEY};
 
-/// What came back.
+/// The response of a call.
 #[derive(Debug)]
 pub(crate) struct RawAnswer {
     pub(crate) status: Status,
@@ -18,7 +18,7 @@ pub(crate) struct RawAnswer {
     pub(crate) body: Bytes,
 }
 
-/// A message as gRPC frames it, not compressed.
+/// A message in gRPC's framing, uncompressed.
 pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
     let mut framed = vec![0];
     framed.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
@@ -26,7 +26,7 @@ pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// Posts `body` to a method with a good key, and reads the answer to its end.
+/// Posts `body` to a method with a valid key, and reads the response to its end.
 pub(crate) async fn raw_call(
     gateway: &Gateway,
     path: &str,
@@ -45,7 +45,7 @@ pub(crate) async fn raw_call(
     let response = request.body(body).send().await.unwrap();
     assert_eq!(response.status(), 200, "gRPC tells failures in its own status");
     let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
-    // Clients take a status in the head for the end of the call only where the head is the end of the stream.
+    // Clients accept a status in the head only if the head also ends the stream.
     let is_told = parts.headers.contains_key("grpc-status");
     assert!(
         !is_told || body.is_end_stream(),
@@ -62,7 +62,7 @@ pub(crate) async fn raw_call(
     }
 }
 
-/// The beginning of a body whose end never comes.
+/// A body that never ends after its beginning.
 pub(crate) fn unfinished(beginning: Vec<u8>) -> reqwest::Body {
     let beginning = stream::iter([Ok::<_, std::io::Error>(Bytes::from(beginning))]);
     reqwest::Body::wrap_stream(beginning.chain(stream::pending()))

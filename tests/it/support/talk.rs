@@ -1,4 +1,4 @@
-//! A client of `Converse` that trusts nothing: events in their order, turns from their start to their end.
+//! A strict client of `Converse`: it checks the order of events, and each turn from its start to its end.
 
 use duogate::app::client::{
     ContentPart, ConverseCancel, ConverseRequest, ConverseResponse, ConverseStart, ConverseTurn,
@@ -18,13 +18,13 @@ use super::{
 /// How a turn ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum End {
-    /// OpenAI's word for why the answer ended.
+    /// OpenAI's finish reason.
     Whole(String),
     Failed(TurnFailure),
     Cancelled,
 }
 
-/// What a turn came to.
+/// The outcome of a turn.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TurnOutcome {
     pub(crate) number: u32,
@@ -43,13 +43,13 @@ impl TurnOutcome {
         assert!(self.usage.is_some(), "a whole answer tells its usage");
     }
 
-    /// The answer is whole, whatever it says.
+    /// Checks that the answer is complete, with any text.
     #[track_caller]
     pub(crate) fn assert_ended(&self) {
         assert_eq!(self.end, End::Whole("stop".to_owned()), "{self:?}");
     }
 
-    /// The turn failed with this reason.
+    /// Checks that the turn failed with this reason.
     #[track_caller]
     pub(crate) fn assert_failed(&self, reason: &str) -> &TurnFailure {
         let End::Failed(failure) = &self.end else {
@@ -65,7 +65,7 @@ impl TurnOutcome {
     }
 }
 
-/// A conversation. Dropping it leaves it.
+/// A conversation. Dropping it disconnects.
 #[derive(Debug)]
 pub(crate) struct Talk {
     say: Option<mpsc::Sender<ConverseRequest>>,
@@ -74,7 +74,7 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
-    /// Opens the stream and says nothing. The head must come by itself.
+    /// Opens the stream without sending anything. The head must arrive nevertheless.
     pub(crate) async fn open(gateway: &Gateway) -> Result<Self, Status> {
         Self::open_with(gateway, |_| {}).await
     }
@@ -98,12 +98,12 @@ impl Talk {
         })
     }
 
-    /// Opens a conversation with the model of `ask`, and its messages as what was said before.
+    /// Opens a conversation with the model of `ask`, and its messages as the history.
     pub(crate) async fn start(gateway: &Gateway, ask: &Ask) -> Self {
         Self::start_with(gateway, ask.proto()).await
     }
 
-    /// Opens a conversation in which nothing was said before.
+    /// Opens a conversation without a history.
     pub(crate) async fn anew(gateway: &Gateway) -> Self {
         let mut ask = Ask::new("");
         ask.messages.clear();
@@ -135,7 +135,7 @@ impl Talk {
         self.send(Some(Request::Start(ConverseStart { options }))).await;
     }
 
-    /// Says something, without waiting for anything.
+    /// Sends a turn without waiting for anything.
     pub(crate) async fn say(&self, text: impl Into<String>) {
         let part = Some(Part::Text(text.into()));
         let content = vec![ContentPart {
@@ -149,25 +149,25 @@ impl Talk {
         self.send(Some(Request::Cancel(ConverseCancel { turn }))).await;
     }
 
-    /// The same, where the stream may have ended; false when it has.
+    /// The same on a stream that may have ended; false if it has.
     pub(crate) async fn try_cancel(&self, turn: u32) -> bool {
         let request = Some(Request::Cancel(ConverseCancel { turn }));
         let say = self.say.as_ref().expect("it is still open");
         say.send(ConverseRequest { request }).await.is_ok()
     }
 
-    /// Says something and reads the answer to its end.
+    /// Sends a turn and reads the answer to its end.
     pub(crate) async fn ask(&mut self, text: &str) -> TurnOutcome {
         self.say(text).await;
         self.turn().await
     }
 
-    /// Says no more.
+    /// Closes the sending side.
     pub(crate) fn close(&mut self) {
         self.say = None;
     }
 
-    /// The next event with its turn; none at a good end.
+    /// The next event with its turn; `None` at a normal end.
     pub(crate) async fn event(&mut self) -> Result<Option<(u32, Event)>, Failure> {
         loop {
             match within("an event or the end", self.events.message()).await {
@@ -183,13 +183,13 @@ impl Talk {
         }
     }
 
-    /// Waits for a sign of life, before which nothing else may come.
+    /// Waits for a keep-alive event, before which nothing else may arrive.
     pub(crate) async fn sign_of_life(&mut self) {
         let response = within("a sign of life", self.events.message()).await.unwrap();
         assert!(is_sign_of_life(&response.expect("the stream goes on")));
     }
 
-    /// Reads until there is some text of a turn.
+    /// Reads until there is text of a turn.
     pub(crate) async fn first_text(&mut self) -> String {
         loop {
             match self.event().await.unwrap() {
@@ -249,7 +249,7 @@ impl Talk {
         }
     }
 
-    /// The stream's end, with nothing before it.
+    /// The end of the stream, with nothing before it.
     pub(crate) async fn end(&mut self) -> Result<(), Failure> {
         match self.event().await? {
             None => Ok(()),
@@ -258,7 +258,7 @@ impl Talk {
     }
 }
 
-/// It has no number, and belongs to no turn.
+/// A keep-alive event has no number and belongs to no turn.
 fn is_sign_of_life(response: &ConverseResponse) -> bool {
     let is_one = matches!(response.event, Some(Event::KeepAlive(_)));
     assert!(

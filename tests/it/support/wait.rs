@@ -1,4 +1,4 @@
-//! Waiting with a deadline, so that a test that waits in vain says for what.
+//! Waiting with a deadline; a failed wait names what it waited for.
 
 use std::{
     fmt::Debug,
@@ -7,7 +7,7 @@ use std::{
 
 use futures::{StreamExt, stream};
 
-/// Far longer than anything here takes, even on a machine that does much else.
+/// Far longer than anything here takes, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(5);
 
@@ -24,7 +24,7 @@ pub(crate) fn within<T>(what: &str, future: impl Future<Output = T>) -> impl Fut
     }
 }
 
-/// Asks `holds` again and again until it says yes.
+/// Polls `holds` until it returns true.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !holds().await {
@@ -33,13 +33,13 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
     }
 }
 
-/// Runs `check` for every case, some at a time; most of them wait most of the time.
+/// Runs `check` for every case, several at a time, since most of them mostly wait.
 pub(crate) async fn for_each<T: Debug>(cases: impl IntoIterator<Item = T>, check: impl AsyncFn(T)) {
     const AT_ONCE: usize = 24;
     for_some(AT_ONCE, cases, check).await;
 }
 
-/// The same, so many at a time.
+/// The same, this many at a time.
 pub(crate) async fn for_some<T: Debug>(
     at_once: usize,
     cases: impl IntoIterator<Item = T>,
@@ -52,7 +52,7 @@ pub(crate) async fn for_some<T: Debug>(
     checks.await;
 }
 
-/// Every one of `cases` with every one of `others`.
+/// Each of `cases` combined with each of `others`.
 pub(crate) fn crossed<A: Clone, B: Clone>(
     cases: impl IntoIterator<Item = A>,
     others: impl IntoIterator<Item = B>,

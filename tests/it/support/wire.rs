@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand, on one connection that is kept, for what no client library sends.
+//! HTTP/1.1 without a client library, on one persistent connection.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use tokio::{
 
 use super::within;
 
-/// An answer as it came.
+/// A response as received.
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) status: u16,
@@ -27,7 +27,7 @@ impl Heard {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// It says that its connection ends with it.
+    /// Whether it announces the connection's close.
     pub(crate) fn closes(&self) -> bool {
         self.header("connection")
             .is_some_and(|value| value.eq_ignore_ascii_case("close"))
@@ -51,13 +51,12 @@ impl Wire {
         within("room to send", self.write.write_all(bytes)).await.unwrap();
     }
 
-    /// The same to a connection that may be closed; false when it is.
+    /// The same on a connection that may be closed; false if it is.
     pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
         within("room to send", self.write.write_all(bytes)).await.is_ok()
     }
 
-    /// Sends while it reads the answer, as a client does that watches for an early one. Whether all was taken is the
-    /// other end's affair.
+    /// Sends while reading the response, as a client does that expects an early one. The peer need not take everything.
     pub(crate) async fn ask(&mut self, bytes: &[u8]) -> Heard {
         let Self { read, write } = self;
         let sending = async {
@@ -67,12 +66,12 @@ impl Wire {
         heard.expect("an answer, whole")
     }
 
-    /// The next answer; none where the connection ends first.
+    /// The next response; `None` if the connection ends first.
     pub(crate) async fn hear(&mut self) -> Option<Heard> {
         within("an answer or the end", heard(&mut self.read)).await
     }
 
-    /// Waits for an end in order, with not a byte before it.
+    /// Waits for an orderly end, without any byte before it.
     pub(crate) async fn ends(&mut self) {
         let mut rest = Vec::new();
         let read = within("the end", self.read.read_to_end(&mut rest)).await;

@@ -2,14 +2,14 @@ use std::{collections::VecDeque, io, sync::mpsc};
 
 use super::*;
 
-/// Longer than anything here takes.
+/// Longer than anything in these tests takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn notice(lost: u64) -> String {
     format!("lost {lost}\n")
 }
 
-/// A sink that does what it is told: so many bytes, or an error; everything once nothing is left to do.
+/// A sink that follows a script: each write takes that many bytes or fails; after the script it takes everything.
 #[derive(Clone, Default)]
 struct Scripted {
     script: Arc<Mutex<VecDeque<Result<usize, ErrorKind>>>>,
@@ -42,7 +42,7 @@ impl Write for Scripted {
     }
 }
 
-/// A sink that takes nothing until its gate is opened, by dropping the other end.
+/// A sink that blocks until its gate is opened by dropping the other end.
 struct Gated {
     gate: mpsc::Receiver<()>,
     sink: Scripted,
@@ -69,7 +69,7 @@ fn gated() -> (Lines, Scripted, mpsc::Sender<()>) {
     (Lines::start(out, notice).unwrap(), sink, opener)
 }
 
-/// Each line by itself, so that each is a write of its own.
+/// Enqueues each text separately, so that each is a write of its own.
 fn one_by_one(sink: &Scripted, texts: &[&str]) -> Lines {
     let lines = Lines::start(sink.clone(), notice).unwrap();
     for text in texts {
@@ -101,7 +101,7 @@ fn what_waits_is_bounded_in_bytes_and_the_newest_is_lost() {
             }
             number += 1;
         }
-        // Chunks are not so long that much of the bound is wasted.
+        // Chunks must not waste much of the bound.
         assert!(
             taken.len() >= BOUND / 2 || length >= BOUND / 2,
             "{length}: {}",
@@ -150,14 +150,14 @@ fn a_line_that_was_cut_does_not_run_into_the_next() {
         (lines.lost(), sink.written().as_str()),
         (2, "on\nthree\nlost 2\n")
     );
-    // Of lines written at once those that are out are not lost.
+    // Of lines in one write, those that were written are not counted as lost.
     let sink = Scripted::new([Ok(9), full]);
     let lines = one_by_one(&sink, &["one\ntwo\nthree\nfour\n", "five\n"]);
     assert_eq!(
         (lines.lost(), sink.written().as_str()),
         (2, "one\ntwo\nt\nfive\nlost 2\n")
     );
-    // A notice that was cut is told again.
+    // A report that was cut is repeated.
     let sink = Scripted::new([full, Ok(99), Ok(3), full]);
     let lines = one_by_one(&sink, &["one\n", "two\n", "three\n"]);
     assert_eq!(

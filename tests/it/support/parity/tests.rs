@@ -1,4 +1,4 @@
-//! The comparison itself: every difference is found.
+//! Tests of the comparison itself: it finds every difference.
 
 use std::panic::catch_unwind;
 
