@@ -41,7 +41,7 @@ use crate::{
 
 use self::{
     doors::GrpcDoor,
-    parts::{engine, models, policy, tokens},
+    parts::{engine, policy, tokens},
     token_file::PoolFile,
 };
 /// The generated messages and clients of the gRPC door.

@@ -53,7 +53,10 @@ pub(super) fn upstreams(
     Ok(Upstreams {
         store,
         saved,
-        apply: Arc::new(move |settings| provider.set_policy(policy(settings))),
+        apply: Arc::new(move |engine, settings| {
+            provider.set_policy(policy(settings));
+            engine.follow(tokens(settings), models(settings));
+        }),
         ..Upstreams::new(vec![upstream])
     })
 }

@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::{task::spawn_blocking, time::sleep};
 
-use super::{models, parts::Apply, policy, tokens};
+use super::{parts::Apply, policy};
 use crate::{
     auth::Auth,
     config::{Loaded, Problems, Settings, Variable, Watch, differences},
@@ -33,7 +33,7 @@ pub struct Live {
     pub(super) grpc: Arc<ArcSwap<grpc::Limits>>,
     pub(super) patience: Arc<ArcSwap<Patience>>,
     pub(super) engine: Engine,
-    apply_to_providers: Apply,
+    apply_to_upstreams: Apply,
     /// The settings at the start; some of them apply until the end.
     started: Arc<Settings>,
     current: Arc<Mutex<Settings>>,
@@ -46,7 +46,7 @@ impl fmt::Debug for Live {
 }
 
 impl Live {
-    pub(super) fn new(settings: &Settings, engine: Engine, apply_to_providers: Apply) -> Self {
+    pub(super) fn new(settings: &Settings, engine: Engine, apply_to_upstreams: Apply) -> Self {
         Self {
             auth: Auth::new(&settings.api_keys, settings.require_api_key),
             metrics_auth: Auth::new(settings.metrics_key.as_slice(), settings.metrics_key.is_some()),
@@ -54,7 +54,7 @@ impl Live {
             grpc: Arc::new(ArcSwap::from_pointee(grpc_limits(settings))),
             patience: Arc::new(ArcSwap::from_pointee(patience(settings))),
             engine,
-            apply_to_providers,
+            apply_to_upstreams,
             started: Arc::new(settings.clone()),
             current: Arc::new(Mutex::new(settings.clone())),
         }
@@ -100,9 +100,8 @@ impl Live {
             patience: self.started.timeout,
             ..policy(settings)
         };
-        (self.apply_to_providers)(settings);
-        self.engine
-            .reconfigure(tokens(settings), models(settings), policy);
+        self.engine.set_policy(policy);
+        (self.apply_to_upstreams)(&self.engine, settings);
     }
 
     /// Reloads the settings soon after one of their files changes, and at once when `asked` resolves. Invalid files

@@ -13,8 +13,8 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Takes over settings that were read anew.
-pub(super) type Apply = Arc<dyn Fn(&Settings) + Send + Sync>;
+/// Applies settings that were read anew to the upstreams of an engine.
+pub(super) type Apply = Arc<dyn Fn(&Engine, &Settings) + Send + Sync>;
 
 /// The upstreams of a gateway, and the state of their tokens.
 pub struct Upstreams {
@@ -31,14 +31,14 @@ impl fmt::Debug for Upstreams {
 }
 
 impl Upstreams {
-    /// Upstreams whose state is not saved, and whose providers have no settings that can change.
+    /// Upstreams whose state is not saved, and which no change of the settings concerns.
     #[must_use]
     pub fn new(parts: Vec<UpstreamParts>) -> Self {
         Self {
             parts,
             store: Arc::new(NoopStore),
             saved: Vec::new(),
-            apply: Arc::new(|_| {}),
+            apply: Arc::new(|_, _| {}),
         }
     }
 }

@@ -153,17 +153,24 @@ impl Engine {
         sum
     }
 
-    /// Takes over settings that were read anew, those of the first upstream. Of the tokens, those that were added to the
-    /// settings are added and those that were taken out of them are removed; changes by hand stay. Chats under way go on
-    /// as they began.
-    pub fn reconfigure(&self, tokens: Vec<Token>, models: Models, policy: EnginePolicy) {
+    /// Changes the policy. Chats under way go on as they began.
+    pub fn set_policy(&self, policy: EnginePolicy) {
         let shared = &self.shared;
         shared.admission.set_limit(policy.max_concurrent);
         shared.dialogues.set_limit(policy.max_concurrent);
-        shared.metrics.begin_models(models.names());
-        let policy = shared.set_policy(policy);
-        if let Some(upstream) = shared.upstreams.first() {
-            upstream.reconfigure(tokens, models, &policy);
+        for upstream in &shared.upstreams {
+            upstream.set_policy(&policy);
+        }
+        shared.set_policy(policy);
+    }
+
+    /// Takes over the first upstream's tokens and models from settings that were read anew. Tokens that were added to the
+    /// settings are added, and those that were taken out of them are removed; changes by hand stay. Chats under way go
+    /// on as they began.
+    pub fn follow(&self, tokens: Vec<Token>, models: Models) {
+        self.shared.metrics.begin_models(models.names());
+        if let Some(upstream) = self.shared.upstreams.first() {
+            upstream.follow(tokens, models);
         }
     }
 }

@@ -16,7 +16,8 @@ pub enum Event {
     ToolCall(ToolCallDelta),
     /// A source that the answer so far rests on.
     Annotation(Annotation),
-    /// Figures: from a provider those of the upstream, to a door those of the whole request, and the last event.
+    /// Figures: from a provider those of the upstream. To a door those of the whole request, as the last event; in a
+    /// dialogue those of the turn, before its finish.
     Usage(Usage),
     /// The answer has ended, and why. Nothing of it comes after.
     Finish(FinishReason),

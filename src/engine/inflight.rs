@@ -63,7 +63,8 @@ impl InFlight {
     /// Enters a chat, until the ticket is dropped.
     #[must_use]
     pub(super) fn enter(&self, record: &CallRecord) -> Ticket {
-        let (bytes, cancel) = (Arc::<AtomicU64>::default(), CancellationToken::new());
+        // One token for both ends, so that waiting for either costs no more than for one.
+        let (bytes, cancel) = (Arc::<AtomicU64>::default(), record.cut_off().child_token());
         let entry = Entry {
             record: record.clone(),
             bytes: Arc::clone(&bytes),
@@ -78,6 +79,7 @@ impl InFlight {
             number,
             bytes,
             cancel,
+            cut_off: record.cut_off().clone(),
         }
     }
 
@@ -119,6 +121,8 @@ pub(super) struct Ticket {
     number: u64,
     bytes: Arc<AtomicU64>,
     cancel: CancellationToken,
+    /// The end of the connection's grace.
+    cut_off: CancellationToken,
 }
 
 impl Ticket {
@@ -127,7 +131,10 @@ impl Ticket {
         tokio::select! {
             biased;
             () = self.all.stop.cancelled() => shutting_down(),
-            () = self.cancel.cancelled() => cancelled(),
+            () = self.cancel.cancelled() => match self.cut_off.is_cancelled() {
+                true => shutting_down(),
+                false => cancelled(),
+            },
         }
     }
 

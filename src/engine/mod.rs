@@ -241,10 +241,8 @@ impl Shared {
         Arc::clone(&self.policy.read())
     }
 
-    fn set_policy(&self, policy: EnginePolicy) -> Arc<EnginePolicy> {
-        let policy = Arc::new(policy);
-        *self.policy.write() = Arc::clone(&policy);
-        policy
+    fn set_policy(&self, policy: EnginePolicy) {
+        *self.policy.write() = Arc::new(policy);
     }
 }
 

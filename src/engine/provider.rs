@@ -133,7 +133,8 @@ pub trait PreparedChat: Send + Sync + 'static {
     /// The text of the whole request, for counting its tokens.
     fn prompt(&self) -> Arc<Prompt>;
 
-    /// One attempt: sends the request with this credential, and resolves with the answer once its head is there. In a
+    /// One attempt: sends the request with this credential, and resolves with the answer, at the latest with its first
+    /// event. The provider bounds its calls by its own timeouts; the engine drops the future at the chat's deadline. In a
     /// `session` the request holds the new messages only. `last` is the fault of the chat's last attempt. Dropping the future closes the calls that only ask; calls that
     /// create something must go on by themselves, so that nothing is left behind unseen.
     ///
@@ -337,7 +338,8 @@ pub trait Provider: Send + Sync + 'static {
     /// lacks the means to try. Sends nothing.
     fn is_reachable(&self) -> BoxFuture<'static, Option<bool>>;
 
-    /// A credential's state has changed.
+    /// A credential's state has changed, by the attempts, the probes or the settings. A failure in the middle of an answer
+    /// is not reported.
     fn credential_changed(&self, credential: &Token, change: CredentialChange) {
         let _ = (credential, change);
     }

@@ -290,7 +290,8 @@ pub struct Hints {
     pub store: Option<bool>,
     /// The caller's own notes.
     pub metadata: BTreeMap<String, String>,
-    /// Further fields by OpenAI's names: known ones without a type here, and those that the door did not know.
+    /// Further fields by OpenAI's names: known ones without a type here, those that the model offers among them, and over
+    /// gRPC those that came after the schema.
     pub other: Map<String, Value>,
 }
 

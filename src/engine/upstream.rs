@@ -147,10 +147,14 @@ impl Upstream {
         true
     }
 
-    /// Takes over settings that were read anew; see [`Engine::reconfigure`](super::Engine::reconfigure).
-    pub(super) fn reconfigure(&self, tokens: Vec<Token>, models: Models, policy: &EnginePolicy) {
+    /// Changes the policy.
+    pub(super) fn set_policy(&self, policy: &EnginePolicy) {
         self.pool.set_policy(policy.bench);
         self.calls.breakers().set_probe_interval(policy.probe_interval);
+    }
+
+    /// See [`Engine::follow`](super::Engine::follow).
+    pub(super) fn follow(&self, tokens: Vec<Token>, models: Models) {
         *self.models.write() = Arc::new(models);
         let now: HashSet<[u8; 32]> = tokens.iter().map(Token::digest).collect();
         let before = std::mem::replace(&mut *self.configured.lock(), now.clone());

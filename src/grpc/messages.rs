@@ -4,11 +4,12 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{
     checks::{self, Judged, invalid},
+    hints::word,
     proto::{
         self, AudioFormat, ChatMessage, ContentPart, CustomToolCall, FunctionCall, ImageDetail, ToolCall,
         content_part, file, image, tool_call::Call,
     },
-    request::{Reading, word},
+    request::Reading,
 };
 use crate::engine::{
     error::ChatError,

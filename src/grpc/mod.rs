@@ -12,6 +12,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;
+mod hints;
 mod layer;
 mod media;
 mod messages;

@@ -4,14 +4,14 @@ use std::{borrow::Cow, mem};
 
 use super::{
     checks::{self, Judged, Set, beyond, invalid},
-    messages,
-    proto::{self, CreateChatCompletionRequest, Modality, ModerationMode, ModerationOptions, Prediction},
+    hints, messages,
+    proto::{CreateChatCompletionRequest, Modality, ModerationMode, ModerationOptions, Prediction},
     tools,
 };
 use crate::engine::{
     error::{ChatError, ErrorKind},
     provider::Capabilities,
-    request::{ChatRequest, Hints},
+    request::ChatRequest,
 };
 
 /// What becomes of a request that asks for something which the upstream cannot do.
@@ -184,71 +184,15 @@ fn read_fields(
         tools,
         tool_choice,
         response_format: tools::read_format(wire.response_format.take(), reading),
-        temperature: wire.temperature.filter(|_| judges_hints),
-        top_p: wire.top_p.filter(|_| judges_hints),
+        temperature: hints::within(wire.temperature, 2.0, judges_hints),
+        top_p: hints::within(wire.top_p, 1.0, judges_hints),
         stop: mem::take(&mut wire.stop),
         max_tokens: wire.max_tokens.map(u64::from),
         n: wire.n.map(u64::from),
         model: mem::take(&mut wire.model),
-        hints: read_hints(wire),
+        hints: hints::read(wire, reading),
     })
 }
-
-/// The hints, judged or not: the provider decides what it does with them.
-fn read_hints(wire: CreateChatCompletionRequest) -> Hints {
-    let said = |word: String| (word != "unspecified").then_some(word);
-    let (effort, verbosity) = (wire.reasoning_effort(), wire.verbosity());
-    let tier = wire.service_tier();
-    let logit_bias = wire.logit_bias.into_iter();
-    Hints {
-        presence_penalty: wire.presence_penalty,
-        frequency_penalty: wire.frequency_penalty,
-        logit_bias: logit_bias
-            .map(|(token, bias)| (token.to_string(), bias))
-            .collect(),
-        seed: wire.seed,
-        parallel_tool_calls: wire.parallel_tool_calls,
-        reasoning_effort: said(word(effort, "REASONING_EFFORT_")),
-        verbosity: said(word(verbosity, "VERBOSITY_")),
-        service_tier: said(word(tier, "SERVICE_TIER_")),
-        user: wire.user,
-        safety_identifier: wire.safety_identifier,
-        prompt_cache_key: wire.prompt_cache_key,
-        store: wire.store,
-        metadata: wire.metadata.into_iter().collect(),
-        other: serde_json::Map::new(),
-    }
-}
-
-/// An enum's value as OpenAI's word: its name without the prefix, in lower case.
-pub(super) fn word<E: ProtoName>(value: E, prefix: &str) -> String {
-    let name = value.proto_name();
-    name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
-}
-
-/// An enum of the schema, which knows the names of its values.
-pub(super) trait ProtoName {
-    fn proto_name(&self) -> &'static str;
-}
-
-macro_rules! proto_names {
-    ($($name:ident),*) => {
-        $(impl ProtoName for proto::$name {
-            fn proto_name(&self) -> &'static str {
-                self.as_str_name()
-            }
-        })*
-    };
-}
-
-proto_names!(
-    AudioFormat,
-    ImageDetail,
-    ReasoningEffort,
-    Verbosity,
-    ServiceTier,
-    GrammarSyntax
-);
 
 /// The limits of hints. Their words are somebody else's, and grow.
 fn check_hints(wire: &CreateChatCompletionRequest) -> Result<(), ChatError> {

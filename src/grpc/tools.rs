@@ -6,12 +6,13 @@ use serde_json::Value;
 
 use super::{
     checks::{self, Judged, invalid, missing},
+    hints::word,
     proto::{
         AllowedTools, CreateChatCompletionRequest, CustomTool, FunctionTool, Grammar, GrammarSyntax,
         JsonSchemaFormat, ResponseFormat, Tool, ToolChoiceMode, ToolReference, response_format::Format, tool,
         tool_choice::Choice, tool_reference,
     },
-    request::{Reading, word},
+    request::Reading,
 };
 use crate::engine::{error::ChatError, event::ToolKind, request};
 

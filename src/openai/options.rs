@@ -41,14 +41,28 @@ fn name_of(object: &Map<String, Value>) -> String {
     text(object, "name").unwrap_or_default()
 }
 
-/// Reads the hints among a chat's fields.
-pub(super) fn read_hints(fields: &Fields, table: &[Field]) -> Hints {
+/// Fields that have a place of their own in the request.
+const APART: &[&str] = &[
+    "tools",
+    "tool_choice",
+    "functions",
+    "function_call",
+    "response_format",
+];
+
+/// Reads the hints among a request's fields. Fields that not every model offers are among them where this one does.
+pub(super) fn read_hints(reading: &Reading<'_>, fields: &Fields, table: &[Field]) -> Hints {
     let number = |name: &str| fields.get(name).and_then(Value::as_f64);
     let truth = |name: &str| fields.get(name).and_then(Value::as_bool);
     let text = |name: &str| text(fields, name);
-    let hints = table.iter().filter(|field| matches!(field.meaning, Use::Ignored));
-    let names = hints.map(|field| field.key.name);
-    let other = names.filter(|name| !TYPED.contains(name)).filter_map(|name| {
+    let goes_on = |field: &&Field| match &field.meaning {
+        Use::Ignored => true,
+        Use::Needs(need) => (need.offered)(reading.capabilities),
+        Use::Obeyed | Use::Parts(_) => false,
+    };
+    let names = table.iter().filter(goes_on).map(|field| field.key.name);
+    let names = names.filter(|name| !TYPED.contains(name) && !APART.contains(name));
+    let other = names.filter_map(|name| {
         let value = fields.get(name).filter(|value| !value.is_null())?;
         Some((name.to_owned(), value.clone()))
     });

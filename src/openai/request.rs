@@ -238,7 +238,7 @@ pub(super) fn read(body: Body, mut reading: Reading<'_>) -> Result<Asked, ChatEr
         tools,
         tool_choice,
         response_format: options::read_format(&reading, fields.get("response_format")),
-        hints: options::read_hints(&fields, CHAT),
+        hints: options::read_hints(&reading, &fields, CHAT),
         temperature: number("temperature"),
         top_p: number("top_p"),
         // Both are upper bounds, so whoever sends both gets what both allow.

@@ -396,6 +396,8 @@ async fn the_provider_gets_the_request_whole_and_from_both_doors_the_same() {
         "tool_choice": { "type": "function", "function": { "name": "look" } },
         "temperature": 0.5,
         "seed": 7,
+        "logprobs": true,
+        "prediction": { "type": "content", "content": "a cat" },
         "metadata": { "a": "b" },
         "max_completion_tokens": 100,
     });
@@ -449,6 +451,10 @@ async fn the_provider_gets_the_request_whole_and_from_both_doors_the_same() {
         }),
         temperature: Some(0.5),
         seed: Some(7),
+        logprobs: Some(true),
+        prediction: Some(proto::Prediction {
+            content: vec![text("a cat")],
+        }),
         metadata: [("a".to_owned(), "b".to_owned())].into(),
         max_tokens: Some(100),
         ..proto::CreateChatCompletionRequest::default()
@@ -459,6 +465,8 @@ async fn the_provider_gets_the_request_whole_and_from_both_doors_the_same() {
         panic!("{requests:?}");
     };
     assert_eq!(http, grpc);
+    assert_eq!(http.hints.other["logprobs"], true);
+    assert_eq!(http.hints.other["prediction"]["content"], "a cat");
     let roles: Vec<Role> = http.messages.iter().map(|message| message.role).collect();
     assert_eq!(roles, [Role::Developer, Role::User, Role::Assistant, Role::Tool]);
     assert!(

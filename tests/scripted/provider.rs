@@ -113,6 +113,7 @@ impl Provider for Scripted {
             tools: can,
             images: can,
             response_formats: can,
+            logprobs: can,
             ..Capabilities::default()
         }
     }

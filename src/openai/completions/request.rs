@@ -56,7 +56,7 @@ pub(super) fn read(body: Body, mut reading: Reading<'_>) -> Result<Asked, ChatEr
     let model = texts(fields.remove("model")).pop().unwrap_or_default();
     let stop = texts(fields.remove("stop"));
     let max_tokens = count(&fields, "max_tokens").unwrap_or(DEFAULT_TOKENS);
-    let hints = options::read_hints(&fields, COMPLETIONS);
+    let hints = options::read_hints(&reading, &fields, COMPLETIONS);
     let number = |name: &str| fields.get(name).and_then(Value::as_f64);
     let requests = prompts.into_iter().map(|text| {
         let request = ChatRequest {

@@ -93,7 +93,7 @@ pub(super) fn read(
         hints: Hints {
             reasoning_effort: word("reasoning", "effort"),
             verbosity: word("text", "verbosity"),
-            ..options::read_hints(&fields, RESPONSES)
+            ..options::read_hints(&reading, &fields, RESPONSES)
         },
         ..ChatRequest::default()
     };

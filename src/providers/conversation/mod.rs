@@ -5,8 +5,8 @@
 //! | `attempt`, `answer` | one attempt of a chat, and its answer |
 //! | `transcript` | a request's messages as one text |
 //! | `manager`, `handle`, `account`, `warm_pool` | the life of conversations |
-//! | `ledger`, `journal`, `cleanup`, `admin` | their removal, across restarts and by hand |
-//! | `service`, `client`, `origins`, `body`, `sse`, `wire`, `ids` | the service over HTTP |
+//! | `ledger`, `cleanup`, `admin` | their removal, across restarts and by hand; the journal is `state`'s |
+//! | `service`, `client`, `origins`, `body`, `sse`, `wire` | the service over HTTP |
 
 mod account;
 mod admin;
