@@ -54,7 +54,7 @@ impl Engine {
             (Some(only), None) => {
                 let started = self.answer(only, part(&context)).await;
                 let answer = started.inspect_err(|error| choices.end(outcome(error.kind())))?;
-                Answers::One(Box::new(answer))
+                Answers::One(answer)
             }
             (first, second) => {
                 let all = first.into_iter().chain(second).chain(answers);
@@ -153,7 +153,8 @@ impl Engine {
             let events = VecDeque::from([Event::Usage(usage), Event::Finish(reason)]);
             return Ok(Answer::Foregone(events));
         }
-        Ok(Answer::Chat(self.start(&prepared, context, permit).await?))
+        let chat = self.start(&prepared, context, permit).await?;
+        Ok(Answer::Chat(Box::new(chat)))
     }
 
     /// The same, for an answer beside others.
@@ -164,7 +165,7 @@ impl Engine {
 
 /// One answer under way.
 enum Answer {
-    Chat(ChatStream),
+    Chat(Box<ChatStream>),
     /// It was known without the upstream.
     Foregone(VecDeque<Event>),
 }
@@ -188,7 +189,7 @@ impl Answer {
 /// The answers of one call.
 enum Answers {
     /// The usual case, which pays for no fan-out.
-    One(Box<Answer>),
+    One(Answer),
     Many(SelectAll<BoxStream<'static, (u32, Result<Event, ChatError>)>>),
     Closed,
 }

@@ -43,7 +43,7 @@ pub(super) struct Telling {
 enum Stage {
     /// No text has come, and the head of the answer is out already.
     Opening(Opening),
-    Flowing(ChoiceStream),
+    Flowing(Box<ChoiceStream>),
     Ended,
 }
 
@@ -97,7 +97,7 @@ impl Events {
     fn begin(&mut self, chat: ChoiceStream) {
         self.queue
             .extend(self.started.take().map(|started| (0, Event::Started(started))));
-        self.stage = Stage::Flowing(chat);
+        self.stage = Stage::Flowing(Box::new(chat));
     }
 
     pub(super) async fn next(&mut self) -> Option<Result<StreamChatCompletionResponse, Status>> {

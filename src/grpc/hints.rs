@@ -115,14 +115,11 @@ fn prediction(prediction: &proto::Prediction) -> Value {
     json!({ "type": "content", "content": texts.collect::<String>() })
 }
 
-fn without_nulls(object: Value) -> Value {
-    match object {
-        Value::Object(members) => members
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .collect(),
-        other => other,
+fn without_nulls(mut object: Value) -> Value {
+    if let Value::Object(members) = &mut object {
+        members.retain(|_, value| !value.is_null());
     }
+    object
 }
 
 /// A JSON object in protobuf's form. Decoding has bounded its depth.
@@ -143,13 +140,13 @@ fn plain(wire: &WireValue) -> Value {
 }
 
 /// An enum's value as OpenAI's word; `None` where nothing is said.
-fn said<E: ProtoName>(value: E, prefix: &str) -> Option<String> {
+fn said<E: ProtoName + Copy>(value: E, prefix: &str) -> Option<String> {
     let word = word(value, prefix);
     (word != "unspecified").then_some(word)
 }
 
 /// An enum's value as OpenAI's word: its name without the prefix, in lower case.
-pub(super) fn word<E: ProtoName>(value: E, prefix: &str) -> String {
+pub(super) fn word<E: ProtoName + Copy>(value: E, prefix: &str) -> String {
     let name = value.proto_name();
     name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
 }

@@ -1,15 +1,13 @@
 //! Thousands of clients that disconnect at random times: nothing of them is left, neither here nor upstream.
 
 use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use duogate::sim::answer_text;
 use futures::{StreamExt, stream};
+use tokio::sync::watch;
 
 use crate::support::{Ask, PATIENCE, Setup, each_crowd, within};
 
@@ -31,14 +29,18 @@ async fn two_thousand_clients_that_leave_at_any_moment_leave_nothing() {
             .await;
         let (left, whole) = (AtomicUsize::new(0), AtomicUsize::new(0));
         // How long a whole chat takes on this machine now, so that clients leave at every stage of one.
-        let usual = Mutex::new(Duration::from_millis(200));
+        let usual = watch::Sender::new(Duration::ZERO);
         let mut dice = fastrand::Rng::with_seed(11);
-        let clients = (0..CLIENTS).map(|number| (number, dice.f64() * 1.5));
+        let clients = (0..CLIENTS).map(|number| (number, dice.f64() * 2.0));
         let clients = stream::iter(clients).for_each_concurrent(64, async |(number, share)| {
             // One in eight never gives up.
             let patience = match number % 8 {
                 0 => PATIENCE,
-                _ => usual.lock().unwrap().mul_f64(share),
+                _ => {
+                    let mut known = usual.subscribe();
+                    let usual = known.wait_for(|usual| !usual.is_zero()).await;
+                    usual.unwrap().mul_f64(share)
+                }
             };
             let began = Instant::now();
             // Shifted by one with each patient client, so that they use every way.
@@ -50,7 +52,7 @@ async fn two_thousand_clients_that_leave_at_any_moment_leave_nothing() {
                 outcome = way.ask(&gateway, &ask) => {
                     assert_eq!(outcome.failure, None, "{number} {way:?}");
                     outcome.assert_whole(&answer_text(&question));
-                    *usual.lock().unwrap() = began.elapsed();
+                    usual.send_replace(began.elapsed());
                     whole.fetch_add(1, Ordering::Relaxed);
                 }
                 () = tokio::time::sleep(patience) => {

@@ -1,6 +1,8 @@
 //! A provider of another kind than the conversation service serves both doors. It lives in this test, so these run also
 //! where the conversation provider is compiled out.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is a verdict")]
+
 mod provider;
 
 use std::sync::Arc;
@@ -222,9 +224,12 @@ async fn tool_calls_come_out_of_both_doors_in_pieces() {
         provider::USAGE.completion_tokens
     );
     let events = gateway.grpc_events(grpc_ask("caller")).await;
-    let deltas = events.into_iter().filter_map(|event| match event {
-        GrpcEvent::ToolCall(delta) => Some(delta),
-        _ => None,
+    let deltas = events.into_iter().filter_map(|event| {
+        if let GrpcEvent::ToolCall(delta) = event {
+            Some(delta)
+        } else {
+            None
+        }
     });
     let deltas: Vec<_> = deltas
         .map(|delta| match delta.call {
@@ -284,9 +289,11 @@ async fn responses_have_an_item_for_each_tool_call_and_go_on_from_it() {
         (user.role, calls.role, result.role),
         (Role::User, Role::Assistant, Role::Tool)
     );
-    let names = calls.parts.iter().map(|part| match part {
-        Part::ToolCall(call) => call.name.as_str(),
-        other => panic!("{other:?}"),
+    let names = calls.parts.iter().map(|part| {
+        let Part::ToolCall(call) = part else {
+            panic!("{part:?}");
+        };
+        call.name.as_str()
     });
     assert_eq!(names.collect::<Vec<_>>(), ["weather", "time"]);
     assert_eq!(result.call_id.as_deref(), Some("call_1"));

@@ -218,10 +218,7 @@ mod tests {
             }
         }
         spent = spent || budget.finish(&mut out).is_err();
-        let text = out.into_iter().map(|delta| match delta {
-            Event::Content(text) | Event::Reasoning(text) => text,
-            other => panic!("{other:?}"),
-        });
+        let text = out.iter().map(Event::text);
         (text.collect(), spent)
     }
 
@@ -276,23 +273,10 @@ mod tests {
             .unwrap();
         let spent = budget.push(&Event::Content("three four".into()), &mut out);
         assert_eq!(spent, Err(Spent));
-        let text = |wanted: fn(&Event) -> Option<&String>| -> String {
-            out.iter().filter_map(wanted).map(String::as_str).collect()
-        };
-        assert_eq!(
-            text(|delta| match delta {
-                Event::Reasoning(text) => Some(text),
-                _ => None,
-            }),
-            "one two"
-        );
-        assert_eq!(
-            text(|delta| match delta {
-                Event::Content(text) => Some(text),
-                _ => None,
-            }),
-            "three"
-        );
+        let reasoning = out.iter().filter(|event| matches!(event, Event::Reasoning(_)));
+        assert_eq!(reasoning.map(Event::text).collect::<String>(), "one two");
+        let content = out.iter().filter(|event| matches!(event, Event::Content(_)));
+        assert_eq!(content.map(Event::text).collect::<String>(), "three");
     }
 
     #[test]

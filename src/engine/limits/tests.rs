@@ -21,11 +21,11 @@ fn run(deltas: Vec<Event>, limits: &Limits) -> Left {
     };
     let (mut reasoning, mut content) = (String::new(), String::new());
     let mut take = |passed: Passed| {
-        for delta in passed.deltas {
-            match delta {
-                Event::Content(text) => content.push_str(&text),
-                Event::Reasoning(text) => reasoning.push_str(&text),
-                other => panic!("{other:?}"),
+        for event in passed.deltas {
+            if matches!(event, Event::Reasoning(_)) {
+                reasoning.push_str(event.text());
+            } else {
+                content.push_str(event.text());
             }
         }
         passed.cut

@@ -43,7 +43,7 @@ pub(super) enum Last {
     /// Nothing runs in it.
     Idle,
     /// Its answer is whole: what is left of the body is read to its end.
-    Finished(ObservedStream<Reader>),
+    Finished(Box<ObservedStream<Reader>>),
     /// Its answer is whole, and what is left of the body is being read.
     Resting(JoinHandle<()>),
     /// Its answer was closed before the end.

@@ -85,7 +85,7 @@ impl Conversation {
         }
         self.ended = Ended::Idle;
         let answer = self.answer.take();
-        self.resting = answer.map(|answer| self.conversations.run(Last::Finished(answer).settle()));
+        self.resting = answer.map(|answer| self.conversations.run(Last::Finished(Box::new(answer)).settle()));
         Some(self)
     }
 
@@ -112,7 +112,7 @@ impl fmt::Debug for Conversation {
 impl Drop for Conversation {
     fn drop(&mut self) {
         let last = match (self.ended, self.answer.take()) {
-            (Ended::Whole, Some(answer)) => Last::Finished(answer),
+            (Ended::Whole, Some(answer)) => Last::Finished(Box::new(answer)),
             (Ended::Idle | Ended::Whole, None) => self.resting.take().map_or(Last::Idle, Last::Resting),
             // An answer that is not finished closes here and now, not when the task gets its turn.
             (Ended::Open | Ended::Idle, _) => Last::Abandoned,
