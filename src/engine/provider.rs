@@ -305,6 +305,9 @@ pub struct Capabilities {
     pub web_search: bool,
     /// Judging question and answer by a policy.
     pub moderation: bool,
+    /// Settings that change the flavour of an answer: temperature and [`Hints`](super::request::Hints). Where they have
+    /// no effect the doors say so.
+    pub hints: bool,
 }
 
 /// One upstream of some kind. Every future and answer may be dropped at any time.

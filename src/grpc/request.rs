@@ -164,13 +164,16 @@ fn read_fields(
     mut wire: CreateChatCompletionRequest,
     reading: &mut Reading,
 ) -> Result<ChatRequest, ChatError> {
-    let judges_hints = !reading.leaves_out();
+    let has_hints = reading.judged(|can| can.hints) == Judged::Fully;
+    let judges_hints = has_hints || !reading.leaves_out();
     if judges_hints {
         check_hints(&wire)?;
     }
     check_needs(&wire, reading)?;
     tools::check(&wire, reading)?;
-    note_hints(&wire, reading);
+    if !has_hints {
+        note_hints(&wire, reading);
+    }
     read_extra(&wire, reading)?;
     meet_needs(&wire, reading)?;
     let messages = mem::take(&mut wire.messages)

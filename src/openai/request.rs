@@ -85,6 +85,7 @@ impl<'a> Reading<'a> {
         match meaning {
             Use::Obeyed | Use::Parts(_) => Some(Open::No),
             Use::Needs(need) if (need.offered)(self.capabilities) => Some(Open::No),
+            Use::Ignored if self.capabilities.hints => Some(Open::Words),
             Use::Ignored | Use::Needs(_) if leaves_out => None,
             Use::Ignored => Some(Open::Words),
             Use::Needs(_) => Some(Open::Lengths),
@@ -122,6 +123,7 @@ impl<'a> Reading<'a> {
             };
             match meaning {
                 Use::Obeyed => {}
+                Use::Ignored if self.capabilities.hints => {}
                 Use::Ignored => self.ignore(name),
                 Use::Needs(need) => {
                     if !(need.offered)(self.capabilities) && (need.asked)(value, fields) {

@@ -504,6 +504,18 @@ async fn a_capability_is_a_models_and_not_the_gateways() {
     assert_eq!(refused.status(), 400);
     let error: Value = refused.json().await.unwrap();
     assert_eq!(error["error"]["code"], "unsupported_parameter");
+    for (model, without_effect) in [("caller", None), ("refuser", Some("temperature"))] {
+        let mut body = ask(model);
+        body["temperature"] = 0.5.into();
+        let answer = gateway.post("/v1/chat/completions", &body).await;
+        let named = answer.headers().get("x-duogate-ignored");
+        assert_eq!(named.map(|names| names.to_str().unwrap()), without_effect);
+        let mut request = grpc_ask(model);
+        request.temperature = Some(0.5);
+        let answer = gateway.chats.clone().create_chat_completion(keyed(request)).await;
+        let named = answer.unwrap().metadata().get("x-duogate-ignored").cloned();
+        assert_eq!(named.as_ref().map(|names| names.to_str().unwrap()), without_effect);
+    }
 }
 
 #[tokio::test]

@@ -114,6 +114,7 @@ impl Provider for Scripted {
             images: can,
             response_formats: can,
             logprobs: can,
+            hints: can,
             ..Capabilities::default()
         }
     }
