@@ -6,37 +6,27 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-use crate::engine::error::{ChatError, ErrorKind};
-
-/// An authenticated caller. `label` is safe to log.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The first eight hexadecimal digits of the key's SHA-256.
-    pub label: String,
-    digest: [u8; 32],
-}
-
-impl fmt::Debug for Caller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Caller({})", self.label)
-    }
-}
+use crate::engine::{
+    caller::Caller,
+    error::{ChatError, ErrorKind},
+};
 
 /// The accepted API keys. Cheap to clone; clones share them. `Debug` shows only their number.
 #[derive(Clone)]
 pub struct Auth(Arc<ArcSwap<Keys>>);
 
 struct Keys {
-    digests: Vec<[u8; 32]>,
+    /// Each key by its SHA-256, and its caller.
+    callers: Vec<([u8; 32], Caller)>,
     required: bool,
 }
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Keys { digests, required } = &**self.0.load();
-        write!(f, "Auth({} keys, required: {required})", digests.len())
+        let Keys { callers, required } = &**self.0.load();
+        write!(f, "Auth({} keys, required: {required})", callers.len())
     }
 }
 
@@ -89,7 +79,7 @@ impl Auth {
     /// `unauthenticated` when the caller's key was removed, or there was none and one is required now.
     pub fn check_again(&self, caller: Option<&Caller>) -> Result<(), ChatError> {
         let keys = self.0.load();
-        if !keys.required || caller.is_some_and(|caller| keys.know(&caller.digest)) {
+        if !keys.required || caller.is_some_and(|caller| keys.has(caller)) {
             return Ok(());
         }
         let message = "The API key with which this began is not accepted any more.";
@@ -99,28 +89,38 @@ impl Auth {
 
 impl Keys {
     fn new(keys: &[SecretString], required: bool) -> Self {
-        let digests = keys.iter().map(|key| digest(key.expose_secret())).collect();
-        Self { digests, required }
+        let callers = keys.iter().map(|key| {
+            let digest = digest(key.expose_secret());
+            (digest, caller_of(&digest))
+        });
+        Self {
+            callers: callers.collect(),
+            required,
+        }
     }
 
+    /// The caller of a key. Every key is compared, so that the time taken does not reveal a match.
     fn caller(&self, key: &str) -> Option<Caller> {
-        let digest = digest(key);
-        self.know(&digest).then(|| Caller {
-            label: digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect(),
-            digest,
-        })
+        let offered = digest(key);
+        let mut found = u32::MAX;
+        for (index, (digest, _)) in (0..).zip(&self.callers) {
+            found.conditional_assign(&index, digest.ct_eq(&offered));
+        }
+        let (_, caller) = self.callers.get(usize::try_from(found).ok()?)?;
+        Some(caller.clone())
     }
 
-    /// Compares with every key, so that the time taken does not reveal a match.
-    fn know(&self, offered: &[u8; 32]) -> bool {
-        let known = self
-            .digests
-            .iter()
-            .fold(subtle::Choice::from(0), |known, digest| {
-                known | digest.ct_eq(offered)
-            });
-        known.into()
+    /// Whether one of the keys is still the caller's.
+    fn has(&self, caller: &Caller) -> bool {
+        self.callers.iter().any(|(_, known)| known.id() == caller.id())
     }
+}
+
+/// The caller of an unnamed key: its id is the key's SHA-256, its label the first eight hexadecimal digits.
+fn caller_of(digest: &[u8; 32]) -> Caller {
+    let id: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let label = id.chars().take(8).collect();
+    Caller::new(id, None, label)
 }
 
 fn digest(key: &str) -> [u8; 32] {
@@ -237,6 +237,6 @@ mod tests {
     fn keys_never_show() {
         assert!(!format!("{:?}", auth()).contains("one"));
         let caller = check(&[("x-api-key", "one")], None).unwrap().unwrap();
-        assert_eq!(format!("{caller:?}"), format!("Caller({})", caller.label));
+        assert_eq!(format!("{caller:?}"), format!("Caller({})", caller.label()));
     }
 }

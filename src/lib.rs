@@ -13,7 +13,7 @@
 //! | [`engine`] | the core: routes, pools, attempts, streams | [`telemetry`] |
 //! | [`providers`] | the upstreams, one room for each kind | [`engine`], [`state`], [`telemetry`] |
 //! | [`state`] | the state that outlives the process, in a directory | [`engine`] |
-//! | [`auth`] | the key check of both doors | [`engine::error`] |
+//! | [`auth`] | the key check of both doors | [`engine::caller`], [`engine::error`] |
 //! | [`net`] | sockets: bind, accept, serve, close | [`telemetry`] |
 //! | [`lifecycle`] | starting, ready, draining | [`telemetry`] |
 //! | [`telemetry`] | logs, metrics, the record of each request | nothing |

@@ -11,8 +11,11 @@ use secrecy::SecretString;
 use tokio::time::sleep;
 
 use crate::{
-    auth::{Auth, Caller, offers_key},
-    engine::error::{ChatError, ErrorKind},
+    auth::{Auth, offers_key},
+    engine::{
+        caller::Caller,
+        error::{ChatError, ErrorKind},
+    },
 };
 
 /// What the first wrong key waits; doubles with each in a row.

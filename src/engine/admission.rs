@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::error::{ChatError, ErrorKind};
+use super::{
+    caller::Caller,
+    error::{ChatError, ErrorKind},
+};
 
 /// The counter. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,7 +25,18 @@ struct Counter {
 
 /// The right to have one chat under way. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Permit(Arc<Counter>);
+pub struct Permit {
+    counter: Arc<Counter>,
+    caller: Option<Caller>,
+}
+
+impl Permit {
+    /// Who holds it; `None` for a caller without a key.
+    #[must_use]
+    pub fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
+    }
+}
 
 impl Admission {
     /// Room for `limit` chats.
@@ -51,11 +65,11 @@ impl Admission {
         self.0.held.load(Ordering::SeqCst)
     }
 
-    /// Takes room for `count` chats, all or none.
+    /// Takes room for `count` chats of a caller, all or none.
     ///
     /// # Errors
     /// `overloaded`.
-    pub(super) fn take(&self, count: usize) -> Result<Vec<Permit>, ChatError> {
+    pub(super) fn take(&self, count: usize, caller: Option<&Caller>) -> Result<Vec<Permit>, ChatError> {
         /// By then some of the chats under way are likely to have ended.
         const ROOM_IN: Duration = Duration::from_secs(1);
         let limit = self.limit();
@@ -65,12 +79,16 @@ impl Admission {
             let message = "The gateway has as many requests under way as it may. Send the request again.";
             return Err(ChatError::new(ErrorKind::Overloaded, message).with_retry_after(Some(ROOM_IN)));
         }
-        Ok((0..count).map(|_| Permit(Arc::clone(&self.0))).collect())
+        let permits = (0..count).map(|_| Permit {
+            counter: Arc::clone(&self.0),
+            caller: caller.cloned(),
+        });
+        Ok(permits.collect())
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.held.fetch_sub(1, Ordering::SeqCst);
+        self.counter.held.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -107,7 +107,7 @@ impl Engine {
     }
 
     /// Takes room for every answer but the first, which was admitted: for all of them or for none.
-    fn admit_more(&self, requests: &[ChatRequest]) -> Result<Vec<Permit>, ChatError> {
+    fn admit_more(&self, requests: &[ChatRequest], first: &Permit) -> Result<Vec<Permit>, ChatError> {
         let all: u64 = requests.iter().map(answers).sum();
         let all = usize::try_from(all).unwrap_or(usize::MAX);
         let limit = self.shared.admission.limit();
@@ -120,7 +120,8 @@ impl Engine {
             );
             return Err(ChatError::invalid(field, message));
         }
-        self.shared.admission.take(all.saturating_sub(1))
+        let more = all.saturating_sub(1);
+        self.shared.admission.take(more, first.caller())
     }
 
     async fn prepare_all(
@@ -129,7 +130,7 @@ impl Engine {
         context: &CallContext,
         permit: Permit,
     ) -> Result<Vec<Planned>, ChatError> {
-        let more = self.admit_more(&requests);
+        let more = self.admit_more(&requests, &permit);
         let mut permits = more.inspect_err(|error| context.record.conclude(outcome(error.kind())))?;
         permits.push(permit);
         let mut permits = permits.into_iter();

@@ -8,6 +8,7 @@ use futures::{FutureExt, future::BoxFuture};
 use super::{
     Engine, Permit,
     attempts::{Run, Tries, Want, check_prospects},
+    caller::Caller,
     chat::{CallContext, Said},
     chats::{Prepared, in_time},
     error::ChatError,
@@ -79,8 +80,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::admit`].
-    pub fn admit_dialogue(&self) -> Result<Permit, ChatError> {
-        self.room_in(&self.shared.dialogues)
+    pub fn admit_dialogue(&self, caller: Option<&Caller>) -> Result<Permit, ChatError> {
+        self.room_in(&self.shared.dialogues, caller)
     }
 
     /// Begins a dialogue, whose history are the messages of the request. Makes no call yet.

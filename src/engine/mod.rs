@@ -7,6 +7,7 @@ mod answer;
 mod attempts;
 mod bench;
 mod breaker;
+pub mod caller;
 pub mod calls;
 pub mod chat;
 mod chats;
@@ -59,6 +60,7 @@ pub use upstream::UpstreamParts;
 
 use self::{
     admission::Admission,
+    caller::Caller,
     error::{ChatError, ErrorKind},
     inflight::InFlight,
     store::{SavedToken, TokenStore},
@@ -160,19 +162,19 @@ impl Engine {
         }
     }
 
-    /// Admits one chat, or says at once that there is no room for it.
+    /// Admits one chat of a caller, `None` where no key is required, or says at once that there is no room for it.
     ///
     /// # Errors
     /// `overloaded`, or `shutting_down` once [`Engine::drain`] was called.
-    pub fn admit(&self) -> Result<Permit, ChatError> {
-        self.room_in(&self.shared.admission)
+    pub fn admit(&self, caller: Option<&Caller>) -> Result<Permit, ChatError> {
+        self.room_in(&self.shared.admission, caller)
     }
 
-    fn room_in(&self, admission: &Admission) -> Result<Permit, ChatError> {
+    fn room_in(&self, admission: &Admission, caller: Option<&Caller>) -> Result<Permit, ChatError> {
         if self.shared.draining.load(Ordering::SeqCst) {
             return Err(shutting_down());
         }
-        let only = admission.take(1)?.into_iter().next();
+        let only = admission.take(1, caller)?.into_iter().next();
         only.ok_or_else(|| ChatError::new(ErrorKind::Internal, "An admission without a permit."))
     }
 

@@ -311,7 +311,7 @@ impl Talk {
         let admitted = self.entered.check_again().and(text).and_then(|text| {
             let text = dialogue.fits(text);
             let text = text.map_err(|failure| failure.with_field("turn.content"))?;
-            Ok((text, self.chat.engine.admit()?))
+            Ok((text, self.chat.engine.admit(self.entered.caller.as_ref())?))
         });
         match admitted {
             Ok((text, permit)) => {

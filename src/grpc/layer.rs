@@ -28,9 +28,10 @@ use super::{
 };
 use crate::{
     admin::Gate,
-    auth::{Auth, Caller},
+    auth::Auth,
     engine::{
         Engine, Permit,
+        caller::Caller,
         error::{ChatError, ErrorKind},
     },
     telemetry::{CallRecord, Outcome, OutcomeClass},
@@ -86,7 +87,7 @@ pub(super) struct Entered {
     /// By when it must be over.
     pub(super) until: Option<Instant>,
     auth: Auth,
-    caller: Option<Caller>,
+    pub(super) caller: Option<Caller>,
 }
 
 impl Entered {
@@ -148,13 +149,13 @@ impl Guard {
         if path.starts_with(DIAGNOSTICS) {
             // Without a gate there is no such service.
             if let Some(gate) = &self.gate {
-                record.set_caller(&gate.check(request.headers()).await?.label);
+                record.set_caller(gate.check(request.headers()).await?.label());
             }
             return Ok(());
         }
         let caller = self.auth.check(request.headers(), None)?;
         if let Some(caller) = &caller {
-            record.set_caller(&caller.label);
+            record.set_caller(caller.label());
         }
         if path == CONVERSE {
             // Each turn is admitted when it comes, and has a time of its own.
@@ -169,7 +170,7 @@ impl Guard {
             let most = self.limits.load().request_timeout;
             let allowed = grpc_timeout(request.headers())?.map_or(most, |timeout| timeout.min(most));
             let deadline = Instant::now() + allowed;
-            let permit = Arc::new(Mutex::new(Some(self.engine.admit()?)));
+            let permit = Arc::new(Mutex::new(Some(self.engine.admit(caller.as_ref())?)));
             request.extensions_mut().insert(Admitted { permit, deadline });
         }
         Ok(())

@@ -162,15 +162,18 @@ impl ChatService for Chat {
         let record = record(&request)?;
         let entered = request.extensions().get::<Entered>().cloned();
         let entered = entered.ok_or_else(|| past_admission(&record))?;
-        let room = self.engine.admit_dialogue().map_err(|failure| {
-            // It had no turn to be counted by.
-            let told = self.engine.begin_turn(&record, 0);
-            let status = error::status(&failure, told.record());
-            told.record()
-                .outcome()
-                .inspect(|outcome| record.conclude(*outcome));
-            status
-        })?;
+        let room = self
+            .engine
+            .admit_dialogue(entered.caller.as_ref())
+            .map_err(|failure| {
+                // It had no turn to be counted by.
+                let told = self.engine.begin_turn(&record, 0);
+                let status = error::status(&failure, told.record());
+                told.record()
+                    .outcome()
+                    .inspect(|outcome| record.conclude(*outcome));
+                status
+            })?;
         let terms = Terms {
             record,
             room,

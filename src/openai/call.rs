@@ -17,9 +17,9 @@ use super::{
     spelling::Deployment,
 };
 use crate::{
-    auth::Caller,
     engine::{
         Permit,
+        caller::Caller,
         chat::CallContext,
         error::{ChatError, ErrorKind},
     },
@@ -31,7 +31,6 @@ use crate::{
 pub(super) struct Call {
     pub(super) context: CallContext,
     permit: Permit,
-    caller: Option<String>,
     headers: HeaderMap,
     /// The model that the path names, where it names one.
     deployment: Option<Deployment>,
@@ -42,17 +41,15 @@ impl Call {
     /// Takes a call in. The permit comes first: a request that finds no room never has its body read.
     pub(super) fn enter(openai: &OpenAi, request: Request) -> Result<Self, Refusal> {
         let record = record_of(&request)?;
-        let permit = match openai.engine.admit() {
+        let permit = match openai.engine.admit(caller_of(&request)) {
             Ok(permit) => permit,
             Err(error) => return Err(Refusal(error, Some(record))),
         };
-        let caller = caller_of(&request);
         let (mut parts, body) = request.into_parts();
         let deadline = Instant::now() + openai.limits().request_timeout;
         Ok(Self {
             context: CallContext { deadline, record },
             permit,
-            caller,
             headers: parts.headers,
             deployment: parts.extensions.remove(),
             body,
@@ -68,7 +65,6 @@ impl Call {
         let Self {
             context,
             permit,
-            caller,
             headers,
             deployment,
             body,
@@ -82,11 +78,7 @@ impl Call {
         if let Some(deployment) = deployment {
             deployment.settle(&mut body.fields)?;
         }
-        let call = Admitted {
-            context,
-            permit,
-            caller,
-        };
+        let call = Admitted { context, permit };
         Ok((call, body))
     }
 }
@@ -96,8 +88,6 @@ impl Call {
 pub(super) struct Admitted {
     pub(super) context: CallContext,
     pub(super) permit: Permit,
-    /// The hash of the caller's key, where there is one.
-    pub(super) caller: Option<String>,
 }
 
 /// A request that ends with an error.
@@ -118,10 +108,9 @@ pub(super) fn record_of(request: &Request) -> Result<CallRecord, Refusal> {
     })
 }
 
-/// The hash of the caller's key, where there is one.
-pub(super) fn caller_of(request: &Request) -> Option<String> {
-    let caller = request.extensions().get::<Option<Caller>>();
-    caller.cloned().flatten().map(|caller| caller.label)
+/// The caller, where there is a key.
+pub(super) fn caller_of(request: &Request) -> Option<&Caller> {
+    request.extensions().get::<Option<Caller>>()?.as_ref()
 }
 
 /// The engine speaks of messages; a client that sent none under this name is told its own.

@@ -76,7 +76,7 @@ async fn answer(openai: &OpenAi, call: Call) -> Result<Response, ChatError> {
     let (call, body) = call.read(openai, CHAT).await?;
     let capabilities = openai.engine.capabilities(body.model());
     let asked = request::read(body, Reading::new(&capabilities, openai.unsupported))?;
-    let Admitted { context, permit, .. } = call;
+    let Admitted { context, permit } = call;
     context.record.set_model(&asked.request.model);
     let head = Head::new(asked.request.model.clone());
     let mut response = if asked.stream {

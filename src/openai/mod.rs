@@ -51,6 +51,7 @@ use crate::{
     auth::Auth,
     engine::{
         Engine,
+        caller::Caller,
         error::{ChatError, ErrorKind},
     },
     telemetry::CallRecord,
@@ -172,13 +173,13 @@ pub async fn check_key(State(check): State<Arc<KeyCheck>>, mut request: Request,
     match checked {
         Ok(caller) => {
             if let (Some(caller), Some(record)) = (&caller, request.extensions().get::<CallRecord>()) {
-                record.set_caller(&caller.label);
+                record.set_caller(caller.label());
             }
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(_) if (check.open)(request.uri().path()) || request.method() == Method::OPTIONS => {
-            request.extensions_mut().insert(None::<crate::auth::Caller>);
+            request.extensions_mut().insert(None::<Caller>);
             next.run(request).await
         }
         Err(error) => refuse(&request, &error),

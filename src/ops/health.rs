@@ -12,8 +12,7 @@ use utoipa::ToSchema;
 
 use super::Ops;
 use crate::{
-    auth::Caller,
-    engine::{BenchReason, TokenSnapshot},
+    engine::{BenchReason, TokenSnapshot, caller::Caller},
     lifecycle::Phase,
     telemetry::Totals,
 };

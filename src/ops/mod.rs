@@ -19,9 +19,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     admin::Gate,
-    auth::{Auth, Caller, offers_key},
+    auth::{Auth, offers_key},
     engine::{
         Engine, TokenState,
+        caller::Caller,
         error::{ChatError, ErrorKind},
         provider::ConversationCounts,
     },
@@ -234,7 +235,7 @@ async fn metrics(
     headers: HeaderMap,
 ) -> Response {
     match ops.may_scrape(caller, &headers, uri.query()).await {
-        Ok(caller) => caller.iter().for_each(|caller| record.set_caller(&caller.label)),
+        Ok(caller) => caller.iter().for_each(|caller| record.set_caller(caller.label())),
         Err(failure) => return error::respond(&failure, Some(&record)),
     }
     match ops.metrics.expose(&gauges(&ops.engine)) {

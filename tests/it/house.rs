@@ -12,7 +12,7 @@ const RULE: &[(&str, &[&str])] = &[
     ("engine", &["telemetry"]),
     ("providers", &["engine", "state", "telemetry"]),
     ("state", &["engine"]),
-    ("auth", &["engine::error"]),
+    ("auth", &["engine::caller", "engine::error"]),
     ("lifecycle", &["telemetry"]),
     ("net", &["telemetry"]),
     ("openai", &["engine", "auth", "lifecycle", "telemetry"]),

@@ -514,7 +514,10 @@ async fn a_capability_is_a_models_and_not_the_gateways() {
         request.temperature = Some(0.5);
         let answer = gateway.chats.clone().create_chat_completion(keyed(request)).await;
         let named = answer.unwrap().metadata().get("x-duogate-ignored").cloned();
-        assert_eq!(named.as_ref().map(|names| names.to_str().unwrap()), without_effect);
+        assert_eq!(
+            named.as_ref().map(|names| names.to_str().unwrap()),
+            without_effect
+        );
     }
 }
 

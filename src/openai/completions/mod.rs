@@ -76,7 +76,7 @@ async fn answer(openai: &OpenAi, call: Call) -> Result<Response, ChatError> {
         include_usage,
         ignored,
     } = asked;
-    let Admitted { context, permit, .. } = call;
+    let Admitted { context, permit } = call;
     let model = requests.first().map(|request| request.model.clone());
     let head = Head::with_prefix("cmpl-", model.unwrap_or_default());
     context.record.set_model(&head.model);

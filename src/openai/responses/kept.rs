@@ -22,7 +22,7 @@ use super::{
         wire::ListObject,
     },
     object::{ResponseObject, ResponseWord},
-    store::{Kept, KeptItem},
+    store::{Kept, KeptItem, owner_of},
 };
 use crate::engine::error::{ChatError, ErrorKind};
 
@@ -108,7 +108,7 @@ pub(in crate::openai) async fn delete(
     let Ok(Path(id)) = id else {
         return Ok(unknown_url(request).await);
     };
-    let forgotten = openai.responses.forget(&caller_of(&request), &id);
+    let forgotten = openai.responses.forget(&owner_of(caller_of(&request)), &id);
     told(forgotten.then_some(()).ok_or_else(|| not_found(&id)), &request)?;
     let deleted = Deleted {
         id,
@@ -150,7 +150,7 @@ fn told<T>(result: Result<T, ChatError>, request: &Request) -> Result<T, Refusal
 }
 
 fn find(openai: &OpenAi, request: &Request, id: &str) -> Result<Arc<Kept>, ChatError> {
-    let kept = openai.responses.find(&caller_of(request), id);
+    let kept = openai.responses.find(&owner_of(caller_of(request)), id);
     kept.ok_or_else(|| not_found(id))
 }
 

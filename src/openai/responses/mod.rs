@@ -94,13 +94,9 @@ pub(super) async fn create(State(openai): State<Arc<OpenAi>>, request: Request) 
 async fn answer(openai: &OpenAi, call: Call) -> Result<Response, ChatError> {
     let (call, body) = call.read(openai, RESPONSES).await?;
     let capabilities = openai.engine.capabilities(body.model());
-    let Admitted {
-        context,
-        permit,
-        caller,
-    } = call;
+    let Admitted { context, permit } = call;
     let reading = Reading::new(&capabilities, openai.unsupported);
-    let asked = request::read(body, reading, &openai.responses, caller)?;
+    let asked = request::read(body, reading, &openai.responses, store::owner_of(permit.caller()))?;
     let Asked {
         request,
         stream,

@@ -10,10 +10,14 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::engine::request::Message;
+use crate::engine::{caller::Caller, request::Message};
 
-/// Whose a response is: the hash of a key, or nobody's where no key was needed.
+/// The owner of a response: the id of its caller, or nobody where no key was needed.
 pub(super) type Owner = Option<String>;
+
+pub(super) fn owner_of(caller: Option<&Caller>) -> Owner {
+    caller.map(|caller| caller.id().to_owned())
+}
 
 /// What is kept of a response.
 #[derive(Debug)]

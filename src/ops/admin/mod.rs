@@ -65,7 +65,7 @@ pub async fn check_key(State(gate): State<Option<Gate>>, request: Request, next:
     match gate.check(request.headers()).await {
         Ok(caller) => {
             if let Some(record) = record {
-                record.set_caller(&caller.label);
+                record.set_caller(caller.label());
             }
             next.run(request).await
         }
