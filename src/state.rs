@@ -17,12 +17,13 @@ use std::{
     collections::HashMap,
     fmt, io, mem,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
 use futures::future::BoxFuture;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::{sync::watch, time::timeout};
 
 pub use self::{
@@ -106,7 +107,7 @@ impl Desk {
     }
 
     fn tray(&self) -> MutexGuard<'_, Tray> {
-        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tray.lock()
     }
 
     fn hand_over(&self, change: impl FnOnce(&mut Tray)) {
@@ -131,11 +132,10 @@ impl Desk {
 
     /// The next batch; blocks until there is one. `None` at the end.
     fn next(&self) -> Option<Batch> {
-        let tray = self.tray();
-        let waited = self
-            .work
-            .wait_while(tray, |tray| !tray.closing && tray.handed == *self.done.borrow());
-        let mut tray = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut tray = self.tray();
+        self.work.wait_while(&mut tray, |tray| {
+            !tray.closing && tray.handed == *self.done.borrow()
+        });
         if tray.handed == *self.done.borrow() {
             return None;
         }
@@ -213,11 +213,9 @@ impl Drop for StateDir {
         let mut tray = self.desk.tray();
         tray.closing = true;
         self.desk.work.notify_one();
-        let ended = self
-            .desk
+        self.desk
             .over
-            .wait_timeout_while(tray, LAST_WRITES, |tray| !tray.over);
-        let (tray, _) = ended.unwrap_or_else(PoisonError::into_inner);
+            .wait_while_for(&mut tray, |tray| !tray.over, LAST_WRITES);
         if !tray.over {
             tracing::error!("state cannot be kept: the disk of STATE_DIR does not answer");
         }

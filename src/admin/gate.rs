@@ -1,12 +1,9 @@
 //! The check of the admin key. Wrong keys wait for their answer, so that guessing takes its time; right ones never do.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderMap;
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::SecretString;
 use tokio::time::sleep;
 
@@ -85,7 +82,7 @@ struct Pressure {
 impl Brake {
     fn lock(&self) -> MutexGuard<'_, Pressure> {
         // Two counters that nothing can break.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// A right key came.

@@ -1,14 +1,9 @@
 //! Settings that can change while the gateway runs, and reloading them. One handle is shared by all parts.
 
-use std::{
-    convert::Infallible,
-    fmt,
-    future::pending,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, fmt, future::pending, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{parts::Apply, policy};
@@ -67,7 +62,7 @@ impl Live {
     }
 
     fn current(&self) -> MutexGuard<'_, Settings> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock()
     }
 
     /// Applies those of `settings` that can change without a restart; requests under way keep the old ones. Logs the

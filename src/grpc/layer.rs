@@ -1,10 +1,7 @@
 //! What comes before a call's message is read: its key, its permit, its deadline. And after it: statuses that the
 //! gRPC library gave by itself get the catalogue's details.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use axum::{
@@ -17,6 +14,7 @@ use futures::stream;
 use http::HeaderMap;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -77,7 +75,7 @@ pub(super) struct Admitted {
 impl Admitted {
     /// Takes the permit over; there is one to take, once.
     pub(super) fn take_permit(&self) -> Option<Permit> {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.permit.lock().take()
     }
 }
 

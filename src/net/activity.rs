@@ -1,8 +1,9 @@
 //! A connection's activity: its requests under way, a request head that is arriving, and since when it has been idle.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use http::Version;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Duration, Instant, sleep_until};
 
 /// The activity of one connection. Cheap to clone; clones share the state.
@@ -36,7 +37,7 @@ impl Activity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Counts a request whose head has arrived. It is under way until the returned guard is dropped.

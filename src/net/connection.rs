@@ -1,13 +1,6 @@
 //! One connection: served until the client closes it, a timeout or the maximum age is reached, or the process stops.
 
-use std::{
-    convert::Infallible,
-    fmt,
-    future::pending,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, fmt, future::pending, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, response::Response};
 use futures::FutureExt;
@@ -17,6 +10,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulConnection},
 };
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
@@ -221,7 +215,7 @@ fn old_age(age: Duration) -> Instant {
 
 /// Shuts down a stream that the server library handed back for an upgrade; others it shuts down itself.
 async fn end_in_order(upgrade: &Mutex<Option<OnUpgrade>>) {
-    let asked = upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let asked = upgrade.lock().take();
     if let Some(Ok(stream)) = asked.and_then(OnUpgrade::now_or_never)
         && let Err(error) = TokioIo::new(stream).shutdown().await
     {
@@ -254,7 +248,7 @@ impl Requests {
         if version < Version::HTTP_2
             && let Some(asked) = request.extensions_mut().remove::<OnUpgrade>()
         {
-            *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+            *self.upgrade.lock() = Some(asked);
         }
         let (request, rest) = self.leftovers.lend(request);
         let answer = self.router.clone().call(request);

@@ -6,10 +6,11 @@ mod validity;
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use parking_lot::RwLock;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
@@ -141,7 +142,7 @@ impl Tls {
 
     /// The configuration for a connection that is accepted now.
     pub(super) fn config(&self, protocol: Protocol) -> Arc<ServerConfig> {
-        let current = self.0.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.0.current.read();
         match protocol {
             Protocol::Any => Arc::clone(&current.any),
             Protocol::Http2 => Arc::clone(&current.http2),
@@ -151,7 +152,7 @@ impl Tls {
     /// The validity of the certificate in use; `None` when it cannot be parsed.
     #[must_use]
     pub fn validity(&self) -> Option<Validity> {
-        *self.0.validity.read().unwrap_or_else(PoisonError::into_inner)
+        *self.0.validity.read()
     }
 
     /// Takes new certificates over when the files change; never ends. What cannot be used is told once, and the old
@@ -202,8 +203,8 @@ impl Tls {
 
     fn take(&self, contents: &Contents) -> Result<String, TlsError> {
         let configs = Configs::build(contents, self.0.client_auth)?;
-        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = configs;
-        *self.0.validity.write().unwrap_or_else(PoisonError::into_inner) = contents.validity();
+        *self.0.current.write() = configs;
+        *self.0.validity.write() = contents.validity();
         Ok(contents.fingerprint())
     }
 }

@@ -6,13 +6,14 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
@@ -37,11 +38,11 @@ struct Reader {
 
 impl Reader {
     fn set(&self, since: Option<Instant>) {
-        *self.kept_waiting.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        *self.kept_waiting.lock() = since;
     }
 
     fn kept_waiting(&self) -> Option<Instant> {
-        *self.kept_waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.kept_waiting.lock()
     }
 }
 

@@ -3,12 +3,13 @@
 use std::{
     collections::HashSet,
     sync::{
-        Mutex, OnceLock, PoisonError,
+        OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use parking_lot::Mutex;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -270,7 +271,7 @@ impl Metrics {
 
     /// Gives each of these models its own label while the limit allows, and creates its series at zero.
     pub fn begin_models<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
-        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut models = self.models.lock();
         for name in names {
             if models.len() < MAX_MODEL_LABELS && models.insert(name.to_owned()) {
                 self.begin_model(name);
@@ -358,7 +359,7 @@ impl Metrics {
         let Some(model) = model else {
             return "none".to_owned();
         };
-        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut models = self.models.lock();
         if models.contains(model) {
             return model.to_owned();
         }

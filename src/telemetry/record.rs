@@ -1,10 +1,11 @@
 //! The record of one request: filled in while it is handled, logged and counted once when it ends.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::client::CutOff;
@@ -181,31 +182,27 @@ impl CallRecord {
     /// Records the credential that serves the request now; the last one is logged.
     pub fn set_token(&self, label: &Arc<str>) {
         for token in [&self.own.token, &self.inner.token] {
-            *token.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(label));
+            *token.lock() = Some(Arc::clone(label));
         }
     }
 
     /// Records the arrival of the first piece of the answer; with several attempts the last one counts.
     pub fn note_first_token(&self) {
         let elapsed = self.inner.began.elapsed();
-        *self
-            .inner
-            .first_token
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(elapsed);
+        *self.inner.first_token.lock() = Some(elapsed);
     }
 
     /// Records how long the request waited for the upstream's first output; of several parallel answers the slowest
     /// counts.
     pub fn note_upstream(&self, waited: Duration) {
-        let mut known = self.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.inner.upstream.lock();
         *known = (*known).max(Some(waited));
     }
 
     /// How long the request waited for the upstream, once known.
     #[must_use]
     pub fn upstream(&self) -> Option<Duration> {
-        *self.inner.upstream.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.inner.upstream.lock()
     }
 
     /// Says how the request ended. The first to say so is right. Where its connection was cut off, who seems to have left
@@ -252,17 +249,13 @@ impl CallRecord {
     #[must_use]
     pub fn token(&self) -> Option<Arc<str>> {
         let known = |token: &Mutex<Option<Arc<str>>>| {
-            let token = token.lock().unwrap_or_else(PoisonError::into_inner);
+            let token = token.lock();
             token.clone()
         };
         known(&self.own.token).or_else(|| known(&self.inner.token))
     }
 
     pub(super) fn first_token(&self) -> Option<Duration> {
-        *self
-            .inner
-            .first_token
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.inner.first_token.lock()
     }
 }

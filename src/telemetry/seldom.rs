@@ -2,9 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 /// At most one line of a kind within this interval.
 const EVERY: Duration = Duration::from_secs(5);
@@ -23,7 +24,7 @@ struct Line {
 /// limited independently.
 #[must_use]
 pub fn seldom(sort: &'static str) -> Option<u64> {
-    let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut lines = LINES.lock();
     pass(lines.get_or_insert_default(), sort, Instant::now())
 }
 

@@ -10,12 +10,14 @@ use std::{
     io::{self, ErrorKind, Write},
     mem,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread,
     time::Duration,
 };
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Maximum size of the queue, in bytes of memory.
 pub(super) const BOUND: usize = 8 << 20;
@@ -131,12 +133,10 @@ impl Lines {
 
     /// Blocks until everything is written or lost; false when that took longer than `patience`.
     pub(super) fn flush(&self, patience: Duration) -> bool {
-        let queue = self.shared.lock();
-        let waited = self
-            .shared
+        let mut queue = self.shared.lock();
+        self.shared
             .rest
-            .wait_timeout_while(queue, patience, |queue| !queue.idle);
-        let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            .wait_while_for(&mut queue, |queue| !queue.idle, patience);
         queue.idle
     }
 
@@ -159,7 +159,7 @@ impl Write for &Lines {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     fn lose(&self, text: &[u8]) {
@@ -175,10 +175,7 @@ impl Shared {
             }
             queue.idle = true;
             self.rest.notify_all();
-            queue = self
-                .work
-                .wait_while(queue, |queue| queue.idle)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.work.wait_while(&mut queue, |queue| queue.idle);
         }
     }
 }
