@@ -58,35 +58,26 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const CLEAN_UP: Duration = Duration::from_secs(5);
 
 /// Why the gateway could not start.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A setting that proved unusable only when used: its variable and the reason.
+    #[error("{0}: {1}")]
     Settings(&'static str, String),
     /// An address that could not be bound: its variable, the address and the error.
+    #[error("{0}: {reason}", reason = unbound(.1, .2))]
     Bind(&'static str, String, io::Error),
     /// A part that could not be built, with the reason.
+    #[error("{0}")]
     Build(String),
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Settings(variable, reason) => write!(f, "{variable}: {reason}"),
-            StartError::Bind(variable, address, error) if error.kind() == io::ErrorKind::AddrInUse => {
-                write!(
-                    f,
-                    "{variable}: {address} is in use by another program; choose another port, or stop it"
-                )
-            }
-            StartError::Bind(variable, address, error) => {
-                write!(f, "{variable}: cannot listen on {address}: {error}")
-            }
-            StartError::Build(reason) => f.write_str(reason),
-        }
+fn unbound(address: &str, error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        format!("{address} is in use by another program; choose another port, or stop it")
+    } else {
+        format!("cannot listen on {address}: {error}")
     }
 }
-
-impl std::error::Error for StartError {}
 
 /// The two ways to ask the process to stop.
 #[derive(Debug, Clone, Default)]

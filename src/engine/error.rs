@@ -1,6 +1,6 @@
 //! Why a request failed, as one closed set of kinds. How a kind looks on a wire is each door's business.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 /// The kinds of failure. Both doors render every one of them; the snake-case name is the metric label, the log
 /// field and the reason that clients read.
@@ -161,7 +161,8 @@ impl fmt::Display for ErrorKind {
 }
 
 /// A failed request: its kind, a message that is safe to show to the client, and what only the log may tell.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}: {message}")]
 pub struct ChatError {
     kind: ErrorKind,
     message: String,
@@ -333,11 +334,3 @@ impl ChatError {
         }
     }
 }
-
-impl fmt::Display for ChatError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind, self.message)
-    }
-}
-
-impl Error for ChatError {}

@@ -256,7 +256,8 @@ impl Fault {
 }
 
 /// A failed call: at which step, how, and the detail for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{step} failed ({}): {detail}", fault.name())]
 pub struct UpstreamError {
     /// The step that failed, one of the provider's own.
     pub step: &'static str,
@@ -276,14 +277,6 @@ impl UpstreamError {
         }
     }
 }
-
-impl fmt::Display for UpstreamError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed ({}): {}", self.step, self.fault.name(), self.detail)
-    }
-}
-
-impl std::error::Error for UpstreamError {}
 
 /// What an upstream can do besides taking one text and giving another. What it cannot is refused at the doors, or left
 /// out where the settings say so.

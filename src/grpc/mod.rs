@@ -129,16 +129,9 @@ pub struct Limits {
 }
 
 /// The services could not be put together.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the gRPC contract: {0}")]
 pub struct BuildError(prost::DecodeError);
-
-impl std::fmt::Display for BuildError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the gRPC contract: {}", self.0)
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// The routes of every service, behind the key check.
 ///

@@ -70,7 +70,8 @@ pub enum TlsFile {
 }
 
 /// Why certificates cannot be used. Contains nothing of the files' contents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+#[error("{}: {reason}", file.in_words())]
 pub struct TlsError {
     /// The file at fault.
     pub file: TlsFile,
@@ -90,18 +91,15 @@ impl TlsError {
     }
 }
 
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = match self.file {
+impl TlsFile {
+    fn in_words(self) -> &'static str {
+        match self {
             TlsFile::Certificate => "the certificate",
             TlsFile::Key => "the private key",
             TlsFile::ClientCa => "the clients' CA",
-        };
-        write!(f, "{file}: {}", self.reason)
+        }
     }
 }
-
-impl std::error::Error for TlsError {}
 
 /// The certificates in use. Cheap to clone; clones share them.
 #[derive(Debug, Clone)]

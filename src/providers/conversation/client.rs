@@ -1,6 +1,6 @@
 //! Where the service is, and the HTTP client that calls it.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use reqwest::{Client, redirect};
@@ -37,16 +37,9 @@ pub struct Endpoints {
 }
 
 /// Why the client could not be built.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct BuildError(pub(super) String);
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 pub(super) fn configure(endpoints: &Endpoints) -> Result<reqwest::ClientBuilder, BuildError> {
     let same_origin = redirect::Policy::custom(|attempt| {
