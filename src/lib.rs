@@ -34,6 +34,7 @@ pub mod net;
 pub mod openai;
 pub mod ops;
 pub mod providers;
+#[cfg(feature = "sim")]
 pub mod sim;
 pub mod state;
 pub mod telemetry;

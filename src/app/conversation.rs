@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::{
     StartError, Surroundings,
-    parts::{Upstreams, models, state_error, tokens},
+    parts::{Upstreams, state_error, tokens},
 };
 use crate::{
     config::Settings,
     engine::{
-        UpstreamParts,
+        Models, UpstreamParts,
+        provider::Provider,
         store::{NoopStore, TokenStore},
     },
     providers::{
@@ -65,9 +66,14 @@ pub(super) fn upstreams(
 pub(super) fn provider(
     settings: &Settings,
     surroundings: Surroundings,
-) -> Result<ConversationProvider, StartError> {
+) -> Result<Arc<dyn Provider>, StartError> {
     let metrics = Metrics::build().map_err(|error| StartError::Build(error.to_string()))?;
-    build(provider_parts(settings, surroundings, Arc::new(metrics)))
+    let provider = build(provider_parts(settings, surroundings, Arc::new(metrics)))?;
+    Ok(Arc::new(provider))
+}
+
+fn models(settings: &Settings) -> Models {
+    Models::new(settings.available_models.clone(), settings.model_aliases.clone())
 }
 
 fn build(parts: conversation::Parts) -> Result<ConversationProvider, StartError> {

@@ -10,7 +10,6 @@ use std::{
 use super::{StartError, Surroundings, conversation::provider, doors, parts, tokens};
 use crate::{
     config::{HttpAddress, Settings, at},
-    engine::provider::Provider as _,
     net::{self, Tls},
     providers::{Proxies, roots},
     state::StateDir,

@@ -6,7 +6,7 @@ use super::StartError;
 use crate::{
     config::{self, Settings},
     engine::{
-        BenchPolicy, Engine, EnginePolicy, Models, Parts, UnmarkedEnd, UpstreamParts,
+        BenchPolicy, Engine, EnginePolicy, Parts, UnmarkedEnd, UpstreamParts,
         provider::Token,
         store::{NoopStore, SavedToken, TokenStore},
     },
@@ -66,10 +66,6 @@ pub(super) fn tokens(settings: &Settings) -> Vec<Token> {
 
 pub(super) fn state_error(directory: &Path, error: &io::Error) -> StartError {
     StartError::Build(format!("STATE_DIR: cannot use {}: {error}", directory.display()))
-}
-
-pub(super) fn models(settings: &Settings) -> Models {
-    Models::new(settings.available_models.clone(), settings.model_aliases.clone())
 }
 
 pub(super) fn policy(settings: &Settings) -> EnginePolicy {

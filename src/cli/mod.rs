@@ -1,11 +1,13 @@
 //! The command line: the arguments of each command, and running it.
 
 mod check;
+#[cfg(feature = "sim")]
 mod demo;
 mod health;
 pub mod init;
 mod serve;
 mod signals;
+#[cfg(feature = "sim")]
 mod sim;
 mod supervisor;
 
@@ -49,12 +51,14 @@ enum Command {
     /// Serve both doors until a signal
     Serve(SettingsArgs),
     /// Start a simulated upstream and the gateway, chat through both doors, and keep serving
+    #[cfg(feature = "sim")]
     Demo(demo::DemoArgs),
     /// Write a `.env` with a new API key; an existing file is left unchanged
     Init,
     /// Check the settings and print them without secrets
     Check(CheckArgs),
     /// Run only the simulated upstream
+    #[cfg(feature = "sim")]
     Sim(sim::SimArgs),
     /// Write shell completions to standard output
     Completions {
@@ -119,6 +123,7 @@ impl Cli {
     fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Serve(args) => serve_with(args),
+            #[cfg(feature = "sim")]
             Command::Demo(args) => demo::run(&args),
             Command::Init => init_here(),
             Command::Check(CheckArgs {
@@ -132,6 +137,7 @@ impl Cli {
                 bind,
                 health: false,
             }) => check_with(settings, More { online, bind }),
+            #[cfg(feature = "sim")]
             Command::Sim(args) => sim::run(&args),
             Command::Completions { shell } => completions(shell),
         };
@@ -321,6 +327,7 @@ fn tell(text: &str) -> io::Result<()> {
     show(&format!("{text}\n")).map(drop)
 }
 
+#[cfg(feature = "sim")]
 /// [`show`] without blocking the runtime.
 async fn show_aside(text: impl Into<String>) -> io::Result<bool> {
     let text = text.into();

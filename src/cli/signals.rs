@@ -21,6 +21,7 @@ impl Signals {
     }
 }
 
+#[cfg(feature = "sim")]
 /// As [`stop_on`], with the signals from this call on. Make it before telling anybody that the program runs.
 pub(super) fn stop_on_signals() -> (Stop, CancellationToken) {
     stop_on(Endings::watch())

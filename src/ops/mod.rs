@@ -135,7 +135,11 @@ async fn root(State(ops): State<Arc<Ops>>) -> Response {
     Json(Root {
         message: ops.app_name.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        docs: "/docs",
+        docs: if cfg!(feature = "docs-ui") {
+            "/docs"
+        } else {
+            "/openapi.json"
+        },
         health: "/health",
     })
     .into_response()
