@@ -2,25 +2,25 @@
 //!
 //! The map of the house, from the outside in:
 //!
-//! | room | what lives there | what it may import of the house |
+//! | room | its purpose | rooms that it may import |
 //! | --- | --- | --- |
 //! | [`cli`] | the commands: serve, demo, init, check, sim, completions | [`config`], [`app`], [`sim`] |
-//! | [`app`] | the composition root: bind, run, drain | everything |
+//! | [`app`] | the composition root: bind, run, drain | every room |
 //! | [`openai`] | the HTTP door: OpenAI's API | [`engine`], [`auth`], [`lifecycle`], [`telemetry`] |
-//! | [`grpc`] | the gRPC door: `duogate.v1`, health, reflection | the same, and [`admin`] |
-//! | [`ops`] | health, readiness, metrics, the OpenAPI document and its page, operating over HTTP | the same, and [`openai::error`], `openai::coding` |
-//! | [`admin`] | operating the pool: what both doors offer to the admin key | [`engine`], [`auth`], [`telemetry`] |
+//! | [`grpc`] | the gRPC door: `duogate.v1`, health, reflection | [`engine`], [`auth`], [`lifecycle`], [`telemetry`], [`admin`] |
+//! | [`ops`] | health, readiness, metrics, the OpenAPI document and its page, the admin API over HTTP | [`engine`], [`auth`], [`lifecycle`], [`telemetry`], [`admin`], [`openai::error`], `openai::coding` |
+//! | [`admin`] | the admin operations, which both doors render | [`engine`], [`auth`], [`telemetry`] |
 //! | [`engine`] | the core: routes, pools, attempts, streams | [`telemetry`] |
 //! | [`providers`] | the upstreams, one room for each kind | [`engine`], [`state`], [`telemetry`] |
 //! | [`state`] | the state that outlives the process, in a directory | [`engine`] |
 //! | [`auth`] | the key check of both doors | [`engine::caller`], [`engine::error`] |
 //! | [`net`] | sockets: bind, accept, serve, close | [`telemetry`] |
 //! | [`lifecycle`] | starting, ready, draining | [`telemetry`] |
-//! | [`telemetry`] | logs, metrics, the record of each request | nothing |
-//! | [`config`] | the settings, their layers and limits | nothing |
-//! | [`sim`] | the simulated upstream | nothing |
+//! | [`telemetry`] | logs, metrics, the record of each request | no room |
+//! | [`config`] | the settings, their layers and limits | no room |
+//! | [`sim`] | the simulated upstream | no room |
 //!
-//! A test reads the sources and fails on an import that this table does not allow.
+//! This table is the import rule: a test reads it and the sources, and fails on any other import.
 
 pub mod admin;
 pub mod app;
