@@ -56,11 +56,15 @@ pub(super) fn run(loaded: &Loaded, watch: Watch, signals: Signals) -> Done {
         };
         let ended = tokio::select! {
             biased;
-            ended = app.run(stop.clone()) => ended,
             never = watch_end(&stop, &supervisor) => match never {},
+            ended = app.run(stop.clone()) => ended,
             never = live.follow(watch, async || hangups.next().await, reloads) => match never {},
         };
         watcher.cancel();
+        // A drain without anything to wait for ends before the watch sees that it began.
+        if stop.soft.is_cancelled() {
+            supervisor.stopping();
+        }
         ended?;
         Ok(if stop.hard.is_cancelled() {
             ExitCode::FAILURE

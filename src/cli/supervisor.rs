@@ -1,18 +1,23 @@
 //! Notifies a supervisor such as systemd about the process's state, by the `sd_notify` protocol. Without
 //! `NOTIFY_SOCKET` it does nothing; a failure to send is logged and otherwise ignored.
 
-use std::ffi::OsString;
+use std::{cell::Cell, ffi::OsString};
 
 /// The supervisor that started the process, if any.
 pub(super) struct Supervisor {
     /// The socket it listens on: a path, or after `@` a name in Linux's abstract namespace.
     socket: Option<OsString>,
+    /// The end was reported.
+    is_stopping: Cell<bool>,
 }
 
 impl Supervisor {
     pub(super) fn of_this_process() -> Self {
         let socket = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty());
-        Self { socket }
+        Self {
+            socket,
+            is_stopping: Cell::new(false),
+        }
     }
 
     /// Reports that the process is serving, with a status text.
@@ -28,9 +33,11 @@ impl Supervisor {
         ));
     }
 
-    /// Reports that the process is stopping.
+    /// Reports that the process is stopping, once.
     pub(super) fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=Draining");
+        if !self.is_stopping.replace(true) {
+            self.tell("STOPPING=1\nSTATUS=Draining");
+        }
     }
 
     fn tell(&self, message: &str) {
