@@ -25,15 +25,15 @@ impl Scripted {
     }
 
     fn written(&self) -> String {
-        String::from_utf8(self.written.lock().unwrap().clone()).unwrap()
+        String::from_utf8(self.written.lock().clone()).unwrap()
     }
 }
 
 impl Write for Scripted {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let step = self.script.lock().unwrap().pop_front();
+        let step = self.script.lock().pop_front();
         let most = step.unwrap_or(Ok(usize::MAX))?.min(text.len());
-        self.written.lock().unwrap().extend_from_slice(&text[..most]);
+        self.written.lock().extend_from_slice(&text[..most]);
         Ok(most)
     }
 
